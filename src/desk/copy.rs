@@ -1,0 +1,80 @@
+//! Copies: one entry on its way to one participant, and so also the queue's records.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::address::Address;
+use super::id::{CopyId, EntryId, PropertyId, TicketId};
+use super::ticket::{Person, named};
+
+/// How far a copy has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyState {
+    Queued,
+    /// The next server took it.
+    Sent,
+    /// The next server, or the route, said: later.
+    Deferred,
+    /// Given up; `reply` says why.
+    Failed,
+    /// No longer wanted, by a person or because its reader left.
+    Cancelled,
+}
+
+named!(
+    CopyState,
+    "state",
+    Queued = "queued",
+    Sent = "sent",
+    Deferred = "deferred",
+    Failed = "failed",
+    Cancelled = "cancelled"
+);
+
+/// Who may see what answers a copy; stands in the reader's reply address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    Public,
+    Note,
+}
+
+/// What the copy's text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// The entry itself.
+    Entry,
+    /// The conversation so far, for a new assignee.
+    Conversation,
+    /// A notice to its member that the entry is held.
+    Held,
+    /// A notice to the entry's author that a copy of it failed.
+    Failed(CopyId),
+}
+
+/// A copy as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    pub id: CopyId,
+    pub property: PropertyId,
+    pub ticket: TicketId,
+    pub entry: EntryId,
+    pub person: Person,
+    pub to: Address,
+    pub scope: Scope,
+    pub content: Content,
+    /// The key that its reply address and envelope sender are made with.
+    pub key: u8,
+    pub state: CopyState,
+    /// How often it was offered to the next server.
+    pub attempts: u32,
+    pub queued_at: Timestamp,
+    /// When it is offered next; `None` once it is sent, failed or cancelled.
+    pub next_at: Option<Timestamp>,
+    /// The next server's own words, or what kept us from hearing any.
+    pub reply: Option<String>,
+    pub updated_at: Timestamp,
+    /// Attachments are listed instead of sent: the next server refused it for its size.
+    pub shrunk: bool,
+}

@@ -1,0 +1,261 @@
+//! Entries: the items of a ticket.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::address::{Address, Mailbox};
+use super::id::{CopyId, EntryId, RawId, TicketId};
+use super::message_id::MessageId;
+use super::ticket::{Person, Priority, Status, named};
+use super::verdict::Verdict;
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A public message.
+    Message,
+    /// For members only.
+    Note,
+    /// A transcript of a live conversation.
+    Chat,
+    /// Who changed what, when, by which door.
+    Event,
+}
+
+/// The way in of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    Smtp,
+    Submission,
+    Imap,
+    Web,
+    Chat,
+    Api,
+    Cli,
+    Timer,
+    Import,
+}
+
+named!(
+    Door,
+    "door",
+    Smtp = "smtp",
+    Submission = "submission",
+    Imap = "imap",
+    Web = "web",
+    Chat = "chat",
+    Api = "api",
+    Cli = "cli",
+    Timer = "timer",
+    Import = "import"
+);
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It went to those whom it was for.
+    Relayed,
+    /// It waits for a member's word.
+    Held,
+    /// It is on the ticket and goes to nobody.
+    Kept,
+    /// A member said no.
+    Rejected,
+}
+
+/// Why an entry is held, kept or marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// From says a member, and nothing proves it.
+    Unaligned,
+    /// A member's reply address, another From than his.
+    UnknownAddress,
+    /// It answers something older than a colleague's public reply.
+    Crossed,
+    /// A command in it was wrong.
+    Command,
+    /// From is not who was asked.
+    Unverified,
+    /// A vacation notice or its like.
+    AutoReply,
+    /// A delivery report.
+    Bounce,
+    /// A read receipt (RFC 8098).
+    Receipt,
+    /// An answer to an invitation (RFC 5546).
+    Calendar,
+    /// A copy of ours that came back.
+    Returned,
+    /// The same message a second time.
+    Duplicate,
+    /// One more of many that look alike, from one sender.
+    LookAlike,
+    /// Mail between machines that belongs to no conversation.
+    Automatic,
+}
+
+/// What kind of machine wrote a message (design: silent ones are kept, talking ones relayed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Machine {
+    Silent,
+    Talking,
+}
+
+/// The evidence that the author is who the entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verified {
+    /// He was logged in.
+    Submission,
+    /// A reply address made for him, with an address of his in From.
+    Token,
+    /// SPF or DKIM aligned with From's domain.
+    Aligned,
+    /// He answered an identifier that only its readers know.
+    MintedId,
+    /// A member confirmed it.
+    Confirmed,
+    None,
+}
+
+/// Who wrote an entry, as he was called then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Author {
+    Person { person: Person, mailbox: Mailbox },
+    System,
+}
+
+impl Author {
+    #[must_use]
+    pub fn person(&self) -> Option<Person> {
+        match self {
+            Self::Person { person, .. } => Some(*person),
+            Self::System => None,
+        }
+    }
+
+    #[must_use]
+    pub fn mailbox(&self) -> Option<&Mailbox> {
+        match self {
+            Self::Person { mailbox, .. } => Some(mailbox),
+            Self::System => None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        matches!(self, Self::Person { person: Person::Member(_), .. })
+    }
+}
+
+/// A part of a message that a reader would call an attachment, an inline image included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Decoded and made safe for a file name; never empty.
+    pub name: String,
+    /// `type/subtype`, in lower case.
+    pub content_type: String,
+    /// Octets after decoding.
+    pub size: u64,
+    /// Shown within the text (it has a Content-ID that the HTML names), not beside it.
+    pub inline: bool,
+}
+
+/// A change of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    Created,
+    Status,
+    Woken,
+    Assignee,
+    Priority,
+    Tag,
+    Untag,
+    Requester,
+    Participant,
+    Follow,
+    Unfollow,
+    Accepted,
+    Rejected,
+    Merged,
+    Continues,
+    Returned,
+    Duplicate,
+    Bounce,
+    Delayed,
+    Failed,
+    Notified,
+}
+
+/// An event's content: what changed, from which value to which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub what: What,
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// The line on top of members' copies, as it was when the entry was made. It never changes, so
+/// that a copy is the same at each attempt and in IMAP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    pub status: Status,
+    pub priority: Priority,
+    /// The assignee's name.
+    pub assignee: Option<String>,
+    pub tags: Vec<String>,
+    /// Everyone who gets a public answer, by name and address.
+    pub answered: Vec<Mailbox>,
+    /// Contacts who were named and get nothing until a member accepts them.
+    pub proposed: Vec<Mailbox>,
+}
+
+/// An entry as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub id: EntryId,
+    pub ticket: TicketId,
+    pub kind: Kind,
+    pub author: Author,
+    pub state: State,
+    pub reason: Option<Reason>,
+    pub machine: Option<Machine>,
+    pub verified: Verified,
+    pub door: Door,
+    pub at: Timestamp,
+    /// The sender's own Message-ID, or one made where there was none.
+    pub message_id: Option<MessageId>,
+    /// Ours: what every copy of this entry bears.
+    pub minted_id: Option<MessageId>,
+    /// The entry that this one answers.
+    pub parent: Option<EntryId>,
+    /// Subject as it came, decoded.
+    pub subject: String,
+    /// The new text, without quotation and signature; at most [`Entry::LONGEST_TEXT`] octets.
+    pub text: String,
+    pub attachments: Vec<Attachment>,
+    /// Who stands in To and Cc, without our own addresses.
+    pub named: Vec<Mailbox>,
+    /// The message itself.
+    pub raw: Option<RawId>,
+    pub verdict: Option<Verdict>,
+    pub event: Option<Event>,
+    pub facts: Option<Facts>,
+    /// For whom an author who proved nothing speaks: shown as a warning.
+    pub warning: Option<Reason>,
+    /// The envelope's forward-path that led here.
+    pub arrived_at: Option<Address>,
+    /// The copies that were made of it.
+    pub copies: Vec<CopyId>,
+}
+
+impl Entry {
+    /// The most octets of text that the entry itself holds; the whole is in the raw message.
+    pub const LONGEST_TEXT: usize = 64 * 1024;
+}

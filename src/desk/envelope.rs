@@ -1,0 +1,33 @@
+//! What SMTP says about a message besides its bytes (RFC 5321 §2.3.1).
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::address::Address;
+
+/// The envelope of one message and the session that brought it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The client's address.
+    pub client: IpAddr,
+    /// What the client called itself in EHLO or HELO.
+    pub helo: String,
+    /// The reverse-path; `None` is the null path `<>`.
+    pub reverse_path: Option<Address>,
+    /// The forward-paths that were accepted, as given, at least one.
+    pub recipients: Vec<Address>,
+    /// Whether the session was encrypted.
+    pub tls: bool,
+    /// Whether EHLO was used (`ESMTP` in the trace field, RFC 5321 §4.4).
+    pub extended: bool,
+    /// `BODY=8BITMIME` was given (RFC 6152).
+    pub eight_bit: bool,
+    /// `SMTPUTF8` was given (RFC 6531).
+    pub smtputf8: bool,
+    /// When the message began to arrive.
+    pub at: Timestamp,
+    /// The session's and message's name in the log and in the trace field, unique.
+    pub id: String,
+}

@@ -1,0 +1,19 @@
+//! The domain: what a ticket is, who may do what to it, and who hears of it.
+//!
+//! Pure: no I/O, no clock, no randomness of its own; time and fresh identifiers are arguments.
+//! Each rule of the desk is one function here, with its table test beside it.
+
+pub mod address;
+pub mod contact;
+pub mod copy;
+pub mod department;
+pub mod entry;
+pub mod envelope;
+pub mod id;
+pub mod language;
+pub mod member;
+pub mod message_id;
+pub mod property;
+pub mod slug;
+pub mod ticket;
+pub mod verdict;

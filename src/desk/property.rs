@@ -1,0 +1,43 @@
+//! A property: a site or brand with an inbox of its own.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::address::Address;
+use super::id::PropertyId;
+use super::language::Language;
+use super::slug::PropertySlug;
+use super::ticket::{Assignee, Status};
+
+/// A property as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Property {
+    pub id: PropertyId,
+    /// Never changes: it stands in addresses and ticket numbers.
+    pub slug: PropertySlug,
+    /// What readers see as the sender's house, `Jane Doe via <name>`.
+    pub name: String,
+    /// The language of everything that we write ourselves.
+    pub language: Language,
+    /// Full addresses in the local domains besides `slug@domain`.
+    pub addresses: Vec<Address>,
+    /// The well-known address that forwards to us.
+    pub public: Option<Address>,
+    /// Whether the DKIM record of the public address's domain was found, so that it may stand in
+    /// From.
+    pub public_verified: bool,
+    /// Who gets a ticket that nobody was assigned.
+    pub default_assignee: Option<Assignee>,
+    /// What a member's public message makes of a ticket: pending, open or closed.
+    pub after_reply: Status,
+    /// Days after which a pending ticket closes by itself.
+    pub auto_close_days: Option<u16>,
+    /// Whether members must use their reply address or submission: an aligned From proves nothing.
+    pub strict: bool,
+    /// Addresses of web forms and groups whose mail bears its writer in X-Original-From or
+    /// Reply-To.
+    pub trusted: Vec<Address>,
+    pub created_at: Timestamp,
+    /// A removed property keeps its tickets and takes no mail.
+    pub removed: bool,
+}

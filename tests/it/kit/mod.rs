@@ -1,0 +1,1 @@
+//! Helpers: a daemon on free ports, a sink, a DNS server, a clock.

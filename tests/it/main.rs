@@ -1,0 +1,3 @@
+//! The promises, a module each. One binary, so that one link serves all.
+
+mod kit;
