@@ -4,16 +4,19 @@
 //! Each rule of the desk is one function here, with its table test beside it.
 
 pub mod address;
+pub mod authority;
 pub mod contact;
 pub mod copy;
 pub mod department;
 pub mod entry;
 pub mod envelope;
+pub mod fanout;
 pub mod id;
 pub mod language;
 pub mod member;
 pub mod message_id;
 pub mod property;
 pub mod slug;
+pub mod thread;
 pub mod ticket;
 pub mod verdict;

@@ -1,0 +1,318 @@
+//! Whether a message may speak for the one it says it is from (design §4, Authority).
+
+use super::copy::Scope;
+use super::entry::{Reason, Verified};
+use super::id::{ContactId, MemberId};
+use super::thread::Found;
+
+/// Who From is, by address alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// An address of a member of this property.
+    Member(MemberId),
+    /// An address of the property itself.
+    Property,
+    /// Anybody else; the contact, if the address is known.
+    Outside(Option<ContactId>),
+}
+
+/// For whom the reply address in the envelope was made, if it still counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Member { id: MemberId, list: bool, scope: Scope },
+    Contact { id: ContactId },
+}
+
+/// Everything that bears on the question, for mail that came in on port 25.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    pub writer: Writer,
+    /// An SPF or DKIM pass is aligned with From's domain.
+    pub aligned: bool,
+    /// The property takes an aligned From as no proof of a member.
+    pub strict: bool,
+    pub holder: Option<Holder>,
+    /// How else than by a reply address the ticket was found; `None` where it was not, so that
+    /// without a holder it is a new one.
+    pub found: Option<Found>,
+    /// The writer is an accepted contact of the ticket.
+    pub takes_part: bool,
+    /// The answered entry named the writer in To or Cc.
+    pub named_by_parent: bool,
+}
+
+/// What the message may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// A public message or a note of this member.
+    Member { member: MemberId, scope: Scope, verified: Verified },
+    /// A public message of a contact who takes part.
+    Contact { verified: Verified },
+    /// It opens the ticket and goes to members with a warning; the writer may become a participant.
+    Unverified { propose: bool },
+    /// It waits on the ticket; `ask` is the member whose own reply address it bore.
+    Held { reason: Reason, ask: Option<MemberId> },
+    /// A new ticket that nobody is told of: From says a member, and nothing proves it.
+    Marked,
+}
+
+/// The authority table.
+#[must_use]
+pub fn decide(claim: &Claim) -> Authority {
+    let own = |verified| move |member, scope| Authority::Member { member, scope, verified };
+    match (claim.holder, claim.writer) {
+        (Some(Holder::Member { id, list, scope }), writer) => {
+            let speaker = match writer {
+                Writer::Member(member) if list || member == id => Some(member),
+                Writer::Property if !list => Some(id),
+                _ => None,
+            };
+            match speaker {
+                Some(member) if claim.aligned => own(Verified::Token)(member, scope),
+                Some(_) => Authority::Held { reason: Reason::Unaligned, ask: Some(id) },
+                None => Authority::Held { reason: Reason::UnknownAddress, ask: Some(id) },
+            }
+        }
+        (holder, Writer::Member(member)) => match claim.found {
+            Some(Found::Minted | Found::Entry | Found::Hint) if claim.aligned && !claim.strict => {
+                own(Verified::Aligned)(member, Scope::Public)
+            }
+            // A number can be guessed, and a contact's reply address is no proof of a member.
+            Some(Found::Subject) if claim.aligned => Authority::Held { reason: Reason::Unverified, ask: None },
+            None if holder.is_some() && claim.aligned => Authority::Held { reason: Reason::Unverified, ask: None },
+            None if holder.is_none() && claim.aligned && !claim.strict => own(Verified::Aligned)(member, Scope::Public),
+            None if holder.is_none() => Authority::Marked,
+            _ => Authority::Held { reason: Reason::Unaligned, ask: None },
+        },
+        (None, Writer::Property) if claim.found.is_none() => Authority::Marked,
+        (_, Writer::Property) => Authority::Held { reason: Reason::Unaligned, ask: None },
+        (Some(Holder::Contact { id }), Writer::Outside(writer)) => {
+            if writer == Some(id) {
+                Authority::Contact { verified: Verified::Token }
+            } else if claim.takes_part && claim.aligned {
+                Authority::Contact { verified: Verified::Aligned }
+            } else {
+                Authority::Unverified { propose: claim.named_by_parent }
+            }
+        }
+        (None, Writer::Outside(_)) => {
+            let aligned_or = |other| if claim.aligned { Verified::Aligned } else { other };
+            match claim.found {
+                None => Authority::Contact { verified: aligned_or(Verified::None) },
+                Some(Found::Minted) if claim.takes_part => {
+                    Authority::Contact { verified: aligned_or(Verified::MintedId) }
+                }
+                Some(_) if claim.takes_part => Authority::Contact { verified: aligned_or(Verified::None) },
+                Some(_) => Authority::Unverified { propose: claim.named_by_parent },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: MemberId = MemberId(1);
+    const BOB: MemberId = MemberId(2);
+    const CAROL: ContactId = ContactId(7);
+    const DAVE: ContactId = ContactId(8);
+
+    fn holder(list: bool) -> Option<Holder> {
+        Some(Holder::Member { id: ALICE, list, scope: Scope::Public })
+    }
+
+    fn speaks(member: MemberId, verified: Verified) -> Authority {
+        Authority::Member { member, scope: Scope::Public, verified }
+    }
+
+    fn held(reason: Reason, ask: Option<MemberId>) -> Authority {
+        Authority::Held { reason, ask }
+    }
+
+    #[test]
+    fn each_row_of_the_table_and_its_nearest_neighbour() {
+        let contact = Some(Holder::Contact { id: CAROL });
+        let carol = Writer::Outside(Some(CAROL));
+        let dave = Writer::Outside(Some(DAVE));
+        let stranger = Writer::Outside(None);
+        let base = Claim {
+            writer: stranger,
+            aligned: true,
+            strict: false,
+            holder: None,
+            found: None,
+            takes_part: false,
+            named_by_parent: false,
+        };
+        let unaligned = Claim { aligned: false, ..base };
+        for (row, claim, expected) in [
+            (
+                "member, his reply address",
+                Claim { writer: Writer::Member(ALICE), holder: holder(false), ..base },
+                speaks(ALICE, Verified::Token),
+            ),
+            (
+                "the property's address, his reply address",
+                Claim { writer: Writer::Property, holder: holder(false), ..base },
+                speaks(ALICE, Verified::Token),
+            ),
+            (
+                "the same in a strict property",
+                Claim { writer: Writer::Member(ALICE), holder: holder(false), strict: true, ..base },
+                speaks(ALICE, Verified::Token),
+            ),
+            (
+                "the same unaligned",
+                Claim { writer: Writer::Member(ALICE), holder: holder(false), ..unaligned },
+                held(Reason::Unaligned, Some(ALICE)),
+            ),
+            (
+                "another member with his reply address",
+                Claim { writer: Writer::Member(BOB), holder: holder(false), ..base },
+                held(Reason::UnknownAddress, Some(ALICE)),
+            ),
+            (
+                "a stranger with his reply address",
+                Claim { holder: holder(false), ..base },
+                held(Reason::UnknownAddress, Some(ALICE)),
+            ),
+            (
+                "an unaligned stranger with his reply address",
+                Claim { holder: holder(false), ..unaligned },
+                held(Reason::UnknownAddress, Some(ALICE)),
+            ),
+            (
+                "list reply address, any member",
+                Claim { writer: Writer::Member(BOB), holder: holder(true), ..base },
+                speaks(BOB, Verified::Token),
+            ),
+            (
+                "list reply address, a stranger",
+                Claim { holder: holder(true), ..base },
+                held(Reason::UnknownAddress, Some(ALICE)),
+            ),
+            (
+                "list reply address, the property",
+                Claim { writer: Writer::Property, holder: holder(true), ..base },
+                held(Reason::UnknownAddress, Some(ALICE)),
+            ),
+            (
+                "member, by minted id",
+                Claim { writer: Writer::Member(ALICE), found: Some(Found::Minted), ..base },
+                speaks(ALICE, Verified::Aligned),
+            ),
+            (
+                "member, by entry id",
+                Claim { writer: Writer::Member(ALICE), found: Some(Found::Entry), ..base },
+                speaks(ALICE, Verified::Aligned),
+            ),
+            (
+                "the same in a strict property",
+                Claim { writer: Writer::Member(ALICE), found: Some(Found::Minted), strict: true, ..base },
+                held(Reason::Unaligned, None),
+            ),
+            (
+                "the same unaligned",
+                Claim { writer: Writer::Member(ALICE), found: Some(Found::Minted), ..unaligned },
+                held(Reason::Unaligned, None),
+            ),
+            (
+                "member, by a guessed number",
+                Claim { writer: Writer::Member(ALICE), found: Some(Found::Subject), ..base },
+                held(Reason::Unverified, None),
+            ),
+            (
+                "member, a contact's reply address alone",
+                Claim { writer: Writer::Member(ALICE), holder: contact, ..base },
+                held(Reason::Unverified, None),
+            ),
+            (
+                "member, a contact's reply address and a minted id",
+                Claim { writer: Writer::Member(ALICE), holder: contact, found: Some(Found::Minted), ..base },
+                speaks(ALICE, Verified::Aligned),
+            ),
+            (
+                "unaligned member, a contact's reply address",
+                Claim { writer: Writer::Member(ALICE), holder: contact, ..unaligned },
+                held(Reason::Unaligned, None),
+            ),
+            ("member, bare address", Claim { writer: Writer::Member(ALICE), ..base }, speaks(ALICE, Verified::Aligned)),
+            ("unaligned member, bare address", Claim { writer: Writer::Member(ALICE), ..unaligned }, Authority::Marked),
+            (
+                "member, bare address, strict",
+                Claim { writer: Writer::Member(ALICE), strict: true, ..base },
+                Authority::Marked,
+            ),
+            ("the property's address, bare", Claim { writer: Writer::Property, ..base }, Authority::Marked),
+            (
+                "the property's address, by minted id",
+                Claim { writer: Writer::Property, found: Some(Found::Minted), ..base },
+                held(Reason::Unaligned, None),
+            ),
+            (
+                "contact, his reply address",
+                Claim { writer: carol, holder: contact, ..unaligned },
+                Authority::Contact { verified: Verified::Token },
+            ),
+            (
+                "contact, by minted id",
+                Claim { writer: carol, found: Some(Found::Minted), takes_part: true, ..unaligned },
+                Authority::Contact { verified: Verified::MintedId },
+            ),
+            (
+                "contact, by entry id",
+                Claim { writer: carol, found: Some(Found::Entry), takes_part: true, ..unaligned },
+                Authority::Contact { verified: Verified::None },
+            ),
+            (
+                "contact, by number",
+                Claim { writer: carol, found: Some(Found::Subject), takes_part: true, ..base },
+                Authority::Contact { verified: Verified::Aligned },
+            ),
+            (
+                "another with the contact's reply address",
+                Claim { writer: dave, holder: contact, ..base },
+                Authority::Unverified { propose: false },
+            ),
+            (
+                "another accepted one with it",
+                Claim { writer: dave, holder: contact, takes_part: true, ..base },
+                Authority::Contact { verified: Verified::Aligned },
+            ),
+            (
+                "the same unaligned",
+                Claim { writer: dave, holder: contact, takes_part: true, ..unaligned },
+                Authority::Unverified { propose: false },
+            ),
+            (
+                "a colleague whom the parent named",
+                Claim { writer: dave, found: Some(Found::Entry), named_by_parent: true, ..base },
+                Authority::Unverified { propose: true },
+            ),
+            (
+                "a stolen minted id",
+                Claim { found: Some(Found::Minted), ..base },
+                Authority::Unverified { propose: false },
+            ),
+            ("bare address, no member", unaligned, Authority::Contact { verified: Verified::None }),
+            ("bare address, no member, aligned", base, Authority::Contact { verified: Verified::Aligned }),
+        ] {
+            assert_eq!(decide(&claim), expected, "{row}: {claim:?}");
+        }
+    }
+
+    #[test]
+    fn a_note_scoped_reply_address_makes_a_note() {
+        let claim = Claim {
+            writer: Writer::Member(ALICE),
+            aligned: true,
+            strict: false,
+            holder: Some(Holder::Member { id: ALICE, list: false, scope: Scope::Note }),
+            found: Some(Found::Minted),
+            takes_part: false,
+            named_by_parent: false,
+        };
+        assert_eq!(decide(&claim), Authority::Member { member: ALICE, scope: Scope::Note, verified: Verified::Token });
+    }
+}
