@@ -1,0 +1,106 @@
+//! Every table of the desk: its prefix, its key, its record.
+//!
+//! Prefixes are never reused. Keys sort as their parts do, so that a range over the first part is
+//! a range over the table.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Record, Table};
+use crate::desk::address::Address;
+use crate::desk::contact::Contact;
+use crate::desk::copy::Copy;
+use crate::desk::department::Department;
+use crate::desk::entry::Entry;
+use crate::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
+use crate::desk::member::Member;
+use crate::desk::message_id::MessageId;
+use crate::desk::property::Property;
+use crate::desk::slug::{DepartmentSlug, PropertySlug};
+use crate::desk::thread::Bearer;
+use crate::desk::ticket::Ticket;
+
+/// The secrets that tokens are made with, by key id; the highest makes new ones.
+pub const TOKEN_KEYS: Table<u8, TokenKey> = Table::new(1, "token_keys");
+
+pub const PROPERTIES: Table<PropertyId, Property> = Table::new(10, "properties");
+pub const PROPERTY_SLUGS: Table<PropertySlug, PropertyId> = Table::new(11, "property_slugs");
+/// Further addresses in the local domains.
+pub const PROPERTY_ADDRESSES: Table<Address, PropertyId> = Table::new(12, "property_addresses");
+/// Well-known addresses elsewhere that forward here.
+pub const PUBLIC_ADDRESSES: Table<Address, PropertyId> = Table::new(13, "public_addresses");
+
+pub const MEMBERS: Table<MemberId, Member> = Table::new(20, "members");
+pub const MEMBER_ADDRESSES: Table<Address, MemberId> = Table::new(21, "member_addresses");
+/// When a member was last told by mail that something of his is held.
+pub const HELD_NOTICES: Table<MemberId, Timestamp> = Table::new(22, "held_notices");
+
+pub const DEPARTMENTS: Table<DepartmentId, Department> = Table::new(30, "departments");
+pub const DEPARTMENT_SLUGS: Table<(PropertyId, DepartmentSlug), DepartmentId> = Table::new(31, "department_slugs");
+
+pub const CONTACTS: Table<ContactId, Contact> = Table::new(40, "contacts");
+pub const CONTACT_ADDRESSES: Table<Address, ContactId> = Table::new(41, "contact_addresses");
+/// The tickets that a contact takes part in.
+pub const CONTACT_TICKETS: Table<(ContactId, TicketId), ()> = Table::new(42, "contact_tickets");
+
+pub const TICKETS: Table<TicketId, Ticket> = Table::new(50, "tickets");
+pub const TICKET_NUMBERS: Table<(PropertyId, u64), TicketId> = Table::new(51, "ticket_numbers");
+/// Tickets by status and last change: the lists of the desk, and what closes by itself.
+pub const TICKET_LISTS: Table<(PropertyId, u8, Timestamp, TicketId), ()> = Table::new(52, "ticket_lists");
+/// Snoozed tickets by the time at which they wake.
+pub const SNOOZED: Table<(Timestamp, TicketId), ()> = Table::new(53, "snoozed");
+
+pub const ENTRIES: Table<(TicketId, EntryId), Entry> = Table::new(60, "entries");
+/// Who bears or mentions a Message-ID in a property.
+pub const MESSAGE_IDS: Table<(PropertyId, MessageId), Vec<Bearer>> = Table::new(61, "message_ids");
+/// The tickets of an Outlook conversation, by the first 22 octets of Thread-Index.
+pub const CONVERSATIONS: Table<(PropertyId, Vec<u8>), Vec<TicketId>> = Table::new(62, "conversations");
+/// Mail that looks alike, by property, sender and looks.
+pub const LOOK_ALIKES: Table<(PropertyId, Address, u64), LookAlikes> = Table::new(63, "look_alikes");
+
+pub const COPIES: Table<CopyId, Copy> = Table::new(70, "copies");
+/// Copies that wait, by the time at which they are offered next.
+pub const QUEUE: Table<(Timestamp, CopyId), ()> = Table::new(71, "queue");
+/// Copies by state, but for those that were sent.
+pub const COPY_STATES: Table<(u8, CopyId), ()> = Table::new(72, "copy_states");
+
+/// Names of the counters that identifiers are taken from.
+pub mod counter {
+    pub const PROPERTY: &str = "property";
+    pub const MEMBER: &str = "member";
+    pub const DEPARTMENT: &str = "department";
+    pub const CONTACT: &str = "contact";
+    pub const TICKET: &str = "ticket";
+    pub const ENTRY: &str = "entry";
+    pub const COPY: &str = "copy";
+
+    /// A property's ticket numbers.
+    #[must_use]
+    pub fn number(property: super::PropertyId) -> String {
+        format!("number/{property}")
+    }
+}
+
+/// A secret that tokens are made with.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenKey {
+    pub secret: [u8; 32],
+    pub created_at: Timestamp,
+}
+
+/// How often mail of one look came from one sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookAlikes {
+    pub since: Timestamp,
+    pub count: u32,
+    /// Where the first of them went.
+    pub ticket: TicketId,
+}
+
+impl Record for TokenKey {
+    const VERSION: u8 = 1;
+}
+
+impl Record for LookAlikes {
+    const VERSION: u8 = 1;
+}
