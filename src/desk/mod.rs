@@ -14,6 +14,8 @@ pub mod language;
 pub mod member;
 pub mod message_id;
 pub mod property;
+pub mod references;
 pub mod slug;
 pub mod ticket;
+pub mod token;
 pub mod verdict;
