@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::id::{CopyId, EntryId, PropertyId, TicketId};
+use super::message_id::MessageId;
 use super::ticket::{Person, named};
 
 /// How far a copy has come.
@@ -64,6 +65,8 @@ pub struct Copy {
     pub to: Address,
     pub scope: Scope,
     pub content: Content,
+    /// A notice's own; an entry's copies all bear the entry's.
+    pub message_id: Option<MessageId>,
     /// The key that its reply address and envelope sender are made with.
     pub key: u8,
     pub state: CopyState,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Mailbox};
-use super::id::{CopyId, EntryId, RawId, TicketId};
+use super::id::{CopyId, EntryId, MemberId, RawId, TicketId};
 use super::message_id::MessageId;
 use super::ticket::{Person, Priority, Status, named};
 use super::verdict::Verdict;
@@ -210,7 +210,9 @@ pub struct Facts {
     /// The assignee's name.
     pub assignee: Option<String>,
     pub tags: Vec<String>,
-    /// Everyone who gets a public answer, by name and address.
+    /// The contacts who are accepted.
+    pub contacts: Vec<Mailbox>,
+    /// The contacts who get a member's answer: those, and whom it would accept.
     pub answered: Vec<Mailbox>,
     /// Contacts who were named and get nothing until a member accepts them.
     pub proposed: Vec<Mailbox>,
@@ -233,6 +235,8 @@ pub struct Entry {
     pub message_id: Option<MessageId>,
     /// Ours: what every copy of this entry bears.
     pub minted_id: Option<MessageId>,
+    /// As the sender dated it.
+    pub date: Option<Timestamp>,
     /// The entry that this one answers.
     pub parent: Option<EntryId>,
     /// Subject as it came, decoded.
@@ -247,8 +251,10 @@ pub struct Entry {
     pub verdict: Option<Verdict>,
     pub event: Option<Event>,
     pub facts: Option<Facts>,
-    /// For whom an author who proved nothing speaks: shown as a warning.
+    /// What readers are warned of: the author proved nothing.
     pub warning: Option<Reason>,
+    /// The member in whose name a held entry would go out.
+    pub claims: Option<MemberId>,
     /// The envelope's forward-path that led here.
     pub arrived_at: Option<Address>,
     /// The copies that were made of it.

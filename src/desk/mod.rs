@@ -16,6 +16,7 @@ pub mod language;
 pub mod member;
 pub mod message_id;
 pub mod property;
+pub mod recipient;
 pub mod references;
 pub mod slug;
 pub mod thread;

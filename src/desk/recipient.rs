@@ -3,9 +3,9 @@
 //! The property is found from the envelope alone, never from To.
 
 use super::address::Address;
-use super::id::{CopyId, DepartmentId, EntryId, PropertyId};
+use super::id::{CopyId, DepartmentId, PropertyId};
 use super::slug::{DepartmentSlug, PropertySlug};
-use super::token::{BounceToken, ConfirmToken, Keys, ReplyToken};
+use super::token::{self, BounceToken, Keys, ReplyToken};
 
 /// The names under which the desk takes mail.
 pub trait Directory {
@@ -53,8 +53,6 @@ pub enum Target {
     Reply(PropertyId, ReplyToken),
     /// The envelope sender of a copy of ours.
     Bounce(CopyId),
-    /// The release of a held entry.
-    Confirm(EntryId),
 }
 
 impl Target {
@@ -62,7 +60,7 @@ impl Target {
     pub fn property(&self) -> Option<PropertyId> {
         match self {
             Self::Property(property) | Self::Department(property, _) | Self::Reply(property, _) => Some(*property),
-            Self::Bounce(_) | Self::Confirm(_) => None,
+            Self::Bounce(_) => None,
         }
     }
 
@@ -73,7 +71,7 @@ impl Target {
             Self::Property(_) => 0,
             Self::Department(..) => 1,
             Self::Reply(..) => 2,
-            Self::Confirm(_) | Self::Bounce(_) => 3,
+            Self::Bounce(_) => 3,
         }
     }
 }
@@ -109,12 +107,9 @@ pub fn resolve<D: Directory>(
     if let "postmaster" | "abuse" = local.as_str() {
         return Ok(directory.postmaster()?.map(Target::Property).ok_or(Refusal::Unknown));
     }
-    if let Some(token) = local.strip_prefix("bounces+") {
-        return Ok(BounceToken::decode(keys, token).map(|token| Target::Bounce(token.copy)).map_err(|_| Refusal::BadToken));
-    }
-    if let Some(token) = local.strip_prefix("confirm+") {
-        return Ok(ConfirmToken::decode(keys, token)
-            .map(|token| Target::Confirm(token.entry))
+    if let Some(token) = token::bounce_detail(&local) {
+        return Ok(BounceToken::decode(keys, token)
+            .map(|token| Target::Bounce(token.0))
             .map_err(|_| Refusal::BadToken));
     }
     if let Ok(slug) = local.parse::<PropertySlug>()
@@ -127,17 +122,99 @@ pub fn resolve<D: Directory>(
     for (at, delimiter) in local.char_indices().rev().filter(|(_, c)| domains.delimiters.contains(c)) {
         let Ok(slug) = local[..at].parse::<PropertySlug>() else { continue };
         let Some(property) = directory.property(&slug)? else { continue };
-        let tag = &local[at + delimiter.len_utf8()..];
-        if let Ok(slug) = tag.parse::<DepartmentSlug>() {
-            if let Some(department) = directory.department(property, &slug)? {
-                return Ok(Ok(Target::Department(property, department)));
-            }
-        } else if let Some(token) = tag.strip_prefix('t') {
+        let detail = &local[at + delimiter.len_utf8()..];
+        if let Some(token) = token::reply_detail(detail) {
             match ReplyToken::decode(keys, token) {
                 Ok(token) => return Ok(Ok(Target::Reply(property, token))),
                 Err(_) => found = Err(Refusal::BadToken),
             }
+        } else if let Ok(slug) = detail.parse::<DepartmentSlug>()
+            && let Some(department) = directory.department(property, &slug)?
+        {
+            return Ok(Ok(Target::Department(property, department)));
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::desk::copy::Scope;
+    use crate::desk::id::{MemberId, TicketId};
+    use crate::desk::ticket::Person;
+
+    /// Properties acme (1) with the department billing, and acme-eu (2); help@desk.example.org is acme's.
+    struct Desk;
+
+    impl Directory for Desk {
+        type Error = Infallible;
+
+        fn property(&self, slug: &PropertySlug) -> Result<Option<PropertyId>, Infallible> {
+            Ok(match slug.as_str() {
+                "acme" => Some(PropertyId(1)),
+                "acme-eu" => Some(PropertyId(2)),
+                _ => None,
+            })
+        }
+
+        fn property_at(&self, address: &Address) -> Result<Option<PropertyId>, Infallible> {
+            Ok((address.local() == "help").then_some(PropertyId(1)))
+        }
+
+        fn department(&self, property: PropertyId, slug: &DepartmentSlug) -> Result<Option<DepartmentId>, Infallible> {
+            Ok((property.0 == 1 && slug.as_str() == "billing").then_some(DepartmentId(5)))
+        }
+
+        fn postmaster(&self) -> Result<Option<PropertyId>, Infallible> {
+            Ok(Some(PropertyId(1)))
+        }
+    }
+
+    #[test]
+    fn what_a_recipient_means() {
+        let keys = Keys::new(1, [(1, [7; 32])]).unwrap();
+        let token = ReplyToken { ticket: TicketId(9), person: Person::Member(MemberId(3)), scope: Scope::Note };
+        let local = token.encode(&keys, 1).unwrap();
+        let bounce = BounceToken(CopyId(4)).encode(&keys, 1).unwrap();
+        let plus = Domains { local: vec!["desk.example.org".into(), "desk.example.com".into()], delimiters: vec!['+'] };
+        let dash = Domains { delimiters: vec!['+', '-', '='], ..plus.clone() };
+        let acme = Ok(Target::Property(PropertyId(1)));
+        let billing = Ok(Target::Department(PropertyId(1), DepartmentId(5)));
+        for (local_part, domains, expected) in [
+            ("acme", &plus, acme),
+            ("ACME", &plus, acme),
+            ("help", &plus, acme),
+            ("postmaster", &plus, acme),
+            ("Abuse", &plus, acme),
+            ("acme-eu", &plus, Ok(Target::Property(PropertyId(2)))),
+            ("acme+billing", &plus, billing),
+            ("Acme+Billing", &plus, billing),
+            ("acme-billing", &plus, Err(Refusal::Unknown)),
+            ("acme-billing", &dash, billing),
+            ("acme=billing", &dash, billing),
+            ("acme-eu", &dash, Ok(Target::Property(PropertyId(2)))),
+            ("acme+sales", &plus, Err(Refusal::Unknown)),
+            ("acme-eu+billing", &plus, Err(Refusal::Unknown)),
+            ("nobody", &plus, Err(Refusal::Unknown)),
+            ("bounces", &plus, Err(Refusal::Unknown)),
+            ("confirm+abc", &plus, Err(Refusal::Unknown)),
+            (&format!("acme+t{local}"), &plus, Ok(Target::Reply(PropertyId(1), token))),
+            (&format!("ACME+T{}", local.to_uppercase()), &plus, Ok(Target::Reply(PropertyId(1), token))),
+            (&format!("acme-t{local}"), &dash, Ok(Target::Reply(PropertyId(1), token))),
+            (&format!("acme+t{}", bounce.clone() + "aaaaaaaa"), &plus, Err(Refusal::BadToken)),
+            (&format!("bounces+{bounce}"), &plus, Ok(Target::Bounce(CopyId(4)))),
+            (&format!("bounces+{}", bounce.replace(&bounce[30..], "aaaa")), &plus, Err(Refusal::BadToken)),
+        ] {
+            let address = Address::new(local_part, "Desk.example.org").unwrap();
+            let Ok(found) = resolve(&address, domains, &keys, &Desk);
+            assert_eq!(found, expected, "{local_part}");
+        }
+        let Ok(found) = resolve(&"acme@example.net".parse().unwrap(), &plus, &keys, &Desk);
+        assert_eq!(found, Err(Refusal::Foreign));
+        let Ok(found) = resolve(&"acme@desk.example.com".parse().unwrap(), &plus, &keys, &Desk);
+        assert_eq!(found, acme);
+    }
 }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Record, Table};
+use super::{Counter, Record, Table};
 use crate::desk::address::Address;
 use crate::desk::contact::Contact;
 use crate::desk::copy::Copy;
@@ -21,65 +21,58 @@ use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
 
 /// The secrets that tokens are made with, by key id; the highest makes new ones.
-pub const TOKEN_KEYS: Table<u8, TokenKey> = Table::new(1, "token_keys");
+pub const TOKEN_KEYS: Table<u8, TokenKey> = Table::new(16, "token_keys");
 
-pub const PROPERTIES: Table<PropertyId, Property> = Table::new(10, "properties");
-pub const PROPERTY_SLUGS: Table<PropertySlug, PropertyId> = Table::new(11, "property_slugs");
+pub const PROPERTIES: Table<PropertyId, Property> = Table::new(20, "properties");
+pub const PROPERTY_SLUGS: Table<PropertySlug, PropertyId> = Table::new(21, "property_slugs");
 /// Further addresses in the local domains.
-pub const PROPERTY_ADDRESSES: Table<Address, PropertyId> = Table::new(12, "property_addresses");
+pub const PROPERTY_ADDRESSES: Table<Address, PropertyId> = Table::new(22, "property_addresses");
 /// Well-known addresses elsewhere that forward here.
-pub const PUBLIC_ADDRESSES: Table<Address, PropertyId> = Table::new(13, "public_addresses");
+pub const PUBLIC_ADDRESSES: Table<Address, PropertyId> = Table::new(23, "public_addresses");
 
-pub const MEMBERS: Table<MemberId, Member> = Table::new(20, "members");
-pub const MEMBER_ADDRESSES: Table<Address, MemberId> = Table::new(21, "member_addresses");
+pub const MEMBERS: Table<MemberId, Member> = Table::new(30, "members");
+pub const MEMBER_ADDRESSES: Table<Address, MemberId> = Table::new(31, "member_addresses");
 /// When a member was last told by mail that something of his is held.
-pub const HELD_NOTICES: Table<MemberId, Timestamp> = Table::new(22, "held_notices");
+pub const HELD_NOTICES: Table<MemberId, Timestamp> = Table::new(32, "held_notices");
 
-pub const DEPARTMENTS: Table<DepartmentId, Department> = Table::new(30, "departments");
-pub const DEPARTMENT_SLUGS: Table<(PropertyId, DepartmentSlug), DepartmentId> = Table::new(31, "department_slugs");
+pub const DEPARTMENTS: Table<DepartmentId, Department> = Table::new(40, "departments");
+pub const DEPARTMENT_SLUGS: Table<(PropertyId, DepartmentSlug), DepartmentId> = Table::new(41, "department_slugs");
 
-pub const CONTACTS: Table<ContactId, Contact> = Table::new(40, "contacts");
-pub const CONTACT_ADDRESSES: Table<Address, ContactId> = Table::new(41, "contact_addresses");
+pub const CONTACTS: Table<ContactId, Contact> = Table::new(50, "contacts");
+pub const CONTACT_ADDRESSES: Table<Address, ContactId> = Table::new(51, "contact_addresses");
 /// The tickets that a contact takes part in.
-pub const CONTACT_TICKETS: Table<(ContactId, TicketId), ()> = Table::new(42, "contact_tickets");
+pub const CONTACT_TICKETS: Table<(ContactId, TicketId), ()> = Table::new(52, "contact_tickets");
 
-pub const TICKETS: Table<TicketId, Ticket> = Table::new(50, "tickets");
-pub const TICKET_NUMBERS: Table<(PropertyId, u64), TicketId> = Table::new(51, "ticket_numbers");
+pub const TICKETS: Table<TicketId, Ticket> = Table::new(60, "tickets");
+pub const TICKET_NUMBERS: Table<(PropertyId, u64), TicketId> = Table::new(61, "ticket_numbers");
 /// Tickets by status and last change: the lists of the desk, and what closes by itself.
-pub const TICKET_LISTS: Table<(PropertyId, u8, Timestamp, TicketId), ()> = Table::new(52, "ticket_lists");
+pub const TICKET_LISTS: Table<(PropertyId, u8, Timestamp, TicketId), ()> = Table::new(62, "ticket_lists");
 /// Snoozed tickets by the time at which they wake.
-pub const SNOOZED: Table<(Timestamp, TicketId), ()> = Table::new(53, "snoozed");
+pub const SNOOZED: Table<(Timestamp, TicketId), ()> = Table::new(63, "snoozed");
 
-pub const ENTRIES: Table<(TicketId, EntryId), Entry> = Table::new(60, "entries");
+pub const ENTRIES: Table<(TicketId, EntryId), Entry> = Table::new(70, "entries");
 /// Who bears or mentions a Message-ID in a property.
-pub const MESSAGE_IDS: Table<(PropertyId, MessageId), Vec<Bearer>> = Table::new(61, "message_ids");
+pub const MESSAGE_IDS: Table<(PropertyId, MessageId), Vec<Bearer>> = Table::new(71, "message_ids");
 /// The tickets of an Outlook conversation, by the first 22 octets of Thread-Index.
-pub const CONVERSATIONS: Table<(PropertyId, Vec<u8>), Vec<TicketId>> = Table::new(62, "conversations");
+pub const CONVERSATIONS: Table<(PropertyId, Vec<u8>), Vec<TicketId>> = Table::new(72, "conversations");
 /// Mail that looks alike, by property, sender and looks.
-pub const LOOK_ALIKES: Table<(PropertyId, Address, u64), LookAlikes> = Table::new(63, "look_alikes");
+pub const LOOK_ALIKES: Table<(PropertyId, Address, u64), LookAlikes> = Table::new(73, "look_alikes");
 
-pub const COPIES: Table<CopyId, Copy> = Table::new(70, "copies");
+pub const COPIES: Table<CopyId, Copy> = Table::new(80, "copies");
 /// Copies that wait, by the time at which they are offered next.
-pub const QUEUE: Table<(Timestamp, CopyId), ()> = Table::new(71, "queue");
+pub const QUEUE: Table<(Timestamp, CopyId), ()> = Table::new(81, "queue");
 /// Copies by state, but for those that were sent.
-pub const COPY_STATES: Table<(u8, CopyId), ()> = Table::new(72, "copy_states");
+pub const COPY_STATES: Table<(u8, CopyId), ()> = Table::new(82, "copy_states");
 
-/// Names of the counters that identifiers are taken from.
-pub mod counter {
-    pub const PROPERTY: &str = "property";
-    pub const MEMBER: &str = "member";
-    pub const DEPARTMENT: &str = "department";
-    pub const CONTACT: &str = "contact";
-    pub const TICKET: &str = "ticket";
-    pub const ENTRY: &str = "entry";
-    pub const COPY: &str = "copy";
-
-    /// A property's ticket numbers.
-    #[must_use]
-    pub fn number(property: super::PropertyId) -> String {
-        format!("number/{property}")
-    }
-}
+pub const PROPERTY_IDS: Counter<()> = Counter::new(1, "property ids");
+pub const MEMBER_IDS: Counter<()> = Counter::new(2, "member ids");
+pub const DEPARTMENT_IDS: Counter<()> = Counter::new(3, "department ids");
+pub const CONTACT_IDS: Counter<()> = Counter::new(4, "contact ids");
+pub const TICKET_IDS: Counter<()> = Counter::new(5, "ticket ids");
+/// The numbers in tickets' names, counted per property.
+pub const NUMBERS: Counter<PropertyId> = Counter::new(6, "ticket numbers");
+pub const ENTRY_IDS: Counter<()> = Counter::new(7, "entry ids");
+pub const COPY_IDS: Counter<()> = Counter::new(8, "copy ids");
 
 /// A secret that tokens are made with.
 #[derive(Clone, Serialize, Deserialize)]
