@@ -1,1 +1,127 @@
-//! actions
+//! Every verb of the desk, once.
+//!
+//! A door (mail, command line, API) calls a function of this module inside a transaction of the
+//! store; the rules are those of [`desk`](crate::desk), and what a function writes is all there or
+//! not at all. Nothing here does I/O of its own, and time comes with the [`Act`].
+
+pub mod contact;
+pub mod copies;
+pub mod department;
+pub mod find;
+pub mod held;
+pub mod member;
+pub mod post;
+pub mod property;
+pub mod state;
+pub mod ticket;
+pub mod timers;
+
+use jiff::Timestamp;
+
+use crate::desk::address::{Address, Mailbox};
+use crate::desk::entry::{Author, Door};
+use crate::desk::id::MemberId;
+use crate::desk::message_id::MessageId;
+use crate::desk::recipient::Domains;
+use crate::desk::slug::PropertySlug;
+use crate::desk::ticket::Person;
+use crate::desk::token::Keys;
+use crate::store::StoreError;
+
+/// What is the same for every action of one daemon.
+pub struct Desk {
+    /// Our own name: the right side of the identifiers that we mint.
+    pub hostname: String,
+    pub domains: Domains,
+    pub keys: Keys,
+    /// The property that gets `postmaster@` and `abuse@`.
+    pub postmaster: Option<PropertySlug>,
+    pub look_alikes: LookAlikeCap,
+    /// 128 fresh random bits.
+    pub random: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
+}
+
+/// From how many on, within which time, mail of one look from one sender goes quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookAlikeCap {
+    pub count: u32,
+    pub minutes: u32,
+}
+
+impl Desk {
+    /// A fresh Message-ID of ours.
+    #[must_use]
+    pub fn mint(&self) -> MessageId {
+        MessageId::mint((self.random)(), &self.hostname)
+    }
+
+    /// Whether an address lies in one of our domains: no copy ever goes there.
+    #[must_use]
+    pub fn is_local(&self, address: &Address) -> bool {
+        self.domains.is_local(address)
+    }
+}
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    System,
+    Member { id: MemberId, mailbox: Mailbox },
+}
+
+/// One action: who, when, by which door.
+pub struct Act<'a> {
+    pub desk: &'a Desk,
+    pub now: Timestamp,
+    pub door: Door,
+    pub actor: Actor,
+}
+
+impl Act<'_> {
+    /// The actor as an entry's author.
+    #[must_use]
+    pub fn author(&self) -> Author {
+        match &self.actor {
+            Actor::System => Author::System,
+            Actor::Member { id, mailbox } => {
+                Author::Person { person: Person::Member(*id), mailbox: mailbox.clone() }
+            }
+        }
+    }
+
+    /// The same action by somebody else.
+    #[must_use]
+    pub fn with_actor(&self, actor: Actor) -> Act<'_> {
+        Act { desk: self.desk, now: self.now, door: self.door, actor }
+    }
+}
+
+/// Why an action was not done. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// What was named is not there.
+    #[error("there is no {what} {name}{}", near(.near))]
+    NotFound { what: &'static str, name: String, near: Vec<String> },
+    /// The name or address is somebody's already.
+    #[error("{what} {name} is taken{}", owner(.by))]
+    Taken { what: &'static str, name: String, by: String },
+    /// What was asked makes no sense as things are; the text says what would.
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn near(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) }
+}
+
+fn owner(by: &str) -> String {
+    if by.is_empty() { String::new() } else { format!(" by {by}") }
+}
+
+impl ActionError {
+    pub fn refused(why: impl Into<String>) -> Self {
+        Self::Refused(why.into())
+    }
+}

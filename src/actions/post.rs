@@ -1,0 +1,425 @@
+//! Adding a message or a note to a ticket, or opening a ticket with it: the one way for all doors.
+
+use jiff::Timestamp;
+
+use super::{Act, Actor, ActionError, copies, find, state};
+use crate::desk::address::{Address, Mailbox};
+use crate::desk::copy::Scope;
+use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, Machine, Reason, State, Verified, What};
+use crate::desk::fanout::{Occasion, Voice, accepted_by_answer, readers};
+use crate::desk::id::{ContactId, EntryId, MemberId, RawId, TicketId};
+use crate::desk::message_id::MessageId;
+use crate::desk::property::Property;
+use crate::desk::thread::{Bearer, Bond};
+use crate::desk::ticket::{
+    Assignee, Ground, Participant, Person, Priority, Standing, Status, Ticket, TicketRef,
+};
+use crate::desk::verdict::Verdict;
+use crate::store::tables::{
+    CONTACT_ADDRESSES, CONTACT_IDS, CONTACTS, CONVERSATIONS, ENTRIES, ENTRY_IDS, MESSAGE_IDS, NUMBERS, TICKET_IDS,
+};
+use crate::store::{Order, Read, StoreError, Tx};
+
+/// The most tickets or entries that one identifier is remembered for.
+const MOST_BEARERS: usize = 64;
+/// The most mentioned identifiers of one message that are remembered: the root's neighbourhood and
+/// the newest are what a colleague's answer can name.
+const MOST_MENTIONED: usize = 20;
+/// The most participants of one ticket; who comes later is not remembered.
+const MOST_PARTICIPANTS: usize = 100;
+
+/// What a message is, whichever door it came by.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The sender's own Message-ID.
+    pub message_id: Option<MessageId>,
+    pub date: Option<Timestamp>,
+    pub subject: String,
+    /// The new text.
+    pub text: String,
+    pub attachments: Vec<Attachment>,
+    pub raw: RawId,
+    /// To and Cc without our own addresses.
+    pub named: Vec<Mailbox>,
+    /// In-Reply-To and References.
+    pub mentioned: Vec<MessageId>,
+    /// Outlook's conversation.
+    pub conversation: Option<Vec<u8>>,
+    pub verdict: Option<Verdict>,
+    pub arrived_at: Option<Address>,
+}
+
+/// Who says it, and with what right.
+#[derive(Clone, Debug)]
+pub struct Standpoint {
+    pub author: Author,
+    pub voice: Voice,
+    /// All addresses of the author, to which nothing of it goes.
+    pub addresses: Vec<Address>,
+    pub verified: Verified,
+    pub scope: Scope,
+    pub state: State,
+    pub reason: Option<Reason>,
+    pub warning: Option<Reason>,
+    pub machine: Option<Machine>,
+    pub parent: Option<EntryId>,
+    pub claims: Option<MemberId>,
+}
+
+/// How a new ticket starts.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub requester: Mailbox,
+    pub status: Status,
+    pub priority: Priority,
+    pub tags: Vec<String>,
+    pub assignee: Option<Assignee>,
+    pub continues: Option<TicketId>,
+}
+
+/// A new ticket, not yet saved: [`add`] its first entry.
+pub fn open(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    subject: &str,
+    opening: Opening,
+) -> Result<Ticket, ActionError> {
+    let contact = contact_for(tx, act, &opening.requester)?;
+    let requester = Participant {
+        person: Person::Contact(contact),
+        ground: Ground::Requester,
+        standing: Standing::Accepted,
+        address: opening.requester.address,
+        named_by_requester: false,
+    };
+    Ok(Ticket {
+        id: TicketId(tx.allocate(&TICKET_IDS, &())?),
+        reference: TicketRef { property: property.slug.clone(), number: tx.allocate(&NUMBERS, &property.id)? },
+        property: property.id,
+        subject: subject.to_owned(),
+        status: opening.status,
+        wake_at: None,
+        priority: opening.priority,
+        tags: opening.tags.into_iter().collect(),
+        assignee: opening.assignee,
+        participants: vec![requester],
+        door: act.door,
+        merged_into: None,
+        continues: opening.continues,
+        created_at: act.now,
+        updated_at: act.now,
+        status_since: act.now,
+    })
+}
+
+/// Adds an entry to a ticket, makes its copies, moves the ticket's status, and saves both.
+///
+/// `before` is the ticket as the store has it, `None` for a new one.
+pub fn add(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    before: Option<&Ticket>,
+    ticket: &mut Ticket,
+    content: Content,
+    standpoint: Standpoint,
+) -> Result<Entry, ActionError> {
+    let live = standpoint.state == State::Relayed;
+    let public = standpoint.scope == Scope::Public;
+    let by_member = standpoint.voice == Voice::Member;
+    if live && by_member {
+        if public {
+            accept_named(tx, act, ticket)?;
+        }
+        if let Some(Person::Member(id)) = standpoint.author.person() {
+            follow(tx, ticket, id)?;
+        }
+    }
+    let first = before.is_none();
+    let id = EntryId(tx.allocate(&ENTRY_IDS, &())?);
+    let mut entry = Entry {
+        id,
+        ticket: ticket.id,
+        kind: if public { Kind::Message } else { Kind::Note },
+        author: standpoint.author,
+        state: standpoint.state,
+        reason: standpoint.reason,
+        machine: standpoint.machine,
+        verified: standpoint.verified,
+        door: act.door,
+        at: act.now,
+        message_id: content.message_id,
+        minted_id: Some(act.desk.mint()),
+        date: content.date,
+        parent: standpoint.parent,
+        subject: content.subject,
+        text: bounded(content.text),
+        attachments: content.attachments,
+        named: content.named,
+        raw: Some(content.raw),
+        verdict: content.verdict,
+        event: None,
+        facts: None,
+        warning: standpoint.warning,
+        claims: standpoint.claims,
+        arrived_at: content.arrived_at,
+        copies: Vec::new(),
+    };
+    // The status first, so that the line on top of the copies shows what the message made of it.
+    if live && public && !(first && by_member && act.door == Door::Smtp) {
+        let status = if by_member { Some(property.after_reply) } else { reopened(ticket, &entry) };
+        if let Some(status) = status {
+            if first {
+                ticket.status = status;
+            } else {
+                state::set_status(tx, act, ticket, entry.author.clone(), status)?;
+            }
+        }
+    }
+    relay(tx, act, property, ticket, &mut entry, standpoint.voice, &standpoint.addresses)?;
+    index(tx, ticket, &entry, &content.mentioned, content.conversation)?;
+    tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
+    ticket.updated_at = act.now;
+    state::save(tx, before, ticket)?;
+    Ok(entry)
+}
+
+/// Makes the copies of an entry for everyone whom it is for, if it is relayed.
+pub fn relay(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &Ticket,
+    entry: &mut Entry,
+    voice: Voice,
+    writer_addresses: &[Address],
+) -> Result<(), ActionError> {
+    entry.facts = Some(state::facts(tx, ticket)?);
+    if entry.state != State::Relayed {
+        return Ok(());
+    }
+    let assignees = find::colleagues(tx, property.id, ticket.assignee)?;
+    let mut followers = Vec::new();
+    for participant in &ticket.participants {
+        if let Person::Member(id) = participant.person {
+            let member = find::member_by_id(tx, id)?;
+            if member.is_of(property.id) {
+                followers.push(find::colleague(&member));
+            }
+        }
+    }
+    let nobody = assignees.is_empty() && followers.is_empty();
+    let everyone = if nobody { find::everyone(tx, property)? } else { Vec::new() };
+    let scope = if entry.kind == Kind::Note { Scope::Note } else { Scope::Public };
+    let occasion = Occasion {
+        scope,
+        voice,
+        writer: entry.author.person(),
+        writer_addresses,
+        participants: &ticket.participants,
+        assignees: &assignees,
+        followers: &followers,
+        everyone: &everyone,
+        named: if entry.door == Door::Smtp { &entry.named } else { &[] },
+    };
+    let ours = |address: &Address| act.desk.is_local(address) || property.public.as_ref() == Some(address);
+    for reader in readers(&occasion, ours) {
+        entry.copies.push(copies::queue(tx, act, entry, property.id, reader)?);
+    }
+    Ok(())
+}
+
+/// What a contact's message makes of a ticket: open again, but out of spam and trash only with a
+/// valid reply address or an identifier of ours.
+fn reopened(ticket: &Ticket, entry: &Entry) -> Option<Status> {
+    let proved = matches!(entry.verified, Verified::Token | Verified::MintedId | Verified::Submission);
+    match ticket.status {
+        Status::Spam | Status::Trash if !proved => None,
+        _ => Some(Status::Open),
+    }
+}
+
+/// A member's public answer accepts the first few contacts whom an aligned requester named.
+fn accept_named(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket) -> Result<(), StoreError> {
+    for person in accepted_by_answer(&ticket.participants) {
+        if let Some(participant) = ticket.participant_mut(person) {
+            participant.standing = Standing::Accepted;
+            let address = participant.address.to_string();
+            state::event(tx, act, ticket, What::Participant, None, Some(address))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a member a follower.
+pub fn follow(tx: &impl Read, ticket: &mut Ticket, id: MemberId) -> Result<(), ActionError> {
+    if ticket.participant(Person::Member(id)).is_none() {
+        let member = find::member_by_id(tx, id)?;
+        ticket.participants.push(Participant {
+            person: Person::Member(id),
+            ground: Ground::Follower,
+            standing: Standing::Accepted,
+            address: member.login,
+            named_by_requester: false,
+        });
+    }
+    Ok(())
+}
+
+/// Adds contacts to a ticket whom somebody named; those who are there already stay as they are.
+pub fn propose(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &mut Ticket,
+    named: &[Mailbox],
+    standing: Standing,
+    named_by_requester: bool,
+) -> Result<(), ActionError> {
+    for mailbox in named {
+        let known = ticket.participants.iter().any(|participant| participant.address == mailbox.address);
+        let ours = act.desk.is_local(&mailbox.address)
+            || find::property_of_public(tx, &mailbox.address)?.is_some()
+            || find::member_at(tx, property.id, &mailbox.address)?.is_some();
+        if known || ours || ticket.participants.len() >= MOST_PARTICIPANTS {
+            continue;
+        }
+        let person = Person::Contact(contact_for(tx, act, mailbox)?);
+        if ticket.participant(person).is_none() {
+            ticket.participants.push(Participant {
+                person,
+                ground: Ground::Cc,
+                standing,
+                address: mailbox.address.clone(),
+                named_by_requester,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The contact with this address; a new one where nobody has it. Gives him the name, if he has none.
+pub fn contact_for(tx: &mut Tx<'_>, act: &Act<'_>, mailbox: &Mailbox) -> Result<ContactId, ActionError> {
+    if let Some(mut contact) = find::contact_at(tx, &mailbox.address)? {
+        if contact.name.is_empty() && !mailbox.name.is_empty() {
+            contact.name.clone_from(&mailbox.name);
+            contact.updated_at = act.now;
+            tx.put(&CONTACTS, &contact.id, &contact)?;
+        }
+        return Ok(contact.id);
+    }
+    let contact = crate::desk::contact::Contact {
+        id: ContactId(tx.allocate(&CONTACT_IDS, &())?),
+        name: mailbox.name.clone(),
+        addresses: vec![mailbox.address.clone()],
+        organisation: String::new(),
+        note: String::new(),
+        created_at: act.now,
+        updated_at: act.now,
+        merged_into: None,
+    };
+    tx.put(&CONTACT_ADDRESSES, &mailbox.address, &contact.id)?;
+    tx.put(&CONTACTS, &contact.id, &contact)?;
+    Ok(contact.id)
+}
+
+/// A member as the author of something.
+#[must_use]
+pub fn as_member(member: &crate::desk::member::Member) -> Actor {
+    Actor::Member { id: member.id, mailbox: member.mailbox() }
+}
+
+/// The standpoint of whoever acts by a logged-in door or the command line.
+pub fn by_actor(tx: &impl Read, act: &Act<'_>, scope: Scope) -> Result<Standpoint, ActionError> {
+    let addresses = match &act.actor {
+        Actor::System => Vec::new(),
+        Actor::Member { id, .. } => {
+            let member = find::member_by_id(tx, *id)?;
+            std::iter::once(member.login).chain(member.aliases).collect()
+        }
+    };
+    Ok(Standpoint {
+        author: act.author(),
+        voice: Voice::Member,
+        addresses,
+        verified: Verified::Submission,
+        scope,
+        state: State::Relayed,
+        reason: None,
+        warning: None,
+        machine: None,
+        parent: None,
+        claims: None,
+    })
+}
+
+/// Whether a member's public reply answers something older than a colleague's public reply.
+pub fn crosses(tx: &impl Read, ticket: &Ticket, parent: EntryId, author: &Author) -> Result<Option<Entry>, StoreError> {
+    let later = tx.range(
+        &ENTRIES,
+        (ticket.id, EntryId(parent.0 + 1))..=(ticket.id, EntryId(u64::MAX)),
+        Order::Up,
+        usize::MAX,
+    )?;
+    Ok(later.into_iter().map(|(_, entry)| entry).find(|entry| {
+        entry.kind == Kind::Message
+            && entry.state == State::Relayed
+            && entry.author.is_member()
+            && entry.author.person() != author.person()
+    }))
+}
+
+/// Remembers by which identifiers an answer to the entry will be known.
+fn index(
+    tx: &mut Tx<'_>,
+    ticket: &Ticket,
+    entry: &Entry,
+    mentioned: &[MessageId],
+    conversation: Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    let own = entry.message_id.iter().map(|id| (id, Bond::Own));
+    let minted = entry.minted_id.iter().map(|id| (id, Bond::Minted));
+    let mentioned = mentioned.iter().rev().take(MOST_MENTIONED).map(|id| (id, Bond::Mentioned));
+    for (id, bond) in own.chain(minted).chain(mentioned) {
+        bear(tx, ticket, entry.id, id, bond)?;
+    }
+    if let Some(conversation) = conversation {
+        let key = (ticket.property, conversation);
+        let mut tickets = tx.get(&CONVERSATIONS, &key)?.unwrap_or_default();
+        if !tickets.contains(&ticket.id) && tickets.len() < MOST_BEARERS {
+            tickets.push(ticket.id);
+            tx.put(&CONVERSATIONS, &key, &tickets)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ties one identifier to an entry. A mentioned one is not remembered where an entry bears it.
+pub fn bear(
+    tx: &mut Tx<'_>,
+    ticket: &Ticket,
+    entry: EntryId,
+    id: &MessageId,
+    bond: Bond,
+) -> Result<(), StoreError> {
+    let key = (ticket.property, id.clone());
+    let mut bearers = tx.get(&MESSAGE_IDS, &key)?.unwrap_or_default();
+    if bond == Bond::Mentioned && bearers.iter().any(|bearer| bearer.ticket == ticket.id) {
+        return Ok(());
+    }
+    if bearers.len() < MOST_BEARERS {
+        bearers.push(Bearer { ticket: ticket.id, entry, bond });
+        tx.put(&MESSAGE_IDS, &key, &bearers)?;
+    }
+    Ok(())
+}
+
+/// The text as the entry itself holds it; the whole is in the raw message.
+fn bounded(mut text: String) -> String {
+    if text.len() > Entry::LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(Entry::LONGEST_TEXT));
+        text.push('…');
+    }
+    text
+}
