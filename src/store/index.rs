@@ -1,0 +1,120 @@
+//! The index: every key with its latest value, and how much of the journal is in it.
+//!
+//! The journal is the truth; an index can always be built again from it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::journal::Position;
+
+/// A key with what it becomes; `None` deletes it.
+pub type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// A range of keys, as bytes.
+pub type Span = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
+/// Why an index can't go on. Whatever it is, the index is given up and built again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the index failed: {0}")]
+pub struct IndexError(pub String);
+
+/// In which direction a range is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// From the lowest key on.
+    Up,
+    /// From the highest key on.
+    Down,
+}
+
+/// An ordered map of bytes. One writer at a time, and no reader beside it.
+pub trait Index: Send + Sync {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
+
+    /// Shows the span's keys and values in order until `visit` answers `false`.
+    fn range(&self, span: &Span, order: Order, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), IndexError>;
+
+    /// Makes the writes, in their order, and notes that the journal up to `position` is in. What a
+    /// process that dies leaves behind is some prefix of the writes, with a position that is no
+    /// later than them.
+    fn apply(&mut self, writes: Vec<Write>, position: Position) -> Result<(), IndexError>;
+
+    /// Returns once everything applied would survive the machine's death.
+    fn sync(&mut self) -> Result<(), IndexError>;
+
+    /// How much of the journal is in.
+    fn position(&self) -> Position;
+}
+
+/// The index of the memory engine.
+#[derive(Default)]
+pub struct MemoryIndex {
+    map: BTreeMap<Vec<u8>, Vec<u8>>,
+    position: Position,
+}
+
+impl Index for MemoryIndex {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.map.get(key).cloned())
+    }
+
+    fn range(&self, span: &Span, order: Order, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), IndexError> {
+        if is_empty(span) {
+            return Ok(());
+        }
+        let mut range = self.map.range::<[u8], _>((as_slice(&span.0), as_slice(&span.1)));
+        while let Some((key, value)) = match order {
+            Order::Up => range.next(),
+            Order::Down => range.next_back(),
+        } {
+            if !visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, writes: Vec<Write>, position: Position) -> Result<(), IndexError> {
+        for (key, value) in writes {
+            match value {
+                Some(value) => self.map.insert(key, value),
+                None => self.map.remove(&key),
+            };
+        }
+        self.position = position;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    fn position(&self) -> Position {
+        self.position
+    }
+}
+
+/// Everything that starts with these bytes.
+pub(super) fn starting_with(start: Vec<u8>) -> Span {
+    let mut end = start.clone();
+    while let Some(last) = end.pop() {
+        if last < 0xff {
+            end.push(last + 1);
+            return (Bound::Included(start), Bound::Excluded(end));
+        }
+    }
+    (Bound::Included(start), Bound::Unbounded)
+}
+
+/// Whether nothing can be in a span. `BTreeMap::range` panics on some of these.
+pub(super) fn is_empty((from, to): &Span) -> bool {
+    match (from, to) {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => from >= to,
+    }
+}
+
+pub(super) fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
+}

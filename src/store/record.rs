@@ -1,0 +1,27 @@
+//! Which of the desk's types are stored as they are.
+
+use jiff::Timestamp;
+
+use super::table::Record;
+use crate::desk::contact::Contact;
+use crate::desk::copy::Copy;
+use crate::desk::department::Department;
+use crate::desk::entry::Entry;
+use crate::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
+use crate::desk::member::Member;
+use crate::desk::property::Property;
+use crate::desk::ticket::Ticket;
+
+macro_rules! records {
+    ($($type:ty),+ $(,)?) => {$(
+        impl Record for $type {
+            const VERSION: u8 = 1;
+        }
+    )+};
+}
+
+records!(Property, Member, Department, Contact, Ticket, Entry, Copy);
+records!(PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId, Timestamp);
+records!(Vec<PropertyId>, Vec<MemberId>, Vec<DepartmentId>, Vec<ContactId>, Vec<TicketId>, Vec<EntryId>, Vec<CopyId>);
+records!((TicketId, EntryId), Vec<(TicketId, EntryId)>);
+records!((), bool, u8, u32, u64, String, Vec<String>, Vec<u8>, Vec<u64>);

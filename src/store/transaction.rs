@@ -1,0 +1,248 @@
+//! Reading and writing the tables: [`View`] sees one state, [`Tx`] also writes and remembers.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use super::conflict::Reads;
+use super::index::{Index, Order, Span, is_empty, starting_with};
+use super::key::{Key, StartOf};
+use super::table::{COUNTERS, Counter, RAWS, Record, Table};
+use super::{Shared, StoreError};
+use crate::desk::id::RawId;
+use crate::store::journal::Place;
+
+/// Reading of one consistent state of the store.
+pub trait Read {
+    /// The bytes under a key.
+    #[doc(hidden)]
+    fn get_bytes(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Up to `limit` pairs of a span, in order.
+    #[doc(hidden)]
+    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// Raw bytes that were stored with [`Tx::put_raw`], checked against their checksum.
+    fn raw(&self, id: RawId) -> Result<Vec<u8>, StoreError>;
+
+    fn get<K: Key, V: Record>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>, StoreError> {
+        self.get_bytes(table.key(key))?.map(|bytes| table.read_value(&bytes)).transpose()
+    }
+
+    /// Up to `limit` pairs of a range of keys; with [`Order::Down`] the highest ones, highest first.
+    fn range<K: Key, V: Record>(
+        &self,
+        table: &Table<K, V>,
+        range: impl RangeBounds<K>,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<(K, V)>, StoreError> {
+        let whole = starting_with(vec![table.prefix()]);
+        let from = match range.start_bound() {
+            Bound::Unbounded => whole.0,
+            bound => bound.map(|key| table.key(key)),
+        };
+        let to = match range.end_bound() {
+            Bound::Unbounded => whole.1,
+            bound => bound.map(|key| table.key(key)),
+        };
+        decode(table, self.span_bytes((from, to), order, limit)?)
+    }
+
+    /// Up to `limit` pairs whose keys begin with these components: `(property,)` or
+    /// `(property, status)` in a table by `(PropertyId, Status, TicketId)`.
+    fn starting<K: Key, V: Record>(
+        &self,
+        table: &Table<K, V>,
+        start: impl StartOf<K>,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<(K, V)>, StoreError> {
+        let mut bytes = vec![table.prefix()];
+        start.encode_start(&mut bytes);
+        decode(table, self.span_bytes(starting_with(bytes), order, limit)?)
+    }
+}
+
+fn decode<K: Key, V: Record>(table: &Table<K, V>, pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Vec<(K, V)>, StoreError> {
+    pairs.iter().map(|(key, value)| Ok((table.read_key(key)?, table.read_value(value)?))).collect()
+}
+
+/// One state of the store, to read only.
+pub struct View<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) index: &'a dyn Index,
+}
+
+impl Read for View<'_> {
+    fn get_bytes(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.index.get(&key)?)
+    }
+
+    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        merge(self.index, &BTreeMap::new(), &span, order, limit)
+    }
+
+    fn raw(&self, id: RawId) -> Result<Vec<u8>, StoreError> {
+        let place = self.index.get(&raw_key(id))?.ok_or(StoreError::NoRaw(id))?;
+        self.shared.segments.read(&Place::decode(&place).ok_or(StoreError::NoRaw(id))?)
+    }
+}
+
+/// One attempt of a transaction: a state to read, and the writes to be made on it.
+pub struct Tx<'a> {
+    view: View<'a>,
+    reads: RefCell<Reads>,
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    counters: BTreeSet<Vec<u8>>,
+    raws: Vec<(RawId, Arc<[u8]>)>,
+}
+
+/// What an attempt leaves to the committer.
+pub(super) struct Attempt {
+    pub(super) reads: Reads,
+    pub(super) writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(super) counters: BTreeSet<Vec<u8>>,
+    pub(super) raws: Vec<(RawId, Arc<[u8]>)>,
+}
+
+impl Attempt {
+    /// About how much memory it takes while it waits.
+    pub(super) fn size(&self) -> usize {
+        let writes: usize =
+            self.writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + 64).sum();
+        writes + self.raws.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() + 256
+    }
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(view: View<'a>) -> Self {
+        Self { view, reads: RefCell::default(), writes: BTreeMap::new(), counters: BTreeSet::new(), raws: Vec::new() }
+    }
+
+    pub(super) fn finish(self) -> Attempt {
+        Attempt { reads: self.reads.into_inner(), writes: self.writes, counters: self.counters, raws: self.raws }
+    }
+
+    pub fn put<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K, record: &V) -> Result<(), StoreError> {
+        self.writes.insert(table.key(key), Some(table.value(record)?));
+        Ok(())
+    }
+
+    /// Deletes a key, whether or not it is there.
+    pub fn delete<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K) {
+        self.writes.insert(table.key(key), None);
+    }
+
+    /// The next value of a counter, 1 at first. Nobody else gets it, also when this attempt fails.
+    pub fn allocate<K: Key>(&mut self, counter: &Counter<K>, key: &K) -> Result<u64, StoreError> {
+        self.next(counter.key(key))
+    }
+
+    /// Stores bytes as they are, a message for instance; [`Read::raw`] gives them back. A transaction
+    /// that may be attempted again had better hand in a clone of one `Arc`: large bytes are then
+    /// written once.
+    pub fn put_raw(&mut self, bytes: impl Into<Arc<[u8]>>) -> Result<RawId, StoreError> {
+        let id = RawId(self.next(vec![COUNTERS, RAWS])?);
+        self.raws.push((id, bytes.into()));
+        Ok(id)
+    }
+
+    fn next(&mut self, key: Vec<u8>) -> Result<u64, StoreError> {
+        let value = self.view.shared.counters.next(&key, self.view.index)?;
+        self.counters.insert(key);
+        Ok(value)
+    }
+}
+
+impl Read for Tx<'_> {
+    fn get_bytes(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(written) = self.writes.get(&key) {
+            return Ok(written.clone());
+        }
+        let value = self.view.index.get(&key)?;
+        self.reads.borrow_mut().keys.push(key);
+        Ok(value)
+    }
+
+    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let found = merge(self.view.index, &self.writes, &span, order, limit)?;
+        // What lies beyond the last pair was not seen, so it can't matter.
+        let seen = match (order, found.last()) {
+            (Order::Up, Some((last, _))) if found.len() == limit => (span.0, Bound::Included(last.clone())),
+            (Order::Down, Some((last, _))) if found.len() == limit => (Bound::Included(last.clone()), span.1),
+            (_, None) if limit == 0 => return Ok(found),
+            _ => span,
+        };
+        self.reads.borrow_mut().spans.push(seen);
+        Ok(found)
+    }
+
+    fn raw(&self, id: RawId) -> Result<Vec<u8>, StoreError> {
+        if let Some((_, bytes)) = self.raws.iter().find(|(own, _)| *own == id) {
+            return Ok(bytes.to_vec());
+        }
+        self.reads.borrow_mut().keys.push(raw_key(id));
+        self.view.raw(id)
+    }
+}
+
+/// Where the index keeps the place of raw bytes.
+pub(super) fn raw_key(id: RawId) -> Vec<u8> {
+    let mut key = vec![RAWS];
+    id.encode(&mut key);
+    key
+}
+
+/// Reads a span of the index as it would be with `writes` made.
+fn merge(
+    index: &dyn Index,
+    writes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    span: &Span,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    let mut found = Vec::new();
+    if limit == 0 || is_empty(span) {
+        return Ok(found);
+    }
+    let own = writes.range::<Vec<u8>, _>((span.0.as_ref(), span.1.as_ref()));
+    let own: Box<dyn Iterator<Item = _>> = match order {
+        Order::Up => Box::new(own),
+        Order::Down => Box::new(own.rev()),
+    };
+    let mut own = own.peekable();
+    index.range(span, order, &mut |key, value| {
+        let mut covered = false;
+        while let Some((written, _)) = own.peek() {
+            let before = match order {
+                Order::Up => written.as_slice() <= key,
+                Order::Down => written.as_slice() >= key,
+            };
+            if !before {
+                break;
+            }
+            covered |= written.as_slice() == key;
+            if let Some((written, Some(value))) = own.next() {
+                found.push((written.clone(), value.clone()));
+                if found.len() == limit {
+                    return false;
+                }
+            }
+        }
+        if !covered {
+            found.push((key.to_vec(), value.to_vec()));
+        }
+        found.len() < limit
+    })?;
+    for (key, value) in own {
+        if found.len() == limit {
+            break;
+        }
+        if let Some(value) = value {
+            found.push((key.clone(), value.clone()));
+        }
+    }
+    Ok(found)
+}
