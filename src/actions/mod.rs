@@ -83,9 +83,7 @@ impl Act<'_> {
     pub fn author(&self) -> Author {
         match &self.actor {
             Actor::System => Author::System,
-            Actor::Member { id, mailbox } => {
-                Author::Person { person: Person::Member(*id), mailbox: mailbox.clone() }
-            }
+            Actor::Member { id, mailbox } => Author::Person { person: Person::Member(*id), mailbox: mailbox.clone() },
         }
     }
 
@@ -100,10 +98,10 @@ impl Act<'_> {
 #[derive(Debug, thiserror::Error)]
 pub enum ActionError {
     /// What was named is not there.
-    #[error("there is no {what} {name}{}", near(.near))]
+    #[error("there is no {what} {name}{}", did_you_mean(.near))]
     NotFound { what: &'static str, name: String, near: Vec<String> },
     /// The name or address is somebody's already.
-    #[error("{what} {name} is taken{}", owner(.by))]
+    #[error("{what} {name} is taken{}", taken_by(.by))]
     Taken { what: &'static str, name: String, by: String },
     /// What was asked makes no sense as things are; the text says what would.
     #[error("{0}")]
@@ -112,11 +110,11 @@ pub enum ActionError {
     Store(#[from] StoreError),
 }
 
-fn near(near: &[String]) -> String {
+fn did_you_mean(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) }
 }
 
-fn owner(by: &str) -> String {
+fn taken_by(by: &str) -> String {
     if by.is_empty() { String::new() } else { format!(" by {by}") }
 }
 

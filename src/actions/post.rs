@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Act, Actor, ActionError, copies, find, state};
+use super::{Act, ActionError, Actor, copies, find, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, Machine, Reason, State, Verified, What};
@@ -11,9 +11,7 @@ use crate::desk::id::{ContactId, EntryId, MemberId, RawId, TicketId};
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
 use crate::desk::thread::{Bearer, Bond};
-use crate::desk::ticket::{
-    Assignee, Ground, Participant, Person, Priority, Standing, Status, Ticket, TicketRef,
-};
+use crate::desk::ticket::{Assignee, Ground, Participant, Person, Priority, Standing, Status, Ticket, TicketRef};
 use crate::desk::verdict::Verdict;
 use crate::store::tables::{
     CONTACT_ADDRESSES, CONTACT_IDS, CONTACTS, CONVERSATIONS, ENTRIES, ENTRY_IDS, MESSAGE_IDS, NUMBERS, TICKET_IDS,
@@ -44,7 +42,7 @@ pub struct Content {
     /// In-Reply-To and References.
     pub mentioned: Vec<MessageId>,
     /// Outlook's conversation.
-    pub conversation: Option<Vec<u8>>,
+    pub conversation: Option<[u8; 22]>,
     pub verdict: Option<Verdict>,
     pub arrived_at: Option<Address>,
 }
@@ -125,18 +123,7 @@ pub fn add(
     content: Content,
     standpoint: Standpoint,
 ) -> Result<Entry, ActionError> {
-    let live = standpoint.state == State::Relayed;
     let public = standpoint.scope == Scope::Public;
-    let by_member = standpoint.voice == Voice::Member;
-    if live && by_member {
-        if public {
-            accept_named(tx, act, ticket)?;
-        }
-        if let Some(Person::Member(id)) = standpoint.author.person() {
-            follow(tx, ticket, id)?;
-        }
-    }
-    let first = before.is_none();
     let id = EntryId(tx.allocate(&ENTRY_IDS, &())?);
     let mut entry = Entry {
         id,
@@ -166,14 +153,15 @@ pub fn add(
         arrived_at: content.arrived_at,
         copies: Vec::new(),
     };
-    // The status first, so that the line on top of the copies shows what the message made of it.
-    if live && public && !(first && by_member && act.door == Door::Smtp) {
-        let status = if by_member { Some(property.after_reply) } else { reopened(ticket, &entry) };
-        if let Some(status) = status {
-            if first {
-                ticket.status = status;
-            } else {
-                state::set_status(tx, act, ticket, entry.author.clone(), status)?;
+    // First what the message makes of the ticket, so that the line on top of its copies shows that.
+    if entry.state == State::Relayed {
+        match standpoint.voice {
+            Voice::Member => speak(tx, act, property, ticket, before.is_none(), &entry)?,
+            Voice::Contact { .. } if before.is_none() => {}
+            Voice::Contact { .. } => {
+                if let Some(status) = reopened(ticket, &entry) {
+                    state::set_status(tx, act, ticket, entry.author.clone(), status)?;
+                }
             }
         }
     }
@@ -183,6 +171,26 @@ pub fn add(
     ticket.updated_at = act.now;
     state::save(tx, before, ticket)?;
     Ok(entry)
+}
+
+/// What a member's entry makes of its ticket: he follows it, and a public answer accepts whom the
+/// requester named and moves the status, unless it opened the ticket.
+pub fn speak(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &mut Ticket,
+    opens: bool,
+    entry: &Entry,
+) -> Result<(), ActionError> {
+    if let Some(Person::Member(id)) = entry.author.person() {
+        follow(tx, ticket, id)?;
+    }
+    if entry.kind == Kind::Message && !opens {
+        accept_named(tx, act, ticket)?;
+        state::set_status(tx, act, ticket, entry.author.clone(), property.after_reply)?;
+    }
+    Ok(())
 }
 
 /// Makes the copies of an entry for everyone whom it is for, if it is relayed.
@@ -356,12 +364,8 @@ pub fn by_actor(tx: &impl Read, act: &Act<'_>, scope: Scope) -> Result<Standpoin
 
 /// Whether a member's public reply answers something older than a colleague's public reply.
 pub fn crosses(tx: &impl Read, ticket: &Ticket, parent: EntryId, author: &Author) -> Result<Option<Entry>, StoreError> {
-    let later = tx.range(
-        &ENTRIES,
-        (ticket.id, EntryId(parent.0 + 1))..=(ticket.id, EntryId(u64::MAX)),
-        Order::Up,
-        usize::MAX,
-    )?;
+    let later =
+        tx.range(&ENTRIES, (ticket.id, EntryId(parent.0 + 1))..=(ticket.id, EntryId(u64::MAX)), Order::Up, usize::MAX)?;
     Ok(later.into_iter().map(|(_, entry)| entry).find(|entry| {
         entry.kind == Kind::Message
             && entry.state == State::Relayed
@@ -376,7 +380,7 @@ fn index(
     ticket: &Ticket,
     entry: &Entry,
     mentioned: &[MessageId],
-    conversation: Option<Vec<u8>>,
+    conversation: Option<[u8; 22]>,
 ) -> Result<(), StoreError> {
     let own = entry.message_id.iter().map(|id| (id, Bond::Own));
     let minted = entry.minted_id.iter().map(|id| (id, Bond::Minted));
@@ -396,13 +400,7 @@ fn index(
 }
 
 /// Ties one identifier to an entry. A mentioned one is not remembered where an entry bears it.
-pub fn bear(
-    tx: &mut Tx<'_>,
-    ticket: &Ticket,
-    entry: EntryId,
-    id: &MessageId,
-    bond: Bond,
-) -> Result<(), StoreError> {
+pub fn bear(tx: &mut Tx<'_>, ticket: &Ticket, entry: EntryId, id: &MessageId, bond: Bond) -> Result<(), StoreError> {
     let key = (ticket.property, id.clone());
     let mut bearers = tx.get(&MESSAGE_IDS, &key)?.unwrap_or_default();
     if bond == Bond::Mentioned && bearers.iter().any(|bearer| bearer.ticket == ticket.id) {

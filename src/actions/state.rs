@@ -18,7 +18,7 @@ pub fn save(tx: &mut Tx<'_>, before: Option<&Ticket>, ticket: &Ticket) -> Result
     let new_place = Some(ticket).filter(listed).map(place);
     if old_place != new_place {
         if let Some(key) = old_place {
-            tx.delete(&TICKET_LISTS, &key)?;
+            tx.delete(&TICKET_LISTS, &key);
         }
         if let Some(key) = new_place {
             tx.put(&TICKET_LISTS, &key, &())?;
@@ -27,7 +27,7 @@ pub fn save(tx: &mut Tx<'_>, before: Option<&Ticket>, ticket: &Ticket) -> Result
     let old_wake = before.and_then(wake);
     if old_wake != wake(ticket) {
         if let Some(key) = old_wake {
-            tx.delete(&SNOOZED, &key)?;
+            tx.delete(&SNOOZED, &key);
         }
         if let Some(key) = wake(ticket) {
             tx.put(&SNOOZED, &key, &())?;
@@ -45,7 +45,7 @@ pub fn save(tx: &mut Tx<'_>, before: Option<&Ticket>, ticket: &Ticket) -> Result
         if let Person::Contact(contact) = participant.person
             && ticket.participant(participant.person).is_none()
         {
-            tx.delete(&CONTACT_TICKETS, &(contact, ticket.id))?;
+            tx.delete(&CONTACT_TICKETS, &(contact, ticket.id));
         }
     }
     if before.is_none() {

@@ -15,6 +15,7 @@ mod journal;
 mod key;
 mod record;
 mod table;
+pub mod tables;
 mod transaction;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};

@@ -54,7 +54,7 @@ pub const ENTRIES: Table<(TicketId, EntryId), Entry> = Table::new(70, "entries")
 /// Who bears or mentions a Message-ID in a property.
 pub const MESSAGE_IDS: Table<(PropertyId, MessageId), Vec<Bearer>> = Table::new(71, "message_ids");
 /// The tickets of an Outlook conversation, by the first 22 octets of Thread-Index.
-pub const CONVERSATIONS: Table<(PropertyId, Vec<u8>), Vec<TicketId>> = Table::new(72, "conversations");
+pub const CONVERSATIONS: Table<(PropertyId, [u8; 22]), Vec<TicketId>> = Table::new(72, "conversations");
 /// Mail that looks alike, by property, sender and looks.
 pub const LOOK_ALIKES: Table<(PropertyId, Address, u64), LookAlikes> = Table::new(73, "look_alikes");
 
@@ -95,5 +95,9 @@ impl Record for TokenKey {
 }
 
 impl Record for LookAlikes {
+    const VERSION: u8 = 1;
+}
+
+impl Record for Vec<Bearer> {
     const VERSION: u8 = 1;
 }

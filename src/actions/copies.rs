@@ -1,0 +1,282 @@
+//! Copies: made with an entry, moved on by the relay, by delivery reports and by people.
+
+use jiff::Timestamp;
+
+use super::{Act, ActionError, find, state};
+use crate::desk::copy::{Content, Copy, CopyState, Scope};
+use crate::desk::entry::{Author, Entry, Event, State, What};
+use crate::desk::fanout::Reader;
+use crate::desk::id::{CopyId, EntryId, MemberId, PropertyId};
+use crate::desk::member::Member;
+use crate::desk::ticket::{Person, Ticket};
+use crate::store::tables::{COPIES, COPY_IDS, COPY_STATES, ENTRIES, HELD_NOTICES, QUEUE};
+use crate::store::{Order, Read, StoreError, Tx};
+
+/// The least time between two notices of held mail to one member.
+const HELD_NOTICE_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// What the next server, or the route to it, said of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It took it.
+    Sent { reply: String },
+    /// It is offered again at a time.
+    Deferred { reply: String, next_at: Timestamp },
+    /// It is given up.
+    Failed { reply: String },
+    /// It is offered once more at once, with its attachments listed instead.
+    TooLarge { reply: String },
+}
+
+/// Queues the copy of an entry for one reader.
+pub fn queue(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    entry: &Entry,
+    property: PropertyId,
+    reader: Reader,
+) -> Result<CopyId, StoreError> {
+    queue_content(tx, act, entry, property, reader, Content::Entry)
+}
+
+/// Queues something else about an entry: the conversation so far, or a notice.
+pub fn queue_content(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    entry: &Entry,
+    property: PropertyId,
+    reader: Reader,
+    content: Content,
+) -> Result<CopyId, StoreError> {
+    let notice = matches!(content, Content::Held | Content::Failed(_));
+    let copy = Copy {
+        id: CopyId(tx.allocate(&COPY_IDS, &())?),
+        property,
+        ticket: entry.ticket,
+        entry: entry.id,
+        person: reader.person,
+        to: reader.address,
+        scope: reader.scope,
+        content,
+        message_id: notice.then(|| act.desk.mint()),
+        key: act.desk.keys.active(),
+        state: CopyState::Queued,
+        attempts: 0,
+        queued_at: act.now,
+        next_at: Some(act.now),
+        reply: None,
+        updated_at: act.now,
+        shrunk: false,
+    };
+    save(tx, None, &copy)?;
+    Ok(copy.id)
+}
+
+/// Writes a copy with its place in the queue.
+fn save(tx: &mut Tx<'_>, before: Option<&Copy>, copy: &Copy) -> Result<(), StoreError> {
+    let due = |copy: &Copy| copy.next_at.map(|at| (at, copy.id));
+    let listed = |copy: &Copy| (copy.state != CopyState::Sent).then_some((copy.state as u8, copy.id));
+    let (old_due, old_listed) = (before.and_then(due), before.and_then(listed));
+    if old_due != due(copy) {
+        if let Some(key) = old_due {
+            tx.delete(&QUEUE, &key);
+        }
+        if let Some(key) = due(copy) {
+            tx.put(&QUEUE, &key, &())?;
+        }
+    }
+    if old_listed != listed(copy) {
+        if let Some(key) = old_listed {
+            tx.delete(&COPY_STATES, &key);
+        }
+        if let Some(key) = listed(copy) {
+            tx.put(&COPY_STATES, &key, &())?;
+        }
+    }
+    tx.put(&COPIES, &copy.id, copy)
+}
+
+/// Writes down what became of one attempt to deliver a copy.
+pub fn attempted(tx: &mut Tx<'_>, act: &Act<'_>, id: CopyId, attempt: &Attempt) -> Result<(), ActionError> {
+    let before = get(tx, id)?;
+    // It was cancelled, or a delivery report came, while the attempt was under way.
+    if before.next_at.is_none() {
+        return Ok(());
+    }
+    let mut copy = before.clone();
+    copy.attempts += 1;
+    copy.updated_at = act.now;
+    let (state, reply, next_at) = match attempt {
+        Attempt::Sent { reply } => (CopyState::Sent, reply, None),
+        Attempt::Deferred { reply, next_at } => (CopyState::Deferred, reply, Some(*next_at)),
+        Attempt::Failed { reply } => (CopyState::Failed, reply, None),
+        Attempt::TooLarge { reply } => {
+            copy.shrunk = true;
+            (CopyState::Deferred, reply, Some(act.now))
+        }
+    };
+    copy.state = state;
+    copy.reply = Some(reply.clone());
+    copy.next_at = next_at;
+    save(tx, Some(&before), &copy)?;
+    if state == CopyState::Failed {
+        failed(tx, act, &copy)?;
+    }
+    Ok(())
+}
+
+/// What a delivery report at the copy's own envelope sender says (RFC 3464 §2.3.3).
+pub fn reported(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    id: CopyId,
+    failed_for_good: bool,
+    words: &str,
+) -> Result<(), ActionError> {
+    let before = get(tx, id)?;
+    if matches!(before.state, CopyState::Failed | CopyState::Cancelled) {
+        return Ok(());
+    }
+    let mut copy = before.clone();
+    copy.reply = Some(words.to_owned());
+    copy.updated_at = act.now;
+    if failed_for_good {
+        copy.state = CopyState::Failed;
+        copy.next_at = None;
+    } else if copy.state == CopyState::Sent {
+        copy.state = CopyState::Deferred;
+    }
+    save(tx, Some(&before), &copy)?;
+    if failed_for_good {
+        failed(tx, act, &copy)?;
+    } else {
+        let ticket = find::ticket_by_id(tx, copy.ticket)?;
+        let event = Event { what: What::Delayed, from: Some(copy.to.to_string()), to: Some(words.to_owned()) };
+        state::event_by(tx, act, &ticket, Author::System, event)?;
+    }
+    Ok(())
+}
+
+/// A copy failed: an event on the ticket, and once a mail to the author of the entry, if he is a
+/// member. A notice that fails tells nobody: that would have no end.
+fn failed(tx: &mut Tx<'_>, act: &Act<'_>, copy: &Copy) -> Result<(), ActionError> {
+    let ticket = find::ticket_by_id(tx, copy.ticket)?;
+    let event = Event { what: What::Failed, from: Some(copy.to.to_string()), to: copy.reply.clone() };
+    state::event_by(tx, act, &ticket, Author::System, event)?;
+    if !matches!(copy.content, Content::Entry | Content::Conversation) {
+        return Ok(());
+    }
+    let Some(entry) = tx.get(&ENTRIES, &(ticket.id, copy.entry))? else { return Ok(()) };
+    let Some(Person::Member(author)) = entry.author.person() else { return Ok(()) };
+    let author = find::member_by_id(tx, author)?;
+    if author.is_of(copy.property) && copy.person != Person::Member(author.id) {
+        notify(tx, act, &ticket, entry, &author, Content::Failed(copy.id))?;
+    }
+    Ok(())
+}
+
+/// Tells a member that an entry which says it is his is held; at most once an hour.
+pub fn notify_held(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: &Ticket,
+    entry: Entry,
+    member: MemberId,
+) -> Result<(), ActionError> {
+    let last = tx.get(&HELD_NOTICES, &member)?;
+    if last.is_some_and(|last| act.now.duration_since(last) < HELD_NOTICE_EVERY) {
+        return Ok(());
+    }
+    let member = find::member_by_id(tx, member)?;
+    tx.put(&HELD_NOTICES, &member.id, &act.now)?;
+    notify(tx, act, ticket, entry, &member, Content::Held)
+}
+
+fn notify(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: &Ticket,
+    mut entry: Entry,
+    member: &Member,
+    content: Content,
+) -> Result<(), ActionError> {
+    let reader = Reader { person: Person::Member(member.id), address: member.login.clone(), scope: Scope::Note };
+    let copy = queue_content(tx, act, &entry, ticket.property, reader, content)?;
+    entry.copies.push(copy);
+    tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;
+    Ok(())
+}
+
+/// The conversation so far, for somebody who was assigned and did not have it.
+pub fn queue_conversation(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: &Ticket,
+    readers: Vec<Reader>,
+) -> Result<(), ActionError> {
+    let newest = tx.range(&ENTRIES, (ticket.id, EntryId(0))..=(ticket.id, EntryId(u64::MAX)), Order::Down, 1_000)?;
+    let shown = |entry: &Entry| entry.raw.is_some() && entry.state == State::Relayed;
+    let Some((_, mut entry)) = newest.into_iter().find(|(_, entry)| shown(entry)) else { return Ok(()) };
+    for reader in readers {
+        let copy = queue_content(tx, act, &entry, ticket.property, reader, Content::Conversation)?;
+        entry.copies.push(copy);
+    }
+    tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;
+    Ok(())
+}
+
+/// Offers a waiting or failed copy at once.
+pub fn retry(tx: &mut Tx<'_>, act: &Act<'_>, id: CopyId) -> Result<Copy, ActionError> {
+    let before = get(tx, id)?;
+    if matches!(before.state, CopyState::Sent) {
+        return Err(ActionError::refused(format!("copy {id} was sent already")));
+    }
+    let mut copy = before.clone();
+    copy.state = CopyState::Queued;
+    copy.next_at = Some(act.now);
+    // A new life: what had run out of time gets it again.
+    copy.queued_at = act.now;
+    copy.updated_at = act.now;
+    save(tx, Some(&before), &copy)?;
+    Ok(copy)
+}
+
+/// Takes a waiting copy out of the queue for good.
+pub fn cancel(tx: &mut Tx<'_>, act: &Act<'_>, id: CopyId) -> Result<Copy, ActionError> {
+    let before = get(tx, id)?;
+    if before.next_at.is_none() {
+        return Err(ActionError::refused(format!("copy {id} does not wait: it is {}", before.state)));
+    }
+    let mut copy = before.clone();
+    copy.state = CopyState::Cancelled;
+    copy.next_at = None;
+    copy.updated_at = act.now;
+    save(tx, Some(&before), &copy)?;
+    Ok(copy)
+}
+
+/// Cancels everything that waits for one person, on one property's tickets.
+pub fn cancel_all(tx: &mut Tx<'_>, act: &Act<'_>, person: Person, property: PropertyId) -> Result<(), ActionError> {
+    for ((_, id), ()) in tx.range(&QUEUE, .., Order::Up, usize::MAX)? {
+        let copy = get(tx, id)?;
+        if copy.person == person && copy.property == property {
+            cancel(tx, act, id)?;
+        }
+    }
+    Ok(())
+}
+
+/// The copies that are due, the longest waiting first.
+pub fn due(tx: &impl Read, now: Timestamp, limit: usize) -> Result<Vec<CopyId>, StoreError> {
+    let due = tx.range(&QUEUE, ..=(now, CopyId(u64::MAX)), Order::Up, limit)?;
+    Ok(due.into_iter().map(|((_, id), ())| id).collect())
+}
+
+/// When the next copy is due.
+pub fn next_due(tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
+    Ok(tx.range(&QUEUE, .., Order::Up, 1)?.first().map(|((at, _), ())| *at))
+}
+
+pub fn get(tx: &impl Read, id: CopyId) -> Result<Copy, ActionError> {
+    tx.get(&COPIES, &id)?.ok_or_else(|| ActionError::NotFound { what: "copy", name: id.to_string(), near: Vec::new() })
+}

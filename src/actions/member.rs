@@ -1,0 +1,194 @@
+//! Members: added, changed, removed.
+
+use std::collections::BTreeMap;
+
+use super::property::check_name;
+use super::{Act, ActionError, copies, find, state};
+use crate::desk::address::Address;
+use crate::desk::entry::What;
+use crate::desk::id::{MemberId, PropertyId};
+use crate::desk::member::{Member, Role};
+use crate::desk::ticket::{Assignee, Person, Status};
+use crate::store::tables::{
+    DEPARTMENTS, MEMBER_ADDRESSES, MEMBER_IDS, MEMBERS, PROPERTIES, PUBLIC_ADDRESSES, TICKET_LISTS, TICKETS,
+};
+use crate::store::{Order, Read, Tx};
+
+/// A member to add.
+#[derive(Clone, Debug)]
+pub struct New {
+    pub login: Address,
+    pub name: String,
+    pub property: String,
+    pub role: Role,
+    pub aliases: Vec<Address>,
+    pub list: bool,
+    /// The hash of his password.
+    pub password: Option<String>,
+}
+
+/// What is to change; `None` and empty lists leave it.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    pub name: Option<String>,
+    pub add_aliases: Vec<Address>,
+    pub remove_aliases: Vec<Address>,
+    /// A property where he gets `role`, or `agent`.
+    pub property: Option<String>,
+    pub role: Option<Role>,
+    pub remove_property: Option<String>,
+    pub copies: Option<bool>,
+    pub password: Option<String>,
+}
+
+/// Adds a member. What a system administrator adds counts as verified.
+pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Member, ActionError> {
+    let property = find::property(tx, &new.property)?;
+    if new.list && new.password.is_some() {
+        return Err(ActionError::refused("a list member has no login and so no password"));
+    }
+    let mut member = Member {
+        id: MemberId(tx.allocate(&MEMBER_IDS, &())?),
+        name: check_name(new.name)?,
+        login: new.login.clone(),
+        aliases: Vec::new(),
+        list: new.list,
+        roles: BTreeMap::from([(property.id, new.role)]),
+        password: new.password,
+        copies: true,
+        created_at: act.now,
+        removed: false,
+    };
+    claim(tx, act, &member, &new.login)?;
+    for alias in new.aliases {
+        add_alias(tx, act, &mut member, alias)?;
+    }
+    tx.put(&MEMBERS, &member.id, &member)?;
+    Ok(member)
+}
+
+/// Changes a member.
+pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, changes: Changes) -> Result<Member, ActionError> {
+    let mut member = find::member(tx, who)?;
+    if let Some(name) = changes.name {
+        member.name = check_name(name)?;
+    }
+    for alias in changes.remove_aliases {
+        if !member.aliases.contains(&alias) {
+            return Err(ActionError::NotFound {
+                what: "alias",
+                name: format!("{alias} of {}", member.login),
+                near: member.aliases.iter().map(ToString::to_string).take(3).collect(),
+            });
+        }
+        member.aliases.retain(|known| *known != alias);
+        tx.delete(&MEMBER_ADDRESSES, &alias);
+    }
+    for alias in changes.add_aliases {
+        add_alias(tx, act, &mut member, alias)?;
+    }
+    match (changes.property, changes.role) {
+        (Some(slug), role) => {
+            let property = find::property(tx, &slug)?;
+            member.roles.insert(property.id, role.unwrap_or(Role::Agent));
+        }
+        (None, Some(role)) if member.roles.len() == 1 => {
+            member.roles.values_mut().for_each(|of| *of = role);
+        }
+        (None, Some(_)) => return Err(ActionError::refused("say in which property he gets the role, with --property")),
+        (None, None) => {}
+    }
+    if let Some(slug) = changes.remove_property {
+        let property = find::property(tx, &slug)?;
+        if member.roles.remove(&property.id).is_none() {
+            return Err(ActionError::refused(format!("{} has no role in {}", member.login, property.slug)));
+        }
+        leave(tx, act, &member, property.id)?;
+    }
+    if let Some(copies) = changes.copies {
+        member.copies = copies;
+    }
+    if let Some(password) = changes.password {
+        if member.list {
+            return Err(ActionError::refused("a list member has no login and so no password"));
+        }
+        member.password = Some(password);
+    }
+    tx.put(&MEMBERS, &member.id, &member)?;
+    Ok(member)
+}
+
+/// Removes a member: his tickets go to the default assignee, what waits for him is cancelled, his
+/// addresses are free and his reply addresses count as the bare address.
+pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, who: &str) -> Result<Member, ActionError> {
+    let mut member = find::member(tx, who)?;
+    for address in std::iter::once(&member.login).chain(&member.aliases) {
+        tx.delete(&MEMBER_ADDRESSES, address);
+    }
+    let properties: Vec<PropertyId> = std::mem::take(&mut member.roles).into_keys().collect();
+    member.password = None;
+    member.removed = true;
+    tx.put(&MEMBERS, &member.id, &member)?;
+    for property in properties {
+        leave(tx, act, &member, property)?;
+    }
+    Ok(member)
+}
+
+/// What happens in a property that a member leaves.
+fn leave(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member, property: PropertyId) -> Result<(), ActionError> {
+    let him = Some(Assignee::Member(member.id));
+    let mut property = find::property_by_id(tx, property)?;
+    if property.default_assignee == him {
+        property.default_assignee = None;
+        tx.put(&PROPERTIES, &property.id, &property)?;
+    }
+    for mut department in find::departments(tx, property.id)? {
+        if department.members.contains(&member.id) {
+            department.members.retain(|id| *id != member.id);
+            tx.put(&DEPARTMENTS, &department.id, &department)?;
+        }
+    }
+    let to = find::assignee_name(tx, property.default_assignee)?;
+    for status in [Status::Open, Status::Pending] {
+        for ((.., id), ()) in tx.starting(&TICKET_LISTS, (property.id, status as u8), Order::Up, usize::MAX)? {
+            let Some(mut ticket) = tx.get(&TICKETS, &id)? else { continue };
+            let before = ticket.clone();
+            ticket.participants.retain(|participant| participant.person != Person::Member(member.id));
+            if ticket.assignee == him {
+                ticket.assignee = property.default_assignee;
+                state::event(tx, act, &ticket, What::Assignee, Some(member.name.clone()), to.clone())?;
+            }
+            if ticket != before {
+                state::save(tx, Some(&before), &ticket)?;
+            }
+        }
+    }
+    copies::cancel_all(tx, act, Person::Member(member.id), property.id)
+}
+
+fn add_alias(tx: &mut Tx<'_>, act: &Act<'_>, member: &mut Member, alias: Address) -> Result<(), ActionError> {
+    if !member.has(&alias) {
+        claim(tx, act, member, &alias)?;
+        member.aliases.push(alias);
+    }
+    Ok(())
+}
+
+/// Makes an address a member's, if it is nobody's and not ours.
+fn claim(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member, address: &Address) -> Result<(), ActionError> {
+    if let Some(id) = tx.get(&MEMBER_ADDRESSES, address)? {
+        let by = find::member_by_id(tx, id)?.name;
+        return Err(ActionError::Taken { what: "address", name: address.to_string(), by });
+    }
+    if let Some(id) = tx.get(&PUBLIC_ADDRESSES, address)? {
+        let by = format!("the property {}", find::property_by_id(tx, id)?.slug);
+        return Err(ActionError::Taken { what: "address", name: address.to_string(), by });
+    }
+    if act.desk.is_local(address) {
+        return Err(ActionError::refused(format!(
+            "{address} is in a domain of this server, which has no mailboxes of its own; a member's address is elsewhere"
+        )));
+    }
+    Ok(tx.put(&MEMBER_ADDRESSES, address, &member.id)?)
+}

@@ -1,0 +1,392 @@
+//! What people do to tickets, besides writing on them.
+
+use jiff::Timestamp;
+
+use super::post::{self, Opening};
+use super::{Act, ActionError, Actor, copies, find, held, state};
+use crate::desk::address::{Address, Mailbox};
+use crate::desk::copy::Scope;
+use crate::desk::entry::{Entry, Reason, State, What};
+use crate::desk::fanout::Reader;
+use crate::desk::id::EntryId;
+use crate::desk::property::Property;
+use crate::desk::ticket::{Assignee, Ground, Participant, Person, Priority, Standing, Status, Ticket};
+use crate::store::tables::{ENTRIES, MEMBER_ADDRESSES};
+use crate::store::{Read, Tx};
+
+/// The most tags of a ticket, and the most characters of one.
+const MOST_TAGS: usize = 50;
+const LONGEST_TAG: usize = 50;
+
+/// A ticket that a member composes.
+#[derive(Clone, Debug)]
+pub struct Composition {
+    pub requester: Mailbox,
+    pub cc: Vec<Mailbox>,
+    pub priority: Priority,
+    pub tags: Vec<String>,
+    /// `None`: its author, or the property's default where the system is the author.
+    pub assignee: Option<Assignee>,
+}
+
+/// Opens a ticket with a member's message to its requester.
+pub fn compose(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    composition: Composition,
+    content: post::Content,
+) -> Result<(Ticket, Entry), ActionError> {
+    for mailbox in std::iter::once(&composition.requester).chain(&composition.cc) {
+        if act.desk.is_local(&mailbox.address) {
+            return Err(ActionError::refused(format!(
+                "{} is an address of this desk; a ticket goes to people outside",
+                mailbox.address
+            )));
+        }
+    }
+    for tag in &composition.tags {
+        check_tag(tag)?;
+    }
+    let author = match &act.actor {
+        Actor::Member { id, .. } => Some(Assignee::Member(*id)),
+        Actor::System => property.default_assignee,
+    };
+    let opening = Opening {
+        requester: composition.requester,
+        status: property.after_reply,
+        priority: composition.priority,
+        tags: composition.tags,
+        assignee: composition.assignee.or(author),
+        continues: None,
+    };
+    let mut ticket = post::open(tx, act, property, &content.subject, opening)?;
+    post::propose(tx, act, property, &mut ticket, &composition.cc, Standing::Accepted, false)?;
+    let standpoint = post::by_actor(tx, act, Scope::Public)?;
+    let entry = post::add(tx, act, property, None, &mut ticket, content, standpoint)?;
+    Ok((ticket, entry))
+}
+
+/// A public reply or a note by a logged-in door or the command line. `parent` is the entry that its
+/// author saw last, where the door knows.
+pub fn write(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    reference: &str,
+    scope: Scope,
+    parent: Option<EntryId>,
+    content: post::Content,
+) -> Result<(Ticket, Entry), ActionError> {
+    let before = find::ticket(tx, reference)?;
+    let mut ticket = before.clone();
+    let property = find::property_by_id(tx, ticket.property)?;
+    let mut standpoint = post::by_actor(tx, act, scope)?;
+    standpoint.parent = parent;
+    if scope == Scope::Public && held::crossed(tx, &ticket, parent, &standpoint.author)?.is_some() {
+        standpoint.state = State::Held;
+        standpoint.reason = Some(Reason::Crossed);
+        if let Actor::Member { id, .. } = act.actor {
+            standpoint.claims = Some(id);
+        }
+    }
+    let entry = post::add(tx, act, &property, Some(&before), &mut ticket, content, standpoint)?;
+    if entry.state == State::Held {
+        held::hold_crossed(tx, act, &ticket, &entry)?;
+    }
+    Ok((ticket, entry))
+}
+
+/// Changes a ticket by one function, saving it and the moment.
+fn change(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    reference: &str,
+    change: impl FnOnce(&mut Tx<'_>, &mut Ticket) -> Result<(), ActionError>,
+) -> Result<Ticket, ActionError> {
+    let before = find::ticket(tx, reference)?;
+    let mut ticket = before.clone();
+    change(tx, &mut ticket)?;
+    if ticket != before {
+        ticket.updated_at = act.now;
+        state::save(tx, Some(&before), &ticket)?;
+    }
+    Ok(ticket)
+}
+
+/// Moves a ticket to a status.
+pub fn set_status(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, status: Status) -> Result<Ticket, ActionError> {
+    change(tx, act, reference, |tx, ticket| Ok(state::set_status(tx, act, ticket, act.author(), status)?))
+}
+
+/// Makes a ticket pending until a moment.
+pub fn snooze(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, until: Timestamp) -> Result<Ticket, ActionError> {
+    if until <= act.now {
+        return Err(ActionError::refused("a ticket can only be snoozed until later than now"));
+    }
+    change(tx, act, reference, |tx, ticket| {
+        let from = ticket.status.to_string();
+        ticket.status = Status::Pending;
+        ticket.status_since = act.now;
+        ticket.wake_at = Some(until);
+        state::event(tx, act, ticket, What::Status, Some(from), Some(format!("pending until {until}")))?;
+        Ok(())
+    })
+}
+
+/// Assigns a ticket, or takes it from whoever has it. Who is new to it gets the conversation so far.
+pub fn assign(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, who: &str) -> Result<Ticket, ActionError> {
+    let before = find::ticket(tx, reference)?;
+    let property = find::property_by_id(tx, before.property)?;
+    let assignee = find::assignee(tx, &property, who)?;
+    let mut ticket = before.clone();
+    assign_to(tx, act, &property, &mut ticket, assignee)?;
+    if ticket != before {
+        ticket.updated_at = act.now;
+        state::save(tx, Some(&before), &ticket)?;
+    }
+    Ok(ticket)
+}
+
+/// Assigns a ticket that the caller saves.
+pub fn assign_to(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &mut Ticket,
+    assignee: Option<Assignee>,
+) -> Result<(), ActionError> {
+    if ticket.assignee == assignee {
+        return Ok(());
+    }
+    let had = find::colleagues(tx, property.id, ticket.assignee)?;
+    let from = find::assignee_name(tx, ticket.assignee)?;
+    ticket.assignee = assignee;
+    let to = find::assignee_name(tx, assignee)?;
+    state::event(tx, act, ticket, What::Assignee, from, to)?;
+    let readers = find::colleagues(tx, property.id, assignee)?
+        .into_iter()
+        .filter(|new| new.copies && !had.iter().any(|old| old.id == new.id))
+        .filter(|new| ticket.participant(Person::Member(new.id)).is_none())
+        .filter(|new| !matches!(act.actor, Actor::Member { id, .. } if id == new.id))
+        .map(|new| Reader { person: Person::Member(new.id), address: new.address, scope: Scope::Public })
+        .collect();
+    copies::queue_conversation(tx, act, ticket, readers)
+}
+
+pub fn set_priority(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    reference: &str,
+    priority: Priority,
+) -> Result<Ticket, ActionError> {
+    change(tx, act, reference, |tx, ticket| {
+        if ticket.priority != priority {
+            let (from, to) = (ticket.priority.to_string(), priority.to_string());
+            ticket.priority = priority;
+            state::event(tx, act, ticket, What::Priority, Some(from), Some(to))?;
+        }
+        Ok(())
+    })
+}
+
+/// Adds a tag.
+pub fn tag(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, tag: &str) -> Result<Ticket, ActionError> {
+    check_tag(tag)?;
+    change(tx, act, reference, |tx, ticket| {
+        if ticket.tags.len() >= MOST_TAGS {
+            return Err(ActionError::refused(format!("{} has {MOST_TAGS} tags already", ticket.reference)));
+        }
+        if ticket.tags.insert(tag.to_owned()) {
+            state::event(tx, act, ticket, What::Tag, None, Some(tag.to_owned()))?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes a tag away.
+pub fn untag(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, tag: &str) -> Result<Ticket, ActionError> {
+    change(tx, act, reference, |tx, ticket| {
+        if !ticket.tags.remove(tag) {
+            return Err(ActionError::NotFound {
+                what: "tag",
+                name: format!("{tag} on {}", ticket.reference),
+                near: ticket.tags.iter().take(3).cloned().collect(),
+            });
+        }
+        state::event(tx, act, ticket, What::Untag, Some(tag.to_owned()), None)?;
+        Ok(())
+    })
+}
+
+/// A tag is one word, so that it can be an IMAP keyword (RFC 3501 §9, atom).
+fn check_tag(tag: &str) -> Result<(), ActionError> {
+    let fine = !tag.is_empty()
+        && tag.chars().count() <= LONGEST_TAG
+        && tag.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"(){%*\"\\],#".contains(c));
+    if fine {
+        Ok(())
+    } else {
+        Err(ActionError::refused(format!(
+            "{tag:?} can't be a tag: one word of up to {LONGEST_TAG} characters, none of them ( ) {{ }} % * \" \\ ] , #"
+        )))
+    }
+}
+
+/// Adds a contact who gets public messages.
+pub fn cc(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, address: &Address) -> Result<Ticket, ActionError> {
+    if act.desk.is_local(address) {
+        return Err(ActionError::refused(format!("{address} is an address of this desk")));
+    }
+    let before = find::ticket(tx, reference)?;
+    let property = find::property_by_id(tx, before.property)?;
+    if let Some(member) = find::member_at(tx, property.id, address)? {
+        return Err(ActionError::refused(format!(
+            "{} is a member of {}; try: guichet ticket follow {reference} {}",
+            member.login, property.slug, member.login
+        )));
+    }
+    change(tx, act, reference, |tx, ticket| {
+        match ticket.participants.iter_mut().find(|participant| participant.address == *address) {
+            Some(participant) if participant.standing == Standing::Proposed => {
+                participant.standing = Standing::Accepted
+            }
+            Some(_) => return Ok(()),
+            None => {
+                let named = [Mailbox::new("", address.clone())];
+                post::propose(tx, act, &property, ticket, &named, Standing::Accepted, false)?;
+            }
+        }
+        state::event(tx, act, ticket, What::Participant, None, Some(address.to_string()))?;
+        Ok(())
+    })
+}
+
+/// Takes a contact off a ticket.
+pub fn uncc(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, address: &Address) -> Result<Ticket, ActionError> {
+    change(tx, act, reference, |tx, ticket| {
+        let at = ticket
+            .participants
+            .iter()
+            .position(|participant| participant.ground == Ground::Cc && participant.address == *address);
+        let Some(at) = at else {
+            let known = ticket.participants.iter().filter(|participant| participant.ground == Ground::Cc);
+            return Err(ActionError::NotFound {
+                what: "participant",
+                name: format!("{address} on {}", ticket.reference),
+                near: known.map(|participant| participant.address.to_string()).take(3).collect(),
+            });
+        };
+        ticket.participants.remove(at);
+        state::event(tx, act, ticket, What::Participant, Some(address.to_string()), None)?;
+        Ok(())
+    })
+}
+
+/// Makes a member a follower.
+pub fn follow(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, who: &str) -> Result<Ticket, ActionError> {
+    let member = find::member(tx, who)?;
+    change(tx, act, reference, |tx, ticket| {
+        if !member.is_of(ticket.property) {
+            return Err(ActionError::refused(format!("{} has no role in {}", member.login, ticket.reference.property)));
+        }
+        if ticket.participant(Person::Member(member.id)).is_none() {
+            post::follow(tx, ticket, member.id)?;
+            state::event(tx, act, ticket, What::Follow, None, Some(member.login.to_string()))?;
+        }
+        Ok(())
+    })
+}
+
+/// Ends that.
+pub fn unfollow(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, who: &str) -> Result<Ticket, ActionError> {
+    let member = find::member(tx, who)?;
+    change(tx, act, reference, |tx, ticket| {
+        let before = ticket.participants.len();
+        ticket.participants.retain(|participant| participant.person != Person::Member(member.id));
+        if ticket.participants.len() == before {
+            return Err(ActionError::refused(format!("{} does not follow {}", member.login, ticket.reference)));
+        }
+        state::event(tx, act, ticket, What::Unfollow, Some(member.login.to_string()), None)?;
+        Ok(())
+    })
+}
+
+/// Makes another contact the one that the ticket is for; the one before stays on it.
+pub fn set_requester(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    reference: &str,
+    address: &Address,
+) -> Result<Ticket, ActionError> {
+    if act.desk.is_local(address) || tx.get(&MEMBER_ADDRESSES, address)?.is_some() {
+        return Err(ActionError::refused(format!("{address} is of the team; a requester is somebody outside")));
+    }
+    change(tx, act, reference, |tx, ticket| {
+        let person = Person::Contact(post::contact_for(tx, act, &Mailbox::new("", address.clone()))?);
+        let from = ticket.requester().map(|participant| participant.address.to_string());
+        if ticket.requester().is_some_and(|participant| participant.person == person) {
+            return Ok(());
+        }
+        ticket.participants.retain(|participant| participant.person != person);
+        for participant in &mut ticket.participants {
+            if participant.ground == Ground::Requester {
+                participant.ground = Ground::Cc;
+            }
+        }
+        let requester = Participant {
+            person,
+            ground: Ground::Requester,
+            standing: Standing::Accepted,
+            address: address.clone(),
+            named_by_requester: false,
+        };
+        ticket.participants.insert(0, requester);
+        state::event(tx, act, ticket, What::Requester, from, Some(address.to_string()))?;
+        Ok(())
+    })
+}
+
+/// Moves everything of one ticket into another of the same property, which goes on for both.
+pub fn merge(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, into: &str) -> Result<Ticket, ActionError> {
+    let source_before = find::ticket(tx, reference)?;
+    let target_before = find::ticket(tx, into)?;
+    if source_before.id == target_before.id {
+        return Err(ActionError::refused(format!("{reference} and {into} are one ticket already")));
+    }
+    if source_before.property != target_before.property {
+        return Err(ActionError::refused("tickets of two properties can't be merged: their members differ"));
+    }
+    let (mut source, mut target) = (source_before.clone(), target_before.clone());
+    for mut entry in find::entries(tx, source.id)? {
+        tx.delete(&ENTRIES, &(source.id, entry.id));
+        entry.ticket = target.id;
+        tx.put(&ENTRIES, &(target.id, entry.id), &entry)?;
+    }
+    for participant in std::mem::take(&mut source.participants) {
+        if target.participant(participant.person).is_none() {
+            let ground = if participant.ground == Ground::Requester { Ground::Cc } else { participant.ground };
+            target.participants.push(Participant { ground, ..participant });
+        }
+    }
+    target.tags.append(&mut source.tags);
+    target.priority = target.priority.max(source.priority);
+    source.merged_into = Some(target.id);
+    source.wake_at = None;
+    source.updated_at = act.now;
+    target.updated_at = act.now;
+    let (from, to) = (source.reference.to_string(), target.reference.to_string());
+    state::event(tx, act, &target, What::Merged, Some(from), Some(to))?;
+    state::save(tx, Some(&source_before), &source)?;
+    state::save(tx, Some(&target_before), &target)?;
+    Ok(target)
+}
+
+/// Who acts when a command names a member: he must be of the ticket's property.
+pub fn acting(tx: &impl Read, property: &Property, who: Option<&str>) -> Result<Actor, ActionError> {
+    let Some(who) = who else { return Ok(Actor::System) };
+    let member = find::member(tx, who)?;
+    if !member.is_of(property.id) || member.list {
+        return Err(ActionError::refused(format!("{} can't write for {}", member.login, property.slug)));
+    }
+    Ok(post::as_member(&member))
+}

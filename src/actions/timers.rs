@@ -1,0 +1,60 @@
+//! What time does to tickets: snoozed ones wake, pending ones close.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Act, ActionError, find, state};
+use crate::desk::entry::{Author, Event, What};
+use crate::desk::id::TicketId;
+use crate::desk::ticket::Status;
+use crate::store::tables::{SNOOZED, TICKET_LISTS, TICKETS};
+use crate::store::{Order, Read, StoreError, Tx};
+
+/// The most tickets that one transaction moves; the rest comes at the next turn.
+const BATCH: usize = 100;
+
+/// Wakes the snoozed tickets whose time has come, and closes those that were pending for longer
+/// than their property wants. Answers how many were moved.
+pub fn tick(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<usize, ActionError> {
+    let due = tx.range(&SNOOZED, ..=(act.now, TicketId(u64::MAX)), Order::Up, BATCH)?;
+    let mut moved = due.len();
+    for (key, ()) in due {
+        let Some(before) = tx.get(&TICKETS, &key.1)? else {
+            tx.delete(&SNOOZED, &key);
+            continue;
+        };
+        let mut ticket = before.clone();
+        let event = Event { what: What::Woken, from: Some(ticket.status.to_string()), to: Some("open".to_owned()) };
+        ticket.status = Status::Open;
+        ticket.status_since = act.now;
+        ticket.wake_at = None;
+        ticket.updated_at = act.now;
+        state::event_by(tx, act, &ticket, Author::System, event)?;
+        state::save(tx, Some(&before), &ticket)?;
+    }
+    for property in find::properties(tx)? {
+        let Some(days) = property.auto_close_days else { continue };
+        let Ok(since) = act.now.checked_sub(SignedDuration::from_hours(i64::from(days) * 24)) else { continue };
+        let pending = Status::Pending as u8;
+        let first = (property.id, pending, Timestamp::MIN, TicketId(0));
+        // Snoozed ones lie among them and stay; so look further than the batch.
+        let stale =
+            tx.range(&TICKET_LISTS, first..(property.id, pending, since, TicketId(0)), Order::Up, 100 * BATCH)?;
+        for ((.., id), ()) in stale {
+            let Some(before) = tx.get(&TICKETS, &id)? else { continue };
+            if before.wake_at.is_some() || moved >= BATCH {
+                continue;
+            }
+            moved += 1;
+            let mut ticket = before.clone();
+            state::set_status(tx, act, &mut ticket, Author::System, Status::Closed)?;
+            ticket.updated_at = act.now;
+            state::save(tx, Some(&before), &ticket)?;
+        }
+    }
+    Ok(moved)
+}
+
+/// When the next snoozed ticket wakes.
+pub fn next(tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
+    Ok(tx.range(&SNOOZED, .., Order::Up, 1)?.first().map(|((at, _), ())| *at))
+}
