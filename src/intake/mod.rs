@@ -1,1 +1,225 @@
-//! intake
+//! An accepted message becomes an entry of a ticket: what it is, which ticket it belongs to, and
+//! what it may do there. One function an arrow; the rules are [`desk`](crate::desk)'s, the writing
+//! is done by [`actions`](crate::actions), all in one transaction for all recipients.
+
+mod arrival;
+mod directory;
+mod report;
+mod threads;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use directory::StoredDirectory;
+
+use crate::actions::{Act, ActionError, Actor, Desk};
+use crate::desk::address::{Address, Mailbox};
+use crate::desk::entry::{Door, Machine, Reason};
+use crate::desk::envelope::Envelope;
+use crate::desk::id::{PropertyId, RawId};
+use crate::desk::message_id::MessageId;
+use crate::desk::recipient::{self, Refusal, Target};
+use crate::desk::ticket::TicketRef;
+use crate::desk::verdict::Verdict;
+use crate::mime::marks;
+use crate::mime::understand::{Limits, TooMuch, Understood, understand};
+use crate::store::{Store, StoreError, Tx};
+use crate::trust::{Authenticator, Submission};
+
+/// Servers that a message may have gone through before it is taken for one that loops (RFC 5321 §6.3).
+const MOST_RECEIVED: usize = 50;
+
+/// The way in for mail from the world.
+pub struct Intake {
+    pub store: Store,
+    pub desk: Arc<Desk>,
+    pub trust: Authenticator,
+}
+
+/// What became of a message that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The tickets that it joined, opened, or is noted on.
+    pub tickets: Vec<TicketRef>,
+}
+
+/// Why a message is not taken, as a reply to it (RFC 5321 §4.2, RFC 3463).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code} {}.{}.{} {text}", enhanced.0, enhanced.1, enhanced.2)]
+pub struct Rejection {
+    pub code: u16,
+    pub enhanced: (u8, u8, u8),
+    pub text: String,
+}
+
+impl Rejection {
+    fn new(code: u16, enhanced: (u8, u8, u8), text: impl Into<String>) -> Self {
+        Self { code, enhanced, text: text.into() }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Foreign => Self::new(550, (5, 7, 1), refusal.to_string()),
+            Refusal::Unknown | Refusal::BadToken => Self::new(550, (5, 1, 1), refusal.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Rejection {
+    /// Whatever is wrong with the store is ours to mend: the client keeps the message meanwhile.
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        if error.is_full() {
+            Self::new(452, (4, 3, 1), "no room on the disk; try again later")
+        } else {
+            Self::new(451, (4, 3, 0), "the message could not be stored; try again later")
+        }
+    }
+}
+
+impl From<ActionError> for Rejection {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::Store(error) => error.into(),
+            error => {
+                tracing::error!(%error, "a message could not be filed");
+                Self::new(451, (4, 3, 0), "the message could not be filed; try again later")
+            }
+        }
+    }
+}
+
+/// A message with everything that was found out about it before its ticket is looked for.
+struct Mail<'a> {
+    envelope: &'a Envelope,
+    understood: &'a Understood,
+    /// The one mailbox of From.
+    from: Mailbox,
+    verdict: &'a Verdict,
+    machine: Option<(Machine, Option<Reason>)>,
+    /// The sender's own, or one made of what the message says.
+    message_id: MessageId,
+}
+
+/// What one recipient's property made of a message.
+enum Arrival {
+    Filed(TicketRef),
+    Refused(Rejection),
+}
+
+impl Intake {
+    /// Whether mail for an address is taken.
+    pub fn recipient(&self, address: &Address) -> Result<(), Rejection> {
+        self.target(address).map(|_| ())
+    }
+
+    fn target(&self, address: &Address) -> Result<Target, Rejection> {
+        let found = self.store.read(|view| {
+            let directory = StoredDirectory { tx: view, postmaster: self.desk.postmaster.as_ref() };
+            recipient::resolve(address, &self.desk.domains, &self.desk.keys, &directory)
+        })?;
+        Ok(found?)
+    }
+
+    /// Takes a message, or says why not. When it answers `Ok`, the message, the change of every
+    /// ticket and the intent to send every copy are on disk.
+    ///
+    /// `raw` begins with our own trace field.
+    pub async fn receive(&self, envelope: &Envelope, raw: Vec<u8>) -> Result<Accepted, Rejection> {
+        let understood = understand(&raw, &Limits::default()).map_err(|error| match error {
+            TooMuch::Fields(_) | TooMuch::Header(_) => Rejection::new(552, (5, 3, 4), error.to_string()),
+        })?;
+        if understood.received > MOST_RECEIVED {
+            let text = format!("more than {MOST_RECEIVED} Received fields: the message goes round in circles");
+            return Err(Rejection::new(554, (5, 4, 6), text));
+        }
+        let targets = self.targets(&envelope.recipients)?;
+        let from = writer::from(&understood, envelope)?;
+        let submission = Submission {
+            client: envelope.client,
+            helo: &envelope.helo,
+            reverse_path: envelope.reverse_path.as_ref(),
+            from_domain: Some(from.address.domain()),
+        };
+        let verdict = self.trust.judge(submission, &raw).await;
+        let mail = Mail {
+            envelope,
+            machine: marks::machine(&understood.marks, envelope.reverse_path.is_none()),
+            message_id: writer::message_id(&understood, &self.desk),
+            understood: &understood,
+            from,
+            verdict: &verdict,
+        };
+        let raw: Arc<[u8]> = raw.into();
+        self.store
+            .transact(|tx| {
+                let act = Act { desk: &self.desk, now: envelope.at, door: Door::Smtp, actor: Actor::System };
+                let raw = tx.put_raw(Arc::clone(&raw))?;
+                file(tx, &act, &mail, &targets, raw)
+            })
+            .await
+    }
+
+    /// Where the message goes: within one property only to the most specific recipient.
+    fn targets(&self, recipients: &[Address]) -> Result<Vec<(Address, Target)>, Rejection> {
+        let mut by_property: BTreeMap<PropertyId, (Address, Target)> = BTreeMap::new();
+        let mut targets = Vec::new();
+        for address in recipients {
+            let target = self.target(address)?;
+            match target.property() {
+                None => targets.push((address.clone(), target)),
+                Some(property) => {
+                    let better =
+                        by_property.get(&property).is_none_or(|(_, known)| target.specificity() > known.specificity());
+                    // Two reply addresses name two tickets: both get it.
+                    if let Target::Reply(..) = target {
+                        targets.push((address.clone(), target));
+                    }
+                    if better {
+                        by_property.insert(property, (address.clone(), target));
+                    }
+                }
+            }
+        }
+        targets.extend(by_property.into_values().filter(|(_, target)| !matches!(target, Target::Reply(..))));
+        targets.dedup_by(|one, two| one.1 == two.1);
+        Ok(targets)
+    }
+}
+
+/// Files a message for all its recipients. It is refused only when all of them refuse it.
+fn file(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    mail: &Mail<'_>,
+    targets: &[(Address, Target)],
+    raw: RawId,
+) -> Result<Accepted, Rejection> {
+    let mut tickets = Vec::new();
+    let mut refused = None;
+    for (address, target) in targets {
+        let arrival = match *target {
+            Target::Bounce(copy) => report::at_copy(tx, act, mail, copy, raw)?,
+            Target::Property(property) => arrival::at_property(tx, act, mail, address, property, None, None, raw)?,
+            Target::Department(property, department) => {
+                arrival::at_property(tx, act, mail, address, property, Some(department), None, raw)?
+            }
+            Target::Reply(property, token) => {
+                arrival::at_property(tx, act, mail, address, property, None, Some(token), raw)?
+            }
+        };
+        match arrival {
+            Arrival::Filed(ticket) => tickets.push(ticket),
+            Arrival::Refused(rejection) => refused = Some(rejection),
+        }
+    }
+    tickets.sort();
+    tickets.dedup();
+    match refused {
+        Some(rejection) if tickets.is_empty() => Err(rejection),
+        _ => Ok(Accepted { tickets }),
+    }
+}

@@ -1,0 +1,90 @@
+//! Who wrote a message (design §4, "Who wrote it").
+
+use aws_lc_rs::digest;
+use data_encoding::BASE32_NOPAD;
+
+use super::{Mail, Rejection};
+use crate::actions::{ActionError, Desk, find};
+use crate::desk::address::Mailbox;
+use crate::desk::authority::Writer;
+use crate::desk::envelope::Envelope;
+use crate::desk::message_id::MessageId;
+use crate::desk::property::Property;
+use crate::mime::understand::Understood;
+use crate::store::Read;
+
+/// The one mailbox in From. More or fewer are refused: nobody could say who speaks.
+///
+/// A report from `<>` whose From can't be read is taken all the same, as the postmaster's of the
+/// host that sent it: refused, it would be lost (RFC 5321 §6.1).
+pub fn from(understood: &Understood, envelope: &Envelope) -> Result<Mailbox, Rejection> {
+    match understood.from.as_slice() {
+        [one] if understood.from_fields == 1 => Ok(one.clone()),
+        _ if envelope.reverse_path.is_none() && understood.from.len() <= 1 => {
+            let postmaster = || format!("postmaster@{}", envelope.helo).parse().ok();
+            let fallback = || postmaster().map(|address| Mailbox::new("", address));
+            understood.from.first().cloned().or_else(fallback).ok_or_else(refused)
+        }
+        _ => Err(refused()),
+    }
+}
+
+fn refused() -> Rejection {
+    Rejection::new(550, (5, 7, 1), "the message needs exactly one From field with exactly one address")
+}
+
+/// Who a message is from, after the forms and groups that a property trusts, and what he is to it.
+pub struct Author {
+    pub mailbox: Mailbox,
+    pub writer: Writer,
+    /// Whether his domain vouches for him; never for one whom a form or group only names.
+    pub aligned: bool,
+}
+
+/// Finds out who wrote a message for one property.
+pub fn author(tx: &impl Read, desk: &Desk, property: &Property, mail: &Mail<'_>) -> Result<Author, ActionError> {
+    let from = &mail.from;
+    let aligned = mail.verdict.is_aligned();
+    let of_property = desk.is_local(&from.address) || property.public.as_ref() == Some(&from.address);
+    if aligned && (of_property || property.trusted.contains(&from.address)) {
+        let original = mail.understood.original_from.as_ref().or(match mail.understood.reply_to.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        });
+        if let Some(original) = original
+            && !desk.is_local(&original.address)
+            && find::property_of_public(tx, &original.address)?.is_none()
+            && find::member_at(tx, property.id, &original.address)?.is_none()
+        {
+            let contact = find::contact_at(tx, &original.address)?.map(|contact| contact.id);
+            return Ok(Author { mailbox: original.clone(), writer: Writer::Outside(contact), aligned: false });
+        }
+    }
+    let writer = match find::member_at(tx, property.id, &from.address)? {
+        Some(member) if member.list => Writer::Outside(None),
+        Some(member) => Writer::Member(member.id),
+        None if of_property => Writer::Property,
+        None => Writer::Outside(find::contact_at(tx, &from.address)?.map(|contact| contact.id)),
+    };
+    Ok(Author { mailbox: from.clone(), writer, aligned })
+}
+
+/// The sender's Message-ID, or one made of what the message says: so a second arrival of the same
+/// message gets the same.
+pub fn message_id(understood: &Understood, desk: &Desk) -> MessageId {
+    if let Some(id) = &understood.message_id {
+        return id.clone();
+    }
+    let Some(date) = understood.date else { return desk.mint() };
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(date.to_string().as_bytes());
+    for mailbox in understood.from.iter().chain(&understood.to).chain(&understood.cc) {
+        hash.update(mailbox.address.key().as_bytes());
+        hash.update(b"\n");
+    }
+    hash.update(understood.subject.as_bytes());
+    hash.update(understood.text.new.as_bytes());
+    let hash = hash.finish();
+    let name = BASE32_NOPAD.encode(&hash.as_ref()[..20]).to_ascii_lowercase();
+    format!("{name}@{}", desk.hostname).parse().unwrap_or_else(|_| desk.mint())
+}
