@@ -15,5 +15,6 @@ pub mod member;
 pub mod message_id;
 pub mod property;
 pub mod slug;
+pub mod subject;
 pub mod ticket;
 pub mod verdict;
