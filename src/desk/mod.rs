@@ -19,6 +19,7 @@ pub mod property;
 pub mod recipient;
 pub mod references;
 pub mod slug;
+pub mod subject;
 pub mod thread;
 pub mod ticket;
 pub mod token;

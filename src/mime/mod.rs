@@ -1,1 +1,18 @@
-//! mime
+//! Messages in and out: what a mail says, and the copies that go on.
+
+pub mod attachments;
+pub mod charset;
+pub mod clean;
+pub mod header;
+pub mod html_text;
+pub mod ids;
+pub mod mailboxes;
+pub mod marks;
+pub mod params;
+pub mod parts;
+pub mod reply_text;
+pub mod report;
+pub mod text;
+pub mod transfer;
+pub mod understand;
+pub mod words;

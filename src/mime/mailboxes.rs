@@ -1,0 +1,232 @@
+//! Lists of mailboxes (RFC 5322 §3.4), read so that nothing in them can hide: a second mailbox,
+//! a group, two pairs of angle brackets are all seen.
+
+use super::{clean, words};
+use crate::desk::address::{Address, Mailbox};
+
+/// The longest name that is kept, in octets.
+const LONGEST_NAME: usize = 200;
+
+/// What a field holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mailboxes {
+    /// Every mailbox, those in groups too.
+    pub list: Vec<Mailbox>,
+    /// Group syntax was used (`Friends: bob@example.org;`).
+    pub group: bool,
+    /// Pieces that have no usable address.
+    pub broken: usize,
+}
+
+/// Reads a field's unfolded value, at most `most` mailboxes of it.
+#[must_use]
+pub fn read(value: &str, most: usize) -> Mailboxes {
+    scan(value, most, true).or_else(|| scan(value, most, false)).unwrap_or_default()
+}
+
+/// One mailbox in the making.
+#[derive(Default)]
+struct Piece {
+    /// Words before and between brackets, quotes taken off.
+    phrase: String,
+    comment: String,
+    /// What stands in angle brackets.
+    angles: Vec<String>,
+    any: bool,
+}
+
+/// `None` when `quotes` are honoured and the last one never closes.
+fn scan(value: &str, most: usize, quotes: bool) -> Option<Mailboxes> {
+    let mut found = Mailboxes::default();
+    let mut piece = Piece::default();
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        if found.list.len() >= most {
+            break;
+        }
+        match c {
+            '"' if quotes => {
+                let quote = until(&mut chars, '"')?;
+                // A quoted local part keeps its quotes for the address to judge.
+                if chars.peek() == Some(&'@') {
+                    if is_dot_atom(&quote) {
+                        piece.phrase.push_str(&quote);
+                    } else {
+                        piece.phrase.push('"');
+                        piece.phrase.push_str(&quote);
+                        piece.phrase.push('"');
+                    }
+                } else {
+                    piece.phrase.push_str(&quote);
+                }
+                piece.any = true;
+            }
+            '(' => comment(&mut chars, &mut piece.comment),
+            '<' => {
+                let inner: String = angle(&mut chars);
+                piece.angles.push(inner);
+                piece.any = true;
+            }
+            ',' | ';' => piece.end(&mut found),
+            ':' if piece.angles.is_empty() && !piece.phrase.contains('@') => {
+                found.group = true;
+                piece = Piece::default();
+            }
+            c => {
+                piece.any |= !c.is_whitespace();
+                piece.phrase.push(c);
+            }
+        }
+    }
+    piece.end(&mut found);
+    found.list.truncate(most);
+    Some(found)
+}
+
+impl Piece {
+    fn end(&mut self, found: &mut Mailboxes) {
+        let piece = std::mem::take(self);
+        if !piece.any {
+            return;
+        }
+        let phrase = words::decode(&piece.phrase);
+        let named = |address: Address| Mailbox::new(clean::line(&phrase, LONGEST_NAME), address);
+        if piece.angles.is_empty() {
+            let bare: String = piece.phrase.chars().filter(|c| !c.is_whitespace()).collect();
+            match parse(&bare) {
+                Some(address) => {
+                    let name = words::decode(&piece.comment);
+                    found.list.push(Mailbox::new(clean::line(&name, LONGEST_NAME), address));
+                }
+                None => found.broken += 1,
+            }
+            return;
+        }
+        for angle in &piece.angles {
+            match parse(angle) {
+                Some(address) => found.list.push(named(address)),
+                None => found.broken += 1,
+            }
+        }
+    }
+}
+
+fn parse(text: &str) -> Option<Address> {
+    let text = text.trim().trim_matches('\'');
+    let text = text.get(..7).filter(|start| start.eq_ignore_ascii_case("mailto:")).map_or(text, |_| &text[7..]);
+    let unquoted = text.strip_prefix('"').and_then(|rest| rest.split_once("\"@"));
+    match unquoted {
+        Some((local, domain)) if is_dot_atom(local) => Address::new(local, domain).ok(),
+        _ => text.parse().ok(),
+    }
+}
+
+fn is_dot_atom(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c))
+}
+
+/// Up to a closing character; backslashes escape. `None` when it never comes.
+fn until(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, close: char) -> Option<String> {
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => text.extend(chars.next()),
+            c if c == close => return Some(text),
+            c => text.push(c),
+        }
+    }
+    None
+}
+
+/// What stands between angle brackets; a missing `>` ends with the field.
+fn angle(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
+    let mut text = String::new();
+    let mut quoted = false;
+    for c in chars.by_ref() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                text.push(c);
+            }
+            '>' if !quoted => break,
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+/// A comment, nested ones included (RFC 5322 §3.2.2).
+fn comment(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, text: &mut String) {
+    let mut depth = 1usize;
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => text.extend(chars.next()),
+            '(' => depth += 1,
+            ')' => {
+                depth -= 1;
+                if depth == 0 {
+                    return;
+                }
+            }
+            c => text.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mailboxes_however_written() {
+        for (value, expected) in [
+            ("bob@example.org", "bob@example.org"),
+            ("Bob <bob@example.org>", "Bob <bob@example.org>"),
+            ("\"Smith, Bob\" <bob@example.org>", "Smith, Bob <bob@example.org>"),
+            ("bob@example.org (Bob Smith)", "Bob Smith <bob@example.org>"),
+            ("=?utf-8?Q?Ren=C3=A9?= <rene@example.org>", "René <rene@example.org>"),
+            ("\"=?utf-8?Q?Ren=C3=A9?=\" <rene@example.org>", "René <rene@example.org>"),
+            ("a@example.org, b@example.org", "a@example.org|b@example.org"),
+            ("Team: a@example.org, Bo <b@example.org>;", "group|a@example.org|Bo <b@example.org>"),
+            ("undisclosed-recipients:;", "group"),
+            ("<a@example.org> <b@example.org>", "a@example.org|b@example.org"),
+            ("ceo@acme.example <evil@example.org>", "ceo@acme.example <evil@example.org>"),
+            ("\"ceo@acme.example\" <evil@example.org>", "ceo@acme.example <evil@example.org>"),
+            ("\"unclosed <bob@example.org>", "\"unclosed <bob@example.org>"),
+            ("Bob <bob@example.org", "Bob <bob@example.org>"),
+            ("\"bob\"@example.org", "bob@example.org"),
+            ("\"b o b\"@example.org", "broken"),
+            ("Bob \u{202e}evil <bob@example.org>", "Bob evil <bob@example.org>"),
+            ("<>", "broken"),
+            ("nobody", "broken"),
+            ("<@route.example:bob@example.org>", "broken"),
+            ("", ""),
+            (", ,", ""),
+            ("=?utf-8?Q?a=40acme.example?= <evil@example.org>", "a@acme.example <evil@example.org>"),
+            ("<mailto:bob@example.org>", "bob@example.org"),
+        ] {
+            let found = read(value, 10);
+            let mut shown = Vec::new();
+            if found.group {
+                shown.push("group".to_owned());
+            }
+            if found.broken > 0 {
+                shown.push("broken".to_owned());
+            }
+            shown.extend(found.list.iter().map(|mailbox| {
+                if mailbox.name.is_empty() {
+                    mailbox.address.to_string()
+                } else {
+                    format!("{} <{}>", mailbox.name, mailbox.address)
+                }
+            }));
+            assert_eq!(shown.join("|"), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn ten_thousand_recipients_are_cut() {
+        let value = "a@example.org, ".repeat(10_000);
+        assert_eq!(read(&value, 500).list.len(), 500);
+    }
+}

@@ -1,0 +1,213 @@
+//! The new text of a message, told apart from what it quotes and from its signature.
+//!
+//! The rule that stands above the patterns: when unsure, it is new. Answers between quoted lines
+//! keep the lines that they answer; a message of which nothing would be left is new as a whole.
+
+mod forward;
+mod heads;
+mod signature;
+
+use std::ops::Range;
+
+use super::text::{Line, Mark, Text};
+use super::understand::Forwarded;
+use heads::Head;
+
+/// Separates the lines. `forwarding`: the subject says that the mail is handed on; then what it
+/// hands on is what its sender wants to say, and stays new, besides being read as [`Forwarded`].
+#[must_use]
+pub fn separate(lines: &[Line], forwarding: bool) -> (Text, Option<Forwarded>) {
+    let plan = Plan::of(lines);
+    if let Some((at, Cut::Forward)) = plan.cut.filter(|_| !forwarding) {
+        // Handed on without saying so in the subject: the text above may hold quotations.
+        let above = Plan { kinds: plan.kinds[..at].to_vec(), cut: None };
+        let mut text = compose(&lines[..at], &above).unwrap_or_default();
+        text.new = tidy(&format!("{}\n\n{}", text.new, whole(&lines[at..])));
+        return (text, None);
+    }
+    if let (Some((at, _)), true) = (plan.cut, forwarding) {
+        let above = Plan { kinds: plan.kinds[..at].to_vec(), cut: None };
+        let comment = compose(&lines[..at], &above).map(|text| text.new).unwrap_or_default();
+        let block = forward::read(&lines[at..], comment);
+        let text = Text { new: whole(lines), ..Text::default() };
+        return (text, block);
+    }
+    let text = compose(lines, &plan).unwrap_or_else(|| Text { new: whole(lines), ..Text::default() });
+    (text, None)
+}
+
+/// All lines as one text.
+#[must_use]
+pub fn whole(lines: &[Line]) -> String {
+    tidy(&join(lines.iter()))
+}
+
+/// What a line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    New,
+    /// Behind a `>`.
+    Quote,
+    /// `On … wrote:`.
+    Attribution,
+    Signature,
+}
+
+/// Why everything from a line on is not new.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// An answered message, whole.
+    Quotation,
+    /// A message that is handed on.
+    Forward,
+}
+
+/// What the lines are, up to the one from which on all is quotation.
+struct Plan {
+    kinds: Vec<Kind>,
+    cut: Option<(usize, Cut)>,
+}
+
+impl Plan {
+    fn of(lines: &[Line]) -> Self {
+        let mut kinds = Vec::with_capacity(lines.len());
+        let mut cut = None;
+        let mut at = 0;
+        while let Some(line) = lines.get(at) {
+            if line.text.starts_with('>') {
+                kinds.push(Kind::Quote);
+                at += 1;
+                continue;
+            }
+            match heads::at(lines, at) {
+                Some(Head::Forward) => {
+                    cut = Some((at, Cut::Forward));
+                    break;
+                }
+                Some(Head::ToTheEnd) => {
+                    cut = Some((at, Cut::Quotation));
+                    break;
+                }
+                Some(Head::Attribution(length)) => {
+                    kinds.extend(std::iter::repeat_n(Kind::Attribution, length));
+                    at += length;
+                }
+                None => {
+                    kinds.push(if line.mark == Mark::Signature { Kind::Signature } else { Kind::New });
+                    at += 1;
+                }
+            }
+        }
+        // A rule that Outlook draws above what it quotes.
+        if let Some((from, Cut::Quotation)) = &mut cut {
+            let rule = |text: &str| text.len() >= 10 && text.bytes().all(|b| b == b'_');
+            while let Some(before) = from.checked_sub(1)
+                && (rule(lines[before].text.trim()) || lines[before].text.trim().is_empty())
+            {
+                *from = before;
+            }
+            kinds.truncate(*from);
+        }
+        signature::mark(lines, &mut kinds);
+        Self { kinds, cut }
+    }
+
+    /// The runs of new lines that hold a word.
+    fn runs(&self, lines: &[Line]) -> Vec<Range<usize>> {
+        let mut runs = Vec::new();
+        let mut start = None;
+        for at in 0..=self.kinds.len() {
+            let new = self.kinds.get(at) == Some(&Kind::New);
+            match (new, start) {
+                (true, None) => start = Some(at),
+                (false, Some(from)) => {
+                    if lines[from..at].iter().any(|line| !line.text.trim().is_empty()) {
+                        runs.push(from..at);
+                    }
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+        runs
+    }
+}
+
+/// Puts the pieces together; `None` when nothing would be new.
+fn compose(lines: &[Line], plan: &Plan) -> Option<Text> {
+    let runs = plan.runs(lines);
+    let (first, last) = (runs.first()?, runs.last()?);
+    let is_quote = |range: Range<usize>| plan.kinds[range].contains(&Kind::Quote);
+    let between = runs.windows(2).any(|pair| is_quote(pair[0].end..pair[1].start));
+    let around = is_quote(0..first.start) && is_quote(last.end..plan.kinds.len());
+    let from =
+        if (between || around) && is_quote(0..first.start) { context(lines, plan, first.start) } else { first.start };
+    let range = from..last.end;
+    let keeps = |at: usize| match plan.kinds.get(at) {
+        Some(Kind::New) => range.contains(&at),
+        Some(Kind::Quote) => (between || around) && range.contains(&at),
+        _ => false,
+    };
+    let pick = |wanted: &dyn Fn(usize) -> bool| {
+        tidy(&join(lines.iter().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, line)| line)))
+    };
+    let is_signature = |at: usize| plan.kinds.get(at) == Some(&Kind::Signature);
+    Some(Text {
+        new: pick(&keeps),
+        signature: pick(&is_signature),
+        quoted: pick(&|at| !keeps(at) && !is_signature(at)),
+        from_html: false,
+    })
+}
+
+/// Where the quoted paragraph that stands before an answer begins; at most ten lines of it.
+fn context(lines: &[Line], plan: &Plan, answer: usize) -> usize {
+    let mut from = answer;
+    let mut seen = false;
+    while let Some(before) = from.checked_sub(1) {
+        let text = lines[before].text.trim();
+        let empty = text.trim_start_matches(['>', ' ']).is_empty();
+        match plan.kinds.get(before) {
+            Some(Kind::Quote) if empty && seen => break,
+            Some(Kind::Quote) => seen |= !empty,
+            Some(Kind::New) if text.is_empty() && !seen => {}
+            _ => break,
+        }
+        from = before;
+        if answer - from >= 10 {
+            break;
+        }
+    }
+    from
+}
+
+fn join<'l>(lines: impl Iterator<Item = &'l Line>) -> String {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line.text);
+        text.push('\n');
+    }
+    text
+}
+
+/// Without empty lines at both ends, and no more than one on end within.
+fn tidy(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut empty = 0;
+    for line in text.lines() {
+        let line = line.trim_end();
+        if line.is_empty() {
+            empty += 1;
+            continue;
+        }
+        if !out.is_empty() {
+            out.push_str(if empty > 0 { "\n\n" } else { "\n" });
+        }
+        empty = 0;
+        out.push_str(line);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;
