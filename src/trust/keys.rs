@@ -146,25 +146,19 @@ impl DkimKeys {
             move |source| KeyError::Io { path, source }
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(at(&directory))?;
-        let (rsa, ed25519) = (newest(&directory, "rsa")?, newest(&directory, "ed25519")?);
-        let (rsa, ed25519) = match (rsa, ed25519) {
-            (Some(rsa), Some(ed25519)) => (rsa, ed25519),
-            (rsa, ed25519) => {
-                let fresh = Self::generate(now)?;
-                let rsa = match rsa {
-                    Some(found) => found,
-                    None => (fresh.rsa_selector.clone(), write(&directory, &fresh.rsa_selector, "rsa", &fresh.rsa)?),
-                };
-                let ed25519 = match ed25519 {
-                    Some(found) => found,
-                    None => {
-                        let selector = fresh.ed25519_selector.clone();
-                        let path = write(&directory, &selector, "ed25519", &fresh.ed25519)?;
-                        (selector, path)
-                    }
-                };
-                (rsa, ed25519)
-            }
+        let (found_rsa, found_ed25519) = (newest(&directory, "rsa")?, newest(&directory, "ed25519")?);
+        let (rsa, ed25519) = if let (Some(rsa), Some(ed25519)) = (&found_rsa, &found_ed25519) {
+            (rsa.clone(), ed25519.clone())
+        } else {
+            let fresh = Self::generate(now)?;
+            let keep = |found: Option<(Selector, PathBuf)>, selector: &Selector, kind, key| match found {
+                Some(found) => Ok(found),
+                None => write(&directory, selector, kind, key).map(|path| (selector.clone(), path)),
+            };
+            (
+                keep(found_rsa, &fresh.rsa_selector, "rsa", &fresh.rsa)?,
+                keep(found_ed25519, &fresh.ed25519_selector, "ed25519", &fresh.ed25519)?,
+            )
         };
         let rsa_der = read(&rsa.1)?;
         if RsaKeyPair::from_pkcs8(&rsa_der).is_err() {
