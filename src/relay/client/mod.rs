@@ -1,0 +1,127 @@
+//! The client for SMTP (RFC 5321) and LMTP (RFC 2033): offers messages to the next server and says,
+//! for each recipient, what became of it.
+//!
+//! It knows nothing of tickets and keeps nothing: the queue above decides when to try and what an
+//! outcome means for a copy. One [`Session`] is one connection; [`pool`](super::pool) keeps them.
+
+mod data;
+mod reply;
+mod session;
+mod transaction;
+mod transport;
+
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+
+pub use reply::Reply;
+pub use session::Session;
+pub use transport::{Tls, TlsError};
+
+use super::route::{NextHop, Security};
+use crate::desk::address::Address;
+
+/// One message on its way.
+#[derive(Clone, Debug)]
+pub struct Transaction<'m> {
+    /// `None` is the null reverse-path `<>`.
+    pub reverse_path: Option<Address>,
+    /// At least one.
+    pub recipients: Vec<Address>,
+    /// Header and body.
+    pub message: &'m [u8],
+    /// The body has octets beyond ASCII, and must not be changed (RFC 6152).
+    pub eight_bit: bool,
+    /// The header has octets beyond ASCII (RFC 6531).
+    pub smtputf8: bool,
+}
+
+/// What became of a message for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next server took it.
+    Sent(Reply),
+    /// Later, perhaps: a `4xx`, or the connection was lost. It may have been taken where the
+    /// answer to the whole message was lost.
+    Deferred(Reply),
+    /// Never: a `5xx` for this recipient or this message.
+    Failed(Reply),
+    /// The route can't be used by anyone now; it says nothing about the recipient. Where the reply
+    /// [is permanent](Reply::is_permanent), somebody has to put the configuration right.
+    RouteDown(Reply),
+}
+
+impl Outcome {
+    #[must_use]
+    pub fn reply(&self) -> &Reply {
+        let (Self::Sent(reply) | Self::Deferred(reply) | Self::Failed(reply) | Self::RouteDown(reply)) = self;
+        reply
+    }
+}
+
+/// How long the client waits (RFC 5321 §4.5.3.2).
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a name, and for a connection, each.
+    pub connect: Duration,
+    /// For the greeting.
+    pub greeting: Duration,
+    /// For the answer to a command, as to EHLO, AUTH, MAIL and RCPT; for TLS.
+    pub command: Duration,
+    /// For the answer to DATA.
+    pub data: Duration,
+    /// For a piece of the message (64 KiB) to go out.
+    pub block: Duration,
+    /// For the answer to the message.
+    pub end: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            greeting: Duration::from_mins(5),
+            command: Duration::from_mins(5),
+            data: Duration::from_mins(2),
+            block: Duration::from_mins(3),
+            end: Duration::from_mins(10),
+        }
+    }
+}
+
+/// Opens sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    hostname: String,
+    resolver: TokioResolver,
+    tls: Tls,
+    timeouts: Timeouts,
+}
+
+impl Client {
+    /// `hostname` is what we call ourselves in EHLO (RFC 5321 §4.1.1.1).
+    pub fn new(hostname: impl Into<String>, resolver: TokioResolver, tls: Tls) -> Self {
+        Self { hostname: hostname.into(), resolver, tls, timeouts: Timeouts::default() }
+    }
+
+    /// With other waits.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Connects, greets, encrypts and logs in, as far as the hop asks for.
+    ///
+    /// # Errors
+    /// What was said, or what went wrong: the route is down.
+    pub async fn open(&self, hop: &NextHop) -> Result<Session, Reply> {
+        match Session::open(self, hop, true).await {
+            Err(session::OpenError::Tls(_)) if hop.security == Security::Opportunistic && hop.credentials.is_none() => {
+                // Without STARTTLS offered it would be in clear too.
+                Session::open(self, hop, false).await.map_err(session::OpenError::reply)
+            }
+            other => other.map_err(session::OpenError::reply),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A name server of the tests' own, on UDP and TCP of one loopback port: a table of records, and
+//! names that it refuses to serve or keeps silent about.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, TXT};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+
+/// The longest answer by UDP; what is longer has to be asked for by TCP.
+const UDP_LIMIT: usize = 1232;
+
+#[derive(Default)]
+struct Table {
+    records: HashMap<String, Vec<RData>>,
+    failing: HashSet<String>,
+    silent: HashSet<String>,
+    queries: usize,
+}
+
+/// A running name server; it ends with the runtime.
+#[derive(Clone)]
+pub struct Dns {
+    address: SocketAddr,
+    table: Arc<Mutex<Table>>,
+}
+
+impl Dns {
+    pub async fn start() -> Self {
+        let (tcp, udp) = loop {
+            let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            // Somebody else may have the same port on UDP.
+            if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+                break (tcp, udp);
+            }
+        };
+        let dns = Self { address: tcp.local_addr().unwrap(), table: Arc::default() };
+        tokio::spawn(dns.clone().serve_udp(udp));
+        tokio::spawn(dns.clone().serve_tcp(tcp));
+        dns
+    }
+
+    /// As `[dns] resolvers` names it.
+    pub fn servers(&self) -> Vec<String> {
+        vec![self.address.to_string()]
+    }
+
+    /// The project's resolver, asking this server.
+    pub fn resolver(&self) -> TokioResolver {
+        guichet::net::resolver::resolver(&self.servers()).unwrap()
+    }
+
+    pub fn txt(&self, name: &str, value: &str) -> &Self {
+        let strings = value.as_bytes().chunks(255).collect();
+        self.record(name, RData::TXT(TXT::from_bytes(strings)))
+    }
+
+    pub fn address(&self, name: &str, address: IpAddr) -> &Self {
+        self.record(
+            name,
+            match address {
+                IpAddr::V4(v4) => RData::A(A(v4)),
+                IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
+            },
+        )
+    }
+
+    /// Answers SERVFAIL for a name from now on.
+    pub fn fail(&self, name: &str) -> &Self {
+        self.table().failing.insert(key(name));
+        self
+    }
+
+    /// Answers nothing at all for a name from now on.
+    pub fn silence(&self, name: &str) -> &Self {
+        self.table().silent.insert(key(name));
+        self
+    }
+
+    /// How many queries came in all.
+    pub fn queries(&self) -> usize {
+        self.table().queries
+    }
+
+    fn record(&self, name: &str, data: RData) -> &Self {
+        self.table().records.entry(key(name)).or_default().push(data);
+        self
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn serve_udp(self, socket: UdpSocket) {
+        let mut buffer = [0; 4096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            if let Some(answer) = self.answer(&buffer[..length]) {
+                let mut bytes = answer.to_vec().unwrap();
+                if bytes.len() > UDP_LIMIT {
+                    bytes = answer.truncate().to_vec().unwrap();
+                }
+                let _ = socket.send_to(&bytes, from).await;
+            }
+        }
+    }
+
+    async fn serve_tcp(self, listener: TcpListener) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let dns = self.clone();
+            tokio::spawn(async move {
+                while let Ok(length) = stream.read_u16().await {
+                    let mut query = vec![0; usize::from(length)];
+                    if stream.read_exact(&mut query).await.is_err() {
+                        return;
+                    }
+                    if let Some(answer) = dns.answer(&query) {
+                        let bytes = answer.to_vec().unwrap();
+                        let mut framed = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
+                        framed.extend(bytes);
+                        if stream.write_all(&framed).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    fn answer(&self, query: &[u8]) -> Option<Message> {
+        let query = Message::from_vec(query).ok()?;
+        let question = query.queries.first()?.clone();
+        let name = key(&question.name().to_ascii());
+        let mut table = self.table();
+        table.queries += 1;
+        if table.silent.contains(&name) {
+            return None;
+        }
+        let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
+        answer.metadata.recursion_desired = true;
+        answer.metadata.recursion_available = true;
+        answer.add_query(question.clone());
+        if table.failing.contains(&name) {
+            answer.metadata.response_code = ResponseCode::ServFail;
+        } else if let Some(records) = table.records.get(&name) {
+            let wanted =
+                |data: &&RData| data.record_type() == question.query_type() || data.record_type() == RecordType::CNAME;
+            for data in records.iter().filter(wanted) {
+                answer.add_answer(Record::from_rdata(question.name().clone(), 60, data.clone()));
+            }
+        } else {
+            answer.metadata.response_code = ResponseCode::NXDomain;
+        }
+        Some(answer)
+    }
+}
+
+fn key(name: &str) -> String {
+    let name = Name::from_str_relaxed(name).unwrap().to_ascii().to_ascii_lowercase();
+    name.trim_end_matches('.').to_owned()
+}
