@@ -106,7 +106,9 @@ pub fn text(out: &mut Vec<u8>, name: &str, value: &str) {
     if is_plain(&value) {
         value.split(' ').filter(|word| !word.is_empty()).for_each(|word| field.token(word));
     } else {
-        encoded_words(&value).iter().for_each(|word| field.token(word));
+        for word in encoded_words(&value) {
+            field.token(&word);
+        }
     }
     field.end();
 }
@@ -125,7 +127,9 @@ pub fn mailboxes(out: &mut Vec<u8>, name: &str, list: &[Mailbox]) {
             continue;
         }
         if !is_plain(display) {
-            encoded_words(display).iter().for_each(|word| field.token(word));
+            for word in encoded_words(display) {
+                field.token(&word);
+            }
         } else if display.bytes().all(|b| is_atext(b) || b == b' ') {
             display.split(' ').for_each(|word| field.token(word));
         } else {
@@ -225,7 +229,7 @@ fn encoded_word(piece: &str, q: bool, safe: impl Fn(u8) -> bool) -> String {
         match byte {
             b' ' => out.push('_'),
             b if safe(b) => out.push(char::from(b)),
-            b => out.push_str(&format!("={b:02X}")),
+            b => out.extend([String::from('='), format!("{b:02X}")]),
         }
     }
     out.push_str("?=");

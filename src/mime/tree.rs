@@ -80,7 +80,7 @@ fn part<'a>(raw: &'a [u8], default: &str, depth: usize, budget: &mut usize) -> P
     let named = |name: &str| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
     let mut content = named("Content-Type").map(|field| ContentType::parse(field.value)).unwrap_or_default();
     if !content.is_type() {
-        content.name = default.to_owned();
+        default.clone_into(&mut content.name);
     }
     let encoding = named("Content-Transfer-Encoding").map_or(Encoding::Identity, |field| Encoding::parse(field.value));
     let mut made = Part { raw, fields, body, content, encoding, shape: Shape::Leaf };
