@@ -1,8 +1,12 @@
-//! Messages in and out: what a mail says, and the copies that go on.
 
+//! Messages in and out: what a mail says, and the copies that go on.
+//! Messages in and out: what a mail says, and what a copy looks like.
 pub mod attachments;
 pub mod charset;
 pub mod clean;
+pub mod compose;
+pub mod copy;
+pub mod encode;
 pub mod header;
 pub mod html_text;
 pub mod ids;
@@ -14,5 +18,6 @@ pub mod reply_text;
 pub mod report;
 pub mod text;
 pub mod transfer;
+pub mod tree;
 pub mod understand;
 pub mod words;

@@ -1,0 +1,228 @@
+//! What the desk writes in mails of its own: notices to members, acknowledgements, and the
+//! conversation so far.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Language;
+use crate::desk::entry::Reason;
+use crate::desk::ticket::TicketRef;
+
+impl Language {
+    #[must_use]
+    pub fn held_subject(self, subject: &str) -> String {
+        match self {
+            Self::En => format!("Not sent yet: {subject}"),
+            Self::Fr => format!("Pas encore envoyé\u{a0}: {subject}"),
+        }
+    }
+
+    #[must_use]
+    pub fn held(self, ticket: &TicketRef) -> String {
+        match self {
+            Self::En => format!("Your message on {ticket} has not been sent yet."),
+            Self::Fr => format!("Votre message sur {ticket} n’a pas encore été envoyé."),
+        }
+    }
+
+    /// Why a member's message waits, in plain words.
+    #[must_use]
+    pub fn held_because(self, reason: Reason) -> &'static str {
+        match (self, reason) {
+            (Self::En, Reason::Unaligned) => {
+                "It bears your address, but nothing proves that you sent it: neither SPF nor DKIM vouches for it."
+            }
+            (Self::En, Reason::UnknownAddress | Reason::Unverified) => {
+                "It came to your personal reply address, but from an address that is not known to be yours."
+            }
+            (Self::En, Reason::Crossed) => "A colleague replied while you were writing. That reply is below.",
+            (Self::En, Reason::Command) => "It begins with a command that was not understood.",
+            (Self::En, Reason::LookAlike) => "Many messages that look alike came from this sender.",
+            (
+                Self::En,
+                Reason::AutoReply
+                | Reason::Bounce
+                | Reason::Receipt
+                | Reason::Calendar
+                | Reason::Returned
+                | Reason::Duplicate
+                | Reason::Automatic,
+            ) => "It looks like a message that a machine wrote.",
+            (Self::Fr, Reason::Unaligned) => {
+                "Il porte votre adresse, mais rien ne prouve qu’il vient de vous\u{a0}: ni SPF ni DKIM ne le confirment."
+            }
+            (Self::Fr, Reason::UnknownAddress | Reason::Unverified) => {
+                "Il est arrivé à votre adresse de réponse personnelle, mais depuis une adresse qui n’est pas connue comme la vôtre."
+            }
+            (Self::Fr, Reason::Crossed) => {
+                "Un collègue a répondu pendant que vous écriviez. Sa réponse figure ci-dessous."
+            }
+            (Self::Fr, Reason::Command) => "Il commence par une commande qui n’a pas été comprise.",
+            (Self::Fr, Reason::LookAlike) => "De nombreux messages semblables sont venus de cet expéditeur.",
+            (
+                Self::Fr,
+                Reason::AutoReply
+                | Reason::Bounce
+                | Reason::Receipt
+                | Reason::Calendar
+                | Reason::Returned
+                | Reason::Duplicate
+                | Reason::Automatic,
+            ) => "Il ressemble à un message écrit par une machine.",
+        }
+    }
+
+    /// How a member releases or drops what is held, by answering the notice.
+    #[must_use]
+    pub fn answer_yes_or_no(self) -> &'static str {
+        match self {
+            Self::En => "Reply with “yes” to send it, or with “no” to discard it.",
+            Self::Fr => "Répondez «\u{a0}oui\u{a0}» pour l’envoyer, ou «\u{a0}non\u{a0}» pour l’abandonner.",
+        }
+    }
+
+    /// How a member releases or drops what is held, at the desk.
+    #[must_use]
+    pub fn accept_or_reject(self, ticket: &TicketRef, entry: u64) -> String {
+        match self {
+            Self::En => format!(
+                "To send it: guichet ticket accept {ticket} {entry}\nTo discard it: guichet ticket reject {ticket} {entry}"
+            ),
+            Self::Fr => format!(
+                "Pour l’envoyer\u{a0}: guichet ticket accept {ticket} {entry}\nPour l’abandonner\u{a0}: guichet ticket reject {ticket} {entry}"
+            ),
+        }
+    }
+
+    #[must_use]
+    pub fn your_text(self) -> &'static str {
+        match self {
+            Self::En => "Your text:",
+            Self::Fr => "Votre texte\u{a0}:",
+        }
+    }
+
+    #[must_use]
+    pub fn colleagues_text(self, name: &str) -> String {
+        match self {
+            Self::En => format!("{name} wrote:"),
+            Self::Fr => format!("{name} a écrit\u{a0}:"),
+        }
+    }
+
+    #[must_use]
+    pub fn failed_subject(self, subject: &str) -> String {
+        match self {
+            Self::En => format!("Not delivered: {subject}"),
+            Self::Fr => format!("Non remis\u{a0}: {subject}"),
+        }
+    }
+
+    #[must_use]
+    pub fn failed(self, ticket: &TicketRef, to: &str) -> String {
+        match self {
+            Self::En => format!(
+                "Your message on {ticket} could not be delivered to {to}. It will not be tried again.\nThe other side said:"
+            ),
+            Self::Fr => format!(
+                "Votre message sur {ticket} n’a pas pu être remis à {to}. Il n’y aura pas de nouvel essai.\nRéponse du serveur distant\u{a0}:"
+            ),
+        }
+    }
+
+    #[must_use]
+    pub fn received_subject(self, ticket: &TicketRef) -> String {
+        match self {
+            Self::En => format!("We have your message ({ticket})"),
+            Self::Fr => format!("Nous avons bien reçu votre message ({ticket})"),
+        }
+    }
+
+    /// The acknowledgement to a requester. It repeats nothing of what he wrote.
+    #[must_use]
+    pub fn received(self, ticket: &TicketRef, house: &str) -> String {
+        match self {
+            Self::En => format!(
+                "Thank you for your message. It has reached us under the number {ticket}, and we will get back to you.\nTo add something, just reply to this mail.\n\n{house}"
+            ),
+            Self::Fr => format!(
+                "Merci pour votre message. Il nous est parvenu sous le numéro {ticket}, et nous reviendrons vers vous.\nPour le compléter, répondez simplement à ce courriel.\n\n{house}"
+            ),
+        }
+    }
+
+    /// What a new assignee reads first.
+    #[must_use]
+    pub fn conversation_so_far(self) -> &'static str {
+        match self {
+            Self::En => "The conversation so far, oldest first:",
+            Self::Fr => "La conversation jusqu’ici, du plus ancien au plus récent\u{a0}:",
+        }
+    }
+
+    #[must_use]
+    pub fn internal_note(self) -> &'static str {
+        match self {
+            Self::En => "internal note",
+            Self::Fr => "note interne",
+        }
+    }
+
+    #[must_use]
+    pub fn attachments(self) -> &'static str {
+        match self {
+            Self::En => "Attachments:",
+            Self::Fr => "Pièces jointes\u{a0}:",
+        }
+    }
+
+    /// How many older entries a long conversation does not show.
+    #[must_use]
+    pub fn earlier(self, count: usize) -> String {
+        match self {
+            Self::En => format!("[{count} earlier, on the ticket]"),
+            Self::Fr => format!("[{count} plus anciens, sur le ticket]"),
+        }
+    }
+
+    /// A date and time, in UTC.
+    #[must_use]
+    pub fn time(self, at: Timestamp) -> String {
+        const MOIS: [&str; 12] = [
+            "janvier",
+            "février",
+            "mars",
+            "avril",
+            "mai",
+            "juin",
+            "juillet",
+            "août",
+            "septembre",
+            "octobre",
+            "novembre",
+            "décembre",
+        ];
+        let at = at.to_zoned(TimeZone::UTC);
+        match self {
+            Self::En => at.strftime("%-d %B %Y, %H:%M UTC").to_string(),
+            Self::Fr => {
+                let day = if at.day() == 1 { "1er".to_owned() } else { at.day().to_string() };
+                let month = usize::try_from(at.month()).ok().and_then(|month| MOIS.get(month.wrapping_sub(1)));
+                let month = month.expect("a month is one of twelve");
+                format!("{day} {month} {} à {}", at.year(), at.strftime("%H:%M UTC"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_people_do() {
+        let at: Timestamp = "2026-08-01T05:06:07Z".parse().unwrap();
+        assert_eq!(Language::En.time(at), "1 August 2026, 05:06 UTC");
+        assert_eq!(Language::Fr.time(at), "1er août 2026 à 05:06 UTC");
+    }
+}
