@@ -139,11 +139,12 @@ impl Config {
             let hint = if error.kind() == std::io::ErrorKind::NotFound { "; `guichet init` writes one" } else { "" };
             one("", format!("cannot be read: {error}{hint}"))
         })?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-            one("", format!("not UTF-8 text (line {line})"))
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let before = error.utf8_error().valid_up_to();
+            let line = reader::line_of(&String::from_utf8_lossy(error.as_bytes()), before);
+            one("", format!("line {line} is not UTF-8 text"))
         })?;
-        Self::parse(text, file)
+        Self::parse(&text, file)
     }
 
     /// Understands the text of a file. `file` is only named, not read; a relative `data_dir` starts
@@ -209,12 +210,12 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
     smtp.finish();
     for name in ["submission", "imap"] {
         let section = root.section(name);
-        section.list("listen_tls", value::listen).map(|listen| section.later("listen_tls", &listen));
-        section.list("listen", value::listen).map(|listen| section.later("listen", &listen));
+        section.listen_later("listen_tls");
+        section.listen_later("listen");
         section.finish();
     }
     let web = root.section("web");
-    web.list("listen", value::listen).map(|listen| web.later("listen", &listen));
+    web.listen_later("listen");
     let public_url = web.text("public_url", value::web_url);
     web.finish();
 

@@ -153,9 +153,9 @@ impl<'r, 'i> Section<'r, 'i> {
         )
     }
 
-    /// Complains about addresses to listen at for a part that isn't built.
-    pub(super) fn later<T>(&self, key: &'static str, listen: &[T]) {
-        if !listen.is_empty() {
+    /// The addresses to listen at of a part that isn't built: there may be none.
+    pub(super) fn listen_later(&self, key: &'static str) {
+        if self.list(key, value::listen).is_some_and(|listen| !listen.is_empty()) {
             self.complain(key, "not in this release; must be empty");
         }
     }
@@ -238,7 +238,7 @@ fn integer_of(value: &Spanned<DeValue<'_>>) -> Option<u64> {
 
 /// The line of an offset, counted from 1.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+    1 + text.get(..offset).unwrap_or(text).matches('\n').count()
 }
 
 /// The candidate that a mistyped word was most likely meant to be: within two edits, or a third

@@ -103,7 +103,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 pub(super) fn show_size(octets: u64) -> String {
-    let (unit, size) = SIZES.iter().find(|(_, size)| octets % size == 0).unwrap_or(&("B", 1));
+    let (unit, size) = SIZES.iter().find(|(_, size)| octets.is_multiple_of(*size)).unwrap_or(&("B", 1));
     format!("{}{unit}", octets / size)
 }
 
