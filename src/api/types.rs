@@ -609,10 +609,10 @@ mod tests {
                 Action::Reply { text: "hello".into(), attachments: Vec::new(), close: false },
             ),
             (r#"{"action":"assign","to":null}"#, Action::Assign { to: None }),
-            (r#"{"action":"accept","entry":"7","as":"cc"}"#, Action::Accept {
-                entry: "7".into(),
-                writer: Some(AcceptAs::Cc),
-            }),
+            (
+                r#"{"action":"accept","entry":"7","as":"cc"}"#,
+                Action::Accept { entry: "7".into(), writer: Some(AcceptAs::Cc) },
+            ),
         ] {
             assert_eq!(serde_json::from_str::<Action>(json).unwrap(), action, "{json}");
         }
