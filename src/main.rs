@@ -6,11 +6,11 @@ use guichet::cli::{self, Failure, House};
 
 fn main() -> ExitCode {
     let house = House {
-        open: |_| Err(Failure::from(anyhow::anyhow!("this part isn't wired yet"))),
-        serve: |_| Err(Failure::from(anyhow::anyhow!("this part isn't wired yet"))),
-        demo: |_| Err(Failure::from(anyhow::anyhow!("this part isn't wired yet"))),
-        rebuild: |_| Err(Failure::from(anyhow::anyhow!("this part isn't wired yet"))),
-        restore: |_, _| Err(Failure::from(anyhow::anyhow!("this part isn't wired yet"))),
+        open: |_| Err(Failure::from(anyhow::anyhow!("not in this build"))),
+        serve: |_| Err(Failure::from(anyhow::anyhow!("not in this build"))),
+        demo: |_| Err(Failure::from(anyhow::anyhow!("not in this build"))),
+        rebuild: |_| Err(Failure::from(anyhow::anyhow!("not in this build"))),
+        restore: |_, _| Err(Failure::from(anyhow::anyhow!("not in this build"))),
     };
     cli::run(std::env::args_os(), house)
 }

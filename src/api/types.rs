@@ -576,6 +576,7 @@ pub struct Removed {
 }
 
 /// Tells `null` from absent: what is present is `Some`.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: Deserialize<'de>,

@@ -74,7 +74,7 @@ fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded.extend(format!("%{byte:02X}").chars());
         }
     }
     encoded
@@ -200,13 +200,11 @@ async fn answer(response: Response<Body>) -> Result<Value, Failure> {
         return Ok(serde_json::from_slice(&bytes)
             .map_err(|error| anyhow::anyhow!("the daemon's answer is not JSON: {error}"))?);
     }
-    match serde_json::from_slice::<types::Failure>(&bytes) {
-        Ok(failure) => Err(Failure::Api(failure.error)),
-        Err(_) => {
-            let text = String::from_utf8_lossy(&bytes);
-            Err(anyhow::anyhow!("the daemon answered {status}: {}", text.trim()).into())
-        }
+    if let Ok(failure) = serde_json::from_slice::<types::Failure>(&bytes) {
+        return Err(Failure::Api(failure.error));
     }
+    let text = String::from_utf8_lossy(&bytes);
+    Err(anyhow::anyhow!("the daemon answered {status}: {}", text.trim()).into())
 }
 
 #[cfg(test)]

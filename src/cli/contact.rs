@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::client::Call;
 use super::output::{Facts, Output, Table, list, time};
-use super::{Desk, Failure, ticket};
+use super::{Desk, Failure, change, ticket};
 use crate::api::types::{Contact, Contacts, EditContact, Merge};
 use crate::desk::address::Address;
 use crate::desk::slug::PropertySlug;
@@ -33,13 +33,14 @@ pub(super) enum ContactCommand {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 pub(super) struct Changes {
+    /// The name shown
     #[arg(long)]
     name: Option<String>,
     /// What members should know; never sent to anybody
     #[arg(long)]
     note: Option<String>,
+    /// Where the contact works
     #[arg(long)]
     organisation: Option<String>,
 }
@@ -55,7 +56,7 @@ impl ContactCommand {
             Self::Edit { address, changes } => {
                 let Changes { name, note, organisation } = changes;
                 let edit = EditContact { name, note, organisation };
-                desk.print(&Call::patch(&["contacts", address.as_str()], &edit), show)
+                desk.print(&Call::patch(&["contacts", address.as_str()], &change(edit)?), show)
             }
             Self::Merge { address, into } => {
                 desk.print(&Call::post(&["contacts", address.as_str(), "merge"], &Merge { into }), show)

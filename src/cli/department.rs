@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::client::Call;
 use super::output::{Output, Table, list, person};
-use super::{Desk, Failure};
+use super::{Desk, Failure, change};
 use crate::api::types::{Department, Departments, EditDepartment, NewDepartment, Removed};
 use crate::desk::address::Address;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
@@ -21,8 +21,10 @@ Mail to acme+billing@ the property's domain is assigned to it.")]
         property: PropertySlug,
         /// Its short name in addresses: up to 24 of a-z, 0-9 and -
         slug: DepartmentSlug,
+        /// The name for readers
         #[arg(long)]
         name: String,
+        /// A member of it
         #[arg(long = "member", value_name = "ADDRESS")]
         members: Vec<Address>,
     },
@@ -45,8 +47,8 @@ Mail to acme+billing@ the property's domain is assigned to it.")]
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 pub(super) struct Changes {
+    /// The name for readers
     #[arg(long)]
     name: Option<String>,
     /// One more member
@@ -74,7 +76,7 @@ impl DepartmentCommand {
                     add_members: changes.members,
                     remove_members: changes.remove_members,
                 };
-                desk.print(&Call::patch(&path(&property, &slug), &edit), show)
+                desk.print(&Call::patch(&path(&property, &slug), &change(edit)?), show)
             }
             Self::Remove { property, slug } => {
                 let call = Call::delete(&path(&property, &slug));

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::{Call, Client};
-use super::output::Output;
+use super::output::{Output, print, print_json};
 use super::{Failure, House, one_of};
 use crate::api::types::{NewMember, NewProperty};
 use crate::config::{Config, check};
@@ -37,6 +37,7 @@ pub(super) struct Init {
     /// A domain whose mail comes here; the hostname when there is none
     #[arg(long = "domain", value_name = "DOMAIN")]
     domains: Vec<String>,
+    /// Where the store is kept
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where mail goes out: capture (into a local Maildir), or a server as smtp://host:port
@@ -51,13 +52,16 @@ pub(super) struct Init {
     /// The first property's slug; it gets postmaster@ and abuse@ too
     #[arg(long)]
     property: Option<PropertySlug>,
+    /// Its name for readers
     #[arg(long)]
     property_name: Option<String>,
+    /// The language of what the desk itself writes
     #[arg(long, default_value = "en", value_parser = one_of(Language::ALL))]
     language: Language,
     /// The first member's address, an admin
     #[arg(long)]
     member: Option<Address>,
+    /// The member's name for readers
     #[arg(long)]
     member_name: Option<String>,
     /// Overwrite a config file that is there
@@ -105,13 +109,13 @@ impl Init {
 
         let forwarding = property["forwarding_address"].as_str().unwrap_or_default();
         if output.json {
-            return output.json(&json!({
+            return print_json(&json!({
                 "config": file.display().to_string(), "data_dir": config.data_dir.display().to_string(),
                 "property": answers.property, "forwarding_address": forwarding, "member": answers.member,
             }));
         }
         let start = if service { "systemctl enable --now guichet" } else { "guichet serve" };
-        output.text(&format!(
+        print(&format!(
             "\
 Wrote {} and made {}.
 
@@ -218,7 +222,7 @@ fn quote(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => quoted.extend(format!("\\u{:04X}", u32::from(c)).chars()),
             c => quoted.push(c),
         }
     }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::client::Call;
 use super::output::{Output, Table, list, time};
-use super::{Desk, Failure, one_of};
+use super::{Desk, Failure, change, one_of};
 use crate::api::types::{EditMember, Member, Members, NewMember, Removed};
 use crate::desk::address::Address;
 use crate::desk::member::Role;
@@ -23,11 +23,13 @@ Example:
     Add {
         /// The address that copies go to, and the login
         address: Address,
+        /// The name for readers
         #[arg(long)]
         name: String,
         /// The property that it belongs to; more with `member edit`
         #[arg(long)]
         property: PropertySlug,
+        /// What the member may do in it
         #[arg(long, default_value = "agent", value_parser = one_of(Role::ALL))]
         role: Role,
         /// A further address that counts as this member's
@@ -59,8 +61,8 @@ Example:
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 pub(super) struct Changes {
+    /// The name for readers
     #[arg(long)]
     name: Option<String>,
     /// A new login address; the old one stays as an alias
@@ -109,7 +111,7 @@ impl MemberCommand {
             }
             Self::Edit { address, changes } => {
                 let password = changes.password_stdin.then(password).transpose()?;
-                desk.print(&Call::patch(&["members", address.as_str()], &changes.edit(password)), show)
+                desk.print(&Call::patch(&["members", address.as_str()], &change(changes.edit(password))?), show)
             }
         }
     }
@@ -203,7 +205,6 @@ mod tests {
             assert_eq!(serde_json::to_value(changes.edit(None)).unwrap(), body, "{flags}");
         }
         for line in [
-            "guichet member edit a@b.example",
             "guichet member edit a@b.example --role admin",
             "guichet member add a@b.example --name A --property acme --list --password-stdin",
             "guichet member add a@b --name A",

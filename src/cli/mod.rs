@@ -24,12 +24,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::types::{self, ErrorBody};
 use crate::config::{self, Config, ConfigError, Problem};
 use client::{Call, Client};
-use output::Output;
+use output::{Output, print, print_json};
 
 /// What the commands set going and don't do themselves.
 #[derive(Clone, Copy)]
@@ -113,14 +113,16 @@ First steps:
   guichet check                    what is wrong, before the daemon starts
   guichet serve                    run the daemon
 
-Times are shown in UTC. Exit codes: 0 done, 1 error, 2 wrong usage, 75 busy (try again), 78 bad config.
-GUICHET_LOG sets what the daemon logs, as in GUICHET_LOG=guichet=debug. NO_COLOR turns colours off.")]
+Times are shown in UTC.
+Exit codes: 0 done, 1 error, 2 wrong usage, 75 busy (try again), 78 bad config.
+GUICHET_LOG sets what the daemon logs, as in GUICHET_LOG=guichet=debug.
+NO_COLOR turns colours off.")]
 pub struct Cli {
     /// The config file
-    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_FILE)]
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_FILE, display_order = 900)]
     config: PathBuf,
     /// Print results and errors as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 901)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -244,8 +246,8 @@ impl Cli {
             Command::Check => upkeep::check(&load()?, output),
             Command::Rebuild => upkeep::verified(&(house.rebuild)(&load()?)?, output),
             Command::Restore { directory } => upkeep::restored(&(house.restore)(&load()?, &directory)?, output),
-            Command::Completions { shell } => upkeep::completions(shell, output),
-            Command::Man { directory } => upkeep::manual(directory.as_deref(), output),
+            Command::Completions { shell } => upkeep::completions(shell),
+            Command::Man { directory } => upkeep::manual(directory.as_deref()),
             Command::Dns => upkeep::dns(&mut Desk::new(&load()?, house, output)?),
             Command::Verify => upkeep::verify(&mut Desk::new(&load()?, house, output)?),
             Command::Backup { directory } => upkeep::backup(&directory, &mut Desk::new(&load()?, house, output)?),
@@ -274,7 +276,7 @@ impl<'a> Desk<'a> {
     /// Makes the request and prints its answer: as it came, or as `text` makes of it.
     fn print<T: DeserializeOwned>(&mut self, call: &Call, text: impl Fn(&T, Output) -> String) -> Result<(), Failure> {
         let (typed, value) = self.client.ask(call)?;
-        if self.output.json { self.output.json(&value) } else { self.output.text(&text(&typed, self.output)) }
+        if self.output.json { print_json(&value) } else { print(&text(&typed, self.output)) }
     }
 
     /// The same for a list: gathers its pages into one.
@@ -284,40 +286,42 @@ impl<'a> Desk<'a> {
         key: &str,
         text: impl Fn(&T, Output) -> String,
     ) -> Result<(), Failure> {
-        let mut whole: Option<Value> = None;
+        let mut gathered = Vec::new();
         let mut after: Option<String> = None;
         loop {
             let mut page = self.client.call(&call.clone().query("limit", Some(500)).query("after", after))?;
             after = page.get_mut("next").map(Value::take).and_then(|next| next.as_str().map(str::to_owned));
             let items = page.get_mut(key).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
-            match whole.as_mut().and_then(|whole| whole.get_mut(key)).and_then(Value::as_array_mut) {
-                Some(gathered) => gathered.extend(items),
-                None => {
-                    page[key] = Value::Array(items);
-                    whole = Some(page);
-                }
-            }
+            gathered.extend(items);
             if after.is_none() {
                 break;
             }
         }
-        let whole = whole.unwrap_or_default();
+        let whole = json!({ key: gathered, "next": null });
         if self.output.json {
-            return self.output.json(&whole);
+            return print_json(&whole);
         }
         let typed = T::deserialize(&whole).map_err(|error| anyhow::anyhow!("the list is not understood: {error}"))?;
-        self.output.text(&text(&typed, self.output))
+        print(&text(&typed, self.output))
     }
 }
 
 /// One of an enum's named cases, listed in help and completions.
 fn one_of<T: Copy + Send + Sync + 'static>(
     all: &'static [(&'static str, T)],
-) -> impl TypedValueParser<Value = T> + Clone {
+) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(all.iter().map(|(name, _)| *name)).map(move |given| {
         let case = all.iter().find(|(name, _)| *name == given);
         case.map(|(_, case)| *case).expect("the parser lets only these names through")
     })
+}
+
+/// A change of something, which must change something.
+fn change<T: Default + PartialEq>(edit: T) -> Result<T, Failure> {
+    if edit == T::default() {
+        return Err(Failure::Usage("nothing to change was given; --help lists the flags".to_owned()));
+    }
+    Ok(edit)
 }
 
 /// `none`, or something else: what takes a value away.

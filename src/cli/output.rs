@@ -29,19 +29,6 @@ impl Output {
         Self { json, width: terminal.then(width), colour }
     }
 
-    pub(super) fn json(self, value: &Value) -> Result<(), Failure> {
-        self.text(&format!("{value:#}\n"))
-    }
-
-    /// Writes a text as it is. A reader that has gone away is [`Failure::Pipe`].
-    pub(super) fn text(self, text: &str) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::Pipe),
-            other => other.map_err(|error| Failure::Other(anyhow::anyhow!("cannot write the result: {error}"))),
-        }
-    }
-
     pub(super) fn style(self, style: &str, text: &str) -> String {
         if self.colour && !text.is_empty() { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -52,6 +39,20 @@ impl Output {
 
     pub(super) fn dim(self, text: &str) -> String {
         self.style("2", text)
+    }
+}
+
+/// Prints a result as JSON.
+pub(super) fn print_json(value: &Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
+/// Prints a text as it is. A reader that has gone away is [`Failure::Pipe`].
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::Pipe),
+        other => other.map_err(|error| Failure::Other(anyhow::anyhow!("cannot write the result: {error}"))),
     }
 }
 
@@ -78,7 +79,7 @@ impl Table {
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.iter().map(|cell| clean_line(cell)).collect());
+        self.rows.push(cells.into_iter().map(|cell| clean_line(&cell)).collect());
     }
 
     /// The table as text, or `nothing` when it has no rows.

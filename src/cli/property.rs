@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::client::Call;
 use super::output::{Output, Table, list};
-use super::{Desk, Failure, one_of, or_none};
+use super::{Desk, Failure, change, one_of, or_none};
 use crate::api::types::{EditProperty, NewProperty, Properties, Property, Removed};
 use crate::desk::address::Address;
 use crate::desk::language::Language;
@@ -63,7 +63,6 @@ Mail that bears this address in From and proves its domain is taken as its Reply
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 pub(super) struct Changes {
     /// What readers see as the sender's house
     #[arg(long)]
@@ -129,7 +128,7 @@ impl PropertyCommand {
             Self::Add { slug, name, addresses, public, language } => {
                 Call::post(&["properties"], &NewProperty { slug, name, addresses, public, language })
             }
-            Self::Edit { slug, changes } => Call::patch(&["properties", slug.as_str()], &changes.edit()?),
+            Self::Edit { slug, changes } => Call::patch(&["properties", slug.as_str()], &change(changes.edit()?)?),
             Self::Trust { slug, address, remove } => {
                 let (trust, distrust) = if remove { (vec![], vec![address]) } else { (vec![address], vec![]) };
                 let edit = EditProperty { trust, distrust, ..EditProperty::default() };
@@ -253,7 +252,6 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_wrong_usage() {
         for line in [
-            "guichet property edit acme",
             "guichet property edit acme --auto-close 0",
             "guichet property edit acme --strict --no-strict",
             "guichet property edit acme --after-reply spam",
@@ -262,5 +260,8 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
+        let cli = Cli::try_parse_from(["guichet", "property", "edit", "acme"]).unwrap();
+        let Command::Property(command) = cli.command else { panic!("property") };
+        assert_eq!(command.call().unwrap_err().exit(), 2, "an edit without a change");
     }
 }

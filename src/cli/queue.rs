@@ -12,6 +12,7 @@ use crate::desk::copy::CopyState;
 pub(super) enum QueueCommand {
     /// List the copies that wait to be delivered, or those in a state
     List {
+        /// Only those in a state
         #[arg(long, value_parser = one_of(CopyState::ALL))]
         state: Option<CopyState>,
     },

@@ -21,10 +21,12 @@ pub(super) enum TicketCommand {
     /// Write to a customer: makes a ticket, its text is read from standard input
     #[command(after_help = "\
 Example:
-  echo \"Your parcel has left.\" | guichet ticket new acme --to bob@example.org --subject Parcel --assign shipping
+  echo \"Your parcel has left.\" | guichet ticket new acme --to bob@example.org \\
+      --subject Parcel --assign shipping
 
-The customer gets the mail, the assignee a copy. WHO is a member's address, the part before its @ where that names
-one member, or a department's slug. Without --assign the author of --as is the assignee.")]
+The customer gets the mail, the assignee a copy.
+WHO is a member's address, the part before its @ where that names one member, or a
+department's slug. Without --assign the author of --as is the assignee.")]
     New(Box<New>),
     /// List tickets, the latest change first
     #[command(after_help = "\
@@ -33,7 +35,10 @@ Example:
   guichet ticket list --held")]
     List(List),
     /// Show a ticket with its whole conversation
-    Show { reference: TicketRef },
+    Show {
+        /// Its name, as in acme-1042
+        reference: TicketRef,
+    },
     /// Show who changed what of a ticket, when, and by which door
     Log { reference: TicketRef },
     /// Answer everyone on a ticket; the text is read from standard input
@@ -123,8 +128,10 @@ pub(super) struct New {
     /// The customer
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
+    /// The customer's name
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     to_name: String,
+    /// The subject of the mail and the ticket
     #[arg(long)]
     subject: String,
     /// Someone else who gets it
@@ -133,8 +140,10 @@ pub(super) struct New {
     /// A member or a department, or none
     #[arg(long, value_name = "WHO")]
     assign: Option<String>,
+    /// How soon it wants an answer
     #[arg(long, default_value = "normal", value_parser = one_of(Priority::ALL))]
     priority: Priority,
+    /// A tag to put on the ticket
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
     #[command(flatten)]
@@ -143,13 +152,16 @@ pub(super) struct New {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
+    /// Only those of one property
     #[arg(long)]
     property: Option<PropertySlug>,
+    /// Only those in a status
     #[arg(long, value_parser = one_of(Status::ALL))]
     status: Option<Status>,
-    /// A member, a department, or none
+    /// Only those of a member, a department, or none
     #[arg(long, value_name = "WHO|none")]
     assignee: Option<String>,
+    /// Only those with a tag
     #[arg(long)]
     tag: Option<String>,
     /// Only those with this in the subject, the requester or the text

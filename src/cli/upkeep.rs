@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::client::{Call, Client};
-use super::output::{Output, Table, clean_line, size};
+use super::output::{Output, Table, clean_line, print, print_json, size};
 use super::{Desk, Failure};
 use crate::api::types::{BackedUp, Backup, Dns, Verified};
 use crate::config::{Config, Problem, check};
@@ -19,7 +19,7 @@ pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
     let warnings = check::warnings(config);
     if output.json {
         let list = |problems: &[Problem]| -> Vec<Value> { problems.iter().map(problem).collect() };
-        output.json(&json!({
+        print_json(&json!({
             "ok": problems.is_empty(), "problems": list(&problems), "warnings": list(&warnings),
         }))?;
     } else {
@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
             eprintln!("warning: {warning}");
         }
         if problems.is_empty() {
-            output.text(&format!("{}: all is well.\n", config.source.file.display()))?;
+            print(&format!("{}: all is well.\n", config.source.file.display()))?;
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::BadConfig(problems)) }
@@ -52,34 +52,22 @@ pub(super) fn dns(desk: &mut Desk<'_>) -> Result<(), Failure> {
 }
 
 pub(super) fn verify(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    let value = desk.client.call(&Call::new(hyper::Method::POST, &["verify"]))?;
-    let verified = serde_json::from_value(value)
-        .map_err(|error| anyhow::anyhow!("the daemon's answer is not understood ({error})"))?;
-    print_verified(&verified, desk.output)
+    let (result, _) = desk.client.ask(&Call::new(hyper::Method::POST, &["verify"]))?;
+    verified(&result, desk.output)
 }
 
 /// Prints what was read, and fails where something is wrong.
 pub(super) fn verified(verified: &Verified, output: Output) -> Result<(), Failure> {
-    print_verified(verified, output)
-}
-
-fn print_verified(verified: &Verified, output: Output) -> Result<(), Failure> {
     if output.json {
-        output.json(&serde_json::to_value(verified).expect("texts and numbers"))?;
+        print_json(&serde_json::to_value(verified).expect("texts and numbers"))?;
     } else {
-        let mut text = String::new();
-        for problem in &verified.problems {
-            text.push_str(&clean_line(problem));
-            text.push('\n');
-        }
-        for (what, count) in &verified.read {
-            text.push_str(&format!("{count:>12}  {what}\n"));
-        }
-        text.push_str(if verified.ok { "All is well.\n" } else { "" });
-        output.text(&text)?;
+        let problems = verified.problems.iter().map(|problem| clean_line(problem) + "\n");
+        let counts = verified.read.iter().map(|(what, count)| format!("{count:>12}  {what}\n"));
+        let end = verified.ok.then(|| "All is well.\n".to_owned());
+        print(&problems.chain(counts).chain(end).collect::<String>())?;
     }
     match verified.problems.len() {
-        0 if verified.ok => Ok(()),
+        _ if verified.ok => Ok(()),
         1 => Err(anyhow::anyhow!("the store has 1 problem").into()),
         count => Err(anyhow::anyhow!("the store has {count} problems").into()),
     }
@@ -97,30 +85,30 @@ pub(super) fn backup(directory: &Path, desk: &mut Desk<'_>) -> Result<(), Failur
 
 pub(super) fn restored(done: &BackedUp, output: Output) -> Result<(), Failure> {
     if output.json {
-        return output.json(&serde_json::to_value(done).expect("texts and numbers"));
+        return print_json(&serde_json::to_value(done).expect("texts and numbers"));
     }
-    output.text(&summary("Restored", done))
+    print(&summary("Restored", done))
 }
 
 fn summary(verb: &str, done: &BackedUp) -> String {
     format!("{verb} {} files ({}) to {}.\n", done.files, size(done.size), clean_line(&done.directory))
 }
 
-pub(super) fn completions(shell: clap_complete::Shell, output: Output) -> Result<(), Failure> {
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     clap_complete::generate(shell, &mut super::definition(), "guichet", &mut bytes);
-    output.text(&String::from_utf8_lossy(&bytes))
+    print(&String::from_utf8_lossy(&bytes))
 }
 
-pub(super) fn manual(directory: Option<&Path>, output: Output) -> Result<(), Failure> {
+pub(super) fn manual(directory: Option<&Path>) -> Result<(), Failure> {
     let Some(directory) = directory else {
         let mut bytes = Vec::new();
         let page = clap_mangen::Man::new(super::definition());
         page.render(&mut bytes).map_err(|error| anyhow::anyhow!("cannot make the page: {error}"))?;
-        return output.text(&String::from_utf8_lossy(&bytes));
+        return print(&String::from_utf8_lossy(&bytes));
     };
     std::fs::create_dir_all(directory)
         .and_then(|()| clap_mangen::generate_to(super::definition(), directory))
         .map_err(|error| anyhow::anyhow!("{}: {error}", directory.display()))?;
-    output.text(&format!("Wrote the pages to {}.\n", directory.display()))
+    print(&format!("Wrote the pages to {}.\n", directory.display()))
 }
