@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Mailbox};
 use super::id::{MemberId, PropertyId};
+use super::ticket::named;
 
 /// What a member may do in a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ pub enum Role {
     Agent,
     Admin,
 }
+
+named!(Role, "role", Agent = "agent", Admin = "admin");
 
 /// A member as the store keeps him.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

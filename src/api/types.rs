@@ -1,0 +1,622 @@
+//! What goes over the JSON API, field by field. Server and command line share these types, so a
+//! name can't differ between them. Times are RFC 3339 in UTC, ids are texts.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desk::address::Address;
+use crate::desk::copy::CopyState;
+use crate::desk::entry::{Door, Kind, Machine, Reason, State, Verified as Evidence, What};
+use crate::desk::language::Language;
+use crate::desk::member::Role;
+use crate::desk::slug::{DepartmentSlug, PropertySlug};
+use crate::desk::ticket::{Priority, Standing, Status};
+
+/// A failure: `{"error":{"code","message"}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub error: ErrorBody,
+}
+
+/// What went wrong, for a program and for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// One of `invalid`, `not-found`, `conflict`, `forbidden`, `too-large`, `busy`, `internal`; on
+    /// the command line also `usage` and `bad-config`.
+    pub code: String,
+    pub message: String,
+}
+
+/// Someone by name and address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    pub name: String,
+    pub address: Address,
+}
+
+/// Who works on a ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignee {
+    pub kind: AssigneeKind,
+    /// A member's login address or a department's slug.
+    pub id: String,
+    pub name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AssigneeKind {
+    Member,
+    Department,
+}
+
+/// `GET /properties`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Properties {
+    pub properties: Vec<Property>,
+    pub next: Option<String>,
+}
+
+/// A property.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Property {
+    pub slug: PropertySlug,
+    pub name: String,
+    pub language: Language,
+    /// Every address that it takes mail at, the forwarding address first.
+    pub addresses: Vec<Address>,
+    pub forwarding_address: Address,
+    pub public: Option<Address>,
+    /// Whether contacts see the public address in From.
+    pub public_verified: bool,
+    pub default_assignee: Option<Assignee>,
+    pub after_reply: Status,
+    pub auto_close_days: Option<u16>,
+    pub strict: bool,
+    /// Addresses of web forms and groups whose writer stands in Reply-To.
+    pub trusted: Vec<Address>,
+    pub created_at: Timestamp,
+}
+
+/// `POST /properties`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewProperty {
+    pub slug: PropertySlug,
+    pub name: String,
+    #[serde(default)]
+    pub addresses: Vec<Address>,
+    #[serde(default)]
+    pub public: Option<Address>,
+    #[serde(default)]
+    pub language: Language,
+}
+
+/// `PATCH /properties/{slug}`: what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EditProperty {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_addresses: Vec<Address>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove_addresses: Vec<Address>,
+    /// `null` takes it away.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub public: Option<Option<Address>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
+    /// A member or department; `null` for nobody.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub default_assignee: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_reply: Option<Status>,
+    /// `null` turns it off.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub auto_close_days: Option<Option<u16>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trust: Vec<Address>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub distrust: Vec<Address>,
+}
+
+/// `GET /members`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    pub members: Vec<Member>,
+    pub next: Option<String>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The login address.
+    pub address: Address,
+    pub name: String,
+    pub aliases: Vec<Address>,
+    pub list: bool,
+    /// His role in each property, by slug.
+    pub roles: BTreeMap<String, Role>,
+    /// Whether copies go to him by mail.
+    pub copies: bool,
+    /// Whether he has a password; it is never shown.
+    pub password: bool,
+    pub created_at: Timestamp,
+}
+
+/// `POST /members`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMember {
+    pub address: Address,
+    pub name: String,
+    pub property: PropertySlug,
+    #[serde(default = "agent")]
+    pub role: Role,
+    #[serde(default)]
+    pub aliases: Vec<Address>,
+    #[serde(default)]
+    pub list: bool,
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// `PATCH /members/{address}`: what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EditMember {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A new login address; the old one becomes an alias.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_aliases: Vec<Address>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove_aliases: Vec<Address>,
+    /// Roles to give or change, by slug.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Role>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove_properties: Vec<PropertySlug>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+/// `GET /departments`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departments {
+    pub departments: Vec<Department>,
+    pub next: Option<String>,
+}
+
+/// A department.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Department {
+    pub property: PropertySlug,
+    pub slug: DepartmentSlug,
+    pub name: String,
+    /// Where mail for it goes, `slug+department@domain`.
+    pub address: Address,
+    pub members: Vec<Person>,
+}
+
+/// `POST /properties/{slug}/departments`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDepartment {
+    pub slug: DepartmentSlug,
+    pub name: String,
+    #[serde(default)]
+    pub members: Vec<Address>,
+}
+
+/// `PATCH /properties/{slug}/departments/{slug}`: what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EditDepartment {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_members: Vec<Address>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove_members: Vec<Address>,
+}
+
+/// `GET /contacts`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contacts {
+    pub contacts: Vec<Contact>,
+    pub next: Option<String>,
+}
+
+/// A contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    pub id: String,
+    pub name: String,
+    /// The first is the one shown.
+    pub addresses: Vec<Address>,
+    pub organisation: String,
+    pub note: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// His tickets, newest first, without entries; absent in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tickets: Option<Vec<Ticket>>,
+}
+
+/// `PATCH /contacts/{address}`: what is absent stays, an empty text empties.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EditContact {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+}
+
+/// `POST /contacts/{address}/merge`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Merge {
+    /// An address of the contact that stays.
+    pub into: Address,
+}
+
+/// `GET /tickets`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tickets {
+    pub tickets: Vec<Ticket>,
+    pub next: Option<String>,
+}
+
+/// A ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    #[serde(rename = "ref")]
+    pub reference: String,
+    pub number: u64,
+    pub property: PropertySlug,
+    pub subject: String,
+    pub status: Status,
+    pub wake_at: Option<Timestamp>,
+    pub priority: Priority,
+    pub tags: Vec<String>,
+    pub door: Door,
+    /// The ticket that took over its entries.
+    pub merged_into: Option<String>,
+    pub requester: Person,
+    pub assignee: Option<Assignee>,
+    pub participants: Vec<Participant>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Oldest first; absent in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<Vec<Entry>>,
+}
+
+/// Someone on a ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Participant {
+    pub role: ParticipantRole,
+    pub name: String,
+    pub address: Address,
+    pub state: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParticipantRole {
+    Requester,
+    Cc,
+    Assignee,
+    Follower,
+}
+
+/// One item of a ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub id: String,
+    pub kind: Kind,
+    pub author: Author,
+    pub state: State,
+    pub reason: Option<Reason>,
+    pub machine: Option<Machine>,
+    pub verified: Evidence,
+    /// The sender's own where there was one.
+    pub message_id: Option<String>,
+    pub text: String,
+    pub attachments: Vec<AttachmentView>,
+    pub copies: Vec<Copy>,
+    pub event: Option<Event>,
+    pub door: Door,
+    pub at: Timestamp,
+}
+
+/// Who wrote an entry; the system has neither name nor address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    pub kind: AuthorKind,
+    pub name: String,
+    pub address: Option<Address>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthorKind {
+    Contact,
+    Member,
+    System,
+}
+
+/// An attachment as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentView {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub content_type: String,
+    /// Octets.
+    pub size: u64,
+}
+
+/// A copy of an entry, as its ticket shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    pub to: Address,
+    pub state: CopyState,
+    pub attempts: u32,
+    pub reply: Option<String>,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub what: What,
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// `GET /tickets/{ref}/log`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    pub entries: Vec<Entry>,
+}
+
+/// `POST /tickets`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTicket {
+    pub property: PropertySlug,
+    pub to: Address,
+    #[serde(default)]
+    pub to_name: String,
+    pub subject: String,
+    #[serde(default)]
+    pub cc: Vec<Address>,
+    /// A member's address or its unique local part, or a department's slug.
+    #[serde(default)]
+    pub assign: Option<String>,
+    #[serde(default)]
+    pub priority: Priority,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    pub text: String,
+    #[serde(default)]
+    pub attachments: Vec<NewAttachment>,
+}
+
+/// A file to send along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAttachment {
+    pub name: String,
+    pub content_type: String,
+    /// In base64 (RFC 4648 §4).
+    pub data: String,
+}
+
+/// `POST /tickets/{ref}/actions`: one verb, `{"action":"reply","text":"…"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Action {
+    Reply {
+        text: String,
+        #[serde(default)]
+        attachments: Vec<NewAttachment>,
+        #[serde(default)]
+        close: bool,
+    },
+    Note {
+        text: String,
+        #[serde(default)]
+        attachments: Vec<NewAttachment>,
+    },
+    Assign {
+        /// As in [`NewTicket::assign`]; `null` for nobody.
+        to: Option<String>,
+    },
+    Status {
+        status: Status,
+    },
+    Snooze {
+        until: Timestamp,
+    },
+    Tag {
+        tag: String,
+    },
+    Untag {
+        tag: String,
+    },
+    Priority {
+        priority: Priority,
+    },
+    Cc {
+        address: Address,
+    },
+    Uncc {
+        address: Address,
+    },
+    Follow {
+        member: String,
+    },
+    Unfollow {
+        member: String,
+    },
+    Accept {
+        entry: String,
+        /// What the writer becomes, where he is unknown to the ticket.
+        #[serde(default, rename = "as")]
+        writer: Option<AcceptAs>,
+    },
+    Reject {
+        entry: String,
+    },
+    Merge {
+        into: String,
+    },
+    Requester {
+        address: Address,
+    },
+}
+
+/// What the writer of an accepted entry becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AcceptAs {
+    /// The address is one more of the contact's.
+    Same,
+    /// A participant of his own.
+    Cc,
+}
+
+/// `GET /queue`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    pub copies: Vec<QueuedCopy>,
+    pub next: Option<String>,
+}
+
+/// A copy, as the queue shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedCopy {
+    pub id: String,
+    pub ticket: String,
+    pub entry: String,
+    pub to: Address,
+    pub state: CopyState,
+    pub attempts: u32,
+    pub reply: Option<String>,
+    pub queued_at: Timestamp,
+    /// When it is offered next; `null` once it is sent, failed or cancelled.
+    pub next_at: Option<Timestamp>,
+    pub updated_at: Timestamp,
+}
+
+/// `GET /dns`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dns {
+    pub records: Vec<DnsRecord>,
+}
+
+/// A record that should be in the DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsRecord {
+    /// The domain that it is for.
+    pub domain: String,
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub value: String,
+    pub purpose: String,
+    /// What the DNS has there; `null` where it wasn't asked.
+    pub found: Option<String>,
+    pub ok: Option<bool>,
+}
+
+/// `POST /verify`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    pub ok: bool,
+    /// How many of what was read.
+    pub read: BTreeMap<String, u64>,
+    pub problems: Vec<String>,
+}
+
+/// `POST /backup`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// An absolute path that doesn't exist yet, or an empty folder.
+    pub directory: String,
+}
+
+/// What was copied, or restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    pub directory: String,
+    pub files: u64,
+    /// Octets.
+    pub size: u64,
+}
+
+/// What was removed, by the name it had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    pub removed: String,
+}
+
+/// Tells `null` from absent: what is present is `Some`.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
+fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+fn agent() -> Role {
+    Role::Agent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_key_stays_and_null_takes_away() {
+        let edit: EditProperty = serde_json::from_str(r#"{"public":null}"#).unwrap();
+        assert_eq!(edit, EditProperty { public: Some(None), ..EditProperty::default() });
+        assert_eq!(serde_json::to_string(&edit).unwrap(), r#"{"public":null}"#);
+        assert_eq!(serde_json::from_str::<EditProperty>("{}").unwrap(), EditProperty::default());
+        assert!(serde_json::from_str::<EditProperty>(r#"{"nmae":"x"}"#).is_err());
+    }
+
+    #[test]
+    fn actions_are_named_by_their_verb() {
+        for (json, action) in [
+            (
+                r#"{"action":"reply","text":"hello"}"#,
+                Action::Reply { text: "hello".into(), attachments: Vec::new(), close: false },
+            ),
+            (r#"{"action":"assign","to":null}"#, Action::Assign { to: None }),
+            (
+                r#"{"action":"accept","entry":"7","as":"cc"}"#,
+                Action::Accept { entry: "7".into(), writer: Some(AcceptAs::Cc) },
+            ),
+        ] {
+            assert_eq!(serde_json::from_str::<Action>(json).unwrap(), action, "{json}");
+        }
+        assert!(serde_json::from_str::<Action>(r#"{"action":"tag","tag":"x","y":1}"#).is_err());
+    }
+}

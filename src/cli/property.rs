@@ -1,0 +1,267 @@
+//! `guichet property`
+
+use clap::{Args, Subcommand};
+
+use super::client::Call;
+use super::output::{Output, Table, list};
+use super::{Desk, Failure, change, one_of, or_none};
+use crate::api::types::{EditProperty, NewProperty, Properties, Property, Removed};
+use crate::desk::address::Address;
+use crate::desk::language::Language;
+use crate::desk::slug::PropertySlug;
+use crate::desk::ticket::Status;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PropertyCommand {
+    /// Add a property
+    #[command(after_help = "\
+Example:
+  guichet property add acme --name \"Acme Support\" --public support@acme.com
+
+Its forwarding address is acme@ the first of the domains; `property show` tells how to use it.")]
+    Add {
+        /// Its short name in addresses and ticket numbers: up to 20 of a-z, 0-9 and -
+        slug: PropertySlug,
+        /// What readers see as the sender's house
+        #[arg(long)]
+        name: String,
+        /// A further address in the local domains that it takes mail at
+        #[arg(long = "address", value_name = "ADDRESS")]
+        addresses: Vec<Address>,
+        /// The well-known address that forwards to it
+        #[arg(long, value_name = "ADDRESS")]
+        public: Option<Address>,
+        /// The language of what the desk itself writes
+        #[arg(long, default_value = "en", value_parser = one_of(Language::ALL))]
+        language: Language,
+    },
+    /// List the properties
+    List,
+    /// Show a property, and how mail is forwarded to it
+    Show { slug: PropertySlug },
+    /// Change a property
+    Edit {
+        slug: PropertySlug,
+        #[command(flatten)]
+        changes: Box<Changes>,
+    },
+    /// Believe Reply-To in mail from an address: a web form, or a group in front of the property
+    #[command(after_help = "\
+Example:
+  guichet property trust acme forms@acme.com
+
+Mail that bears this address in From and proves its domain is taken as its Reply-To's.")]
+    Trust {
+        slug: PropertySlug,
+        address: Address,
+        /// Believe it no more
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Remove a property: it takes no more mail and keeps its tickets
+    Remove { slug: PropertySlug },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Changes {
+    /// What readers see as the sender's house
+    #[arg(long)]
+    name: Option<String>,
+    /// One more address that it takes mail at
+    #[arg(long = "address", value_name = "ADDRESS")]
+    addresses: Vec<Address>,
+    /// An address that it takes mail at no more
+    #[arg(long = "remove-address", value_name = "ADDRESS")]
+    remove_addresses: Vec<Address>,
+    /// The well-known address that forwards to it, or none
+    #[arg(long, value_name = "ADDRESS|none")]
+    public: Option<String>,
+    /// The language of what the desk itself writes
+    #[arg(long, value_parser = one_of(Language::ALL))]
+    language: Option<Language>,
+    /// Who gets a ticket that nobody was assigned: a member, a department, or none
+    #[arg(long, value_name = "WHO|none")]
+    default_assignee: Option<String>,
+    /// What a member's public reply makes of a ticket
+    #[arg(long, value_parser = one_of(AFTER_REPLY))]
+    after_reply: Option<Status>,
+    /// Days after which a pending ticket closes by itself, or off
+    #[arg(long, value_name = "DAYS|off", value_parser = days)]
+    auto_close: Option<Days>,
+    /// A member must use his reply address; a From that proves its domain is not enough
+    #[arg(long, conflicts_with = "no_strict")]
+    strict: bool,
+    /// A member's From that proves its domain is enough
+    #[arg(long)]
+    no_strict: bool,
+}
+
+const AFTER_REPLY: &[(&str, Status)] =
+    &[("pending", Status::Pending), ("open", Status::Open), ("closed", Status::Closed)];
+
+#[derive(Clone, Copy, Debug)]
+struct Days(Option<u16>);
+
+fn days(text: &str) -> Result<Days, String> {
+    match text.parse() {
+        _ if text == "off" => Ok(Days(None)),
+        Ok(days @ 1..=3650) => Ok(Days(Some(days))),
+        _ => Err("a number of days from 1 to 3650, or off".to_owned()),
+    }
+}
+
+impl PropertyCommand {
+    pub(super) fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+        match self {
+            Self::List => desk.print_all(&Call::get(&["properties"]), "properties", table),
+            Self::Remove { slug } => {
+                let call = Call::delete(&["properties", slug.as_str()]);
+                desk.print(&call, |removed: &Removed, _| format!("Removed {}.\n", removed.removed))
+            }
+            other => desk.print(&other.call()?, show),
+        }
+    }
+
+    /// The request of a command that answers one property.
+    fn call(self) -> Result<Call, Failure> {
+        Ok(match self {
+            Self::Add { slug, name, addresses, public, language } => {
+                Call::post(&["properties"], &NewProperty { slug, name, addresses, public, language })
+            }
+            Self::Edit { slug, changes } => Call::patch(&["properties", slug.as_str()], &change(changes.edit()?)?),
+            Self::Trust { slug, address, remove } => {
+                let (trust, distrust) = if remove { (vec![], vec![address]) } else { (vec![address], vec![]) };
+                let edit = EditProperty { trust, distrust, ..EditProperty::default() };
+                Call::patch(&["properties", slug.as_str()], &edit)
+            }
+            Self::Show { slug } | Self::Remove { slug } => Call::get(&["properties", slug.as_str()]),
+            Self::List => Call::get(&["properties"]),
+        })
+    }
+}
+
+impl Changes {
+    fn edit(self) -> Result<EditProperty, Failure> {
+        let public = self.public.map(|public| match or_none(public) {
+            None => Ok(None),
+            Some(public) => match public.parse() {
+                Ok(address) => Ok(Some(address)),
+                Err(error) => Err(Failure::Usage(format!("--public {public}: {error}"))),
+            },
+        });
+        Ok(EditProperty {
+            name: self.name,
+            add_addresses: self.addresses,
+            remove_addresses: self.remove_addresses,
+            public: public.transpose()?,
+            language: self.language,
+            default_assignee: self.default_assignee.map(or_none),
+            after_reply: self.after_reply,
+            auto_close_days: self.auto_close.map(|days| days.0),
+            strict: (self.strict || self.no_strict).then_some(self.strict),
+            trust: Vec::new(),
+            distrust: Vec::new(),
+        })
+    }
+}
+
+fn table(list: &Properties, output: Output) -> String {
+    let mut table = Table::new(["PROPERTY", "NAME", "LANGUAGE", "FORWARDING ADDRESS", "PUBLIC ADDRESS"]);
+    for property in &list.properties {
+        table.row([
+            property.slug.to_string(),
+            property.name.clone(),
+            property.language.to_string(),
+            property.forwarding_address.to_string(),
+            property.public.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+        ]);
+    }
+    table.render(output, "No properties. `guichet property add` makes one.")
+}
+
+fn show(property: &Property, output: Output) -> String {
+    let mut facts = super::output::Facts::new(output);
+    facts.title(&format!("{}  {}", property.slug, property.name));
+    facts.fact("forwarding", &property.forwarding_address.to_string());
+    facts.fact("takes mail at", &list(&property.addresses));
+    if let Some(public) = &property.public {
+        let from = if property.public_verified { "contacts see it in From" } else { "not yet seen by contacts" };
+        facts.fact("public address", &format!("{public} ({from})"));
+    }
+    facts.fact("language", &property.language.to_string());
+    let assignee = property.default_assignee.as_ref();
+    facts
+        .fact("assigned to", &assignee.map_or_else(|| "nobody, all members are told".to_owned(), |to| to.name.clone()));
+    facts.fact("after a reply", property.after_reply.as_str());
+    facts.fact(
+        "closes itself",
+        &property.auto_close_days.map_or_else(|| "never".to_owned(), |days| format!("pending for {days} days")),
+    );
+    facts.fact("strict", if property.strict { "yes: members use their reply address" } else { "no" });
+    if !property.trusted.is_empty() {
+        facts.fact("trusts", &list(&property.trusted));
+    }
+    let support = property.public.as_ref().map_or("your support address".to_owned(), ToString::to_string);
+    facts.text(&format!(
+        "\nHow to use it: have {support} forward everything to {}.\n\
+         Forward with the sender and the message unchanged, as mail systems do by themselves; keep no copy that answers.\n",
+        property.forwarding_address
+    ));
+    facts.done()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn call(line: &str) -> Call {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}"));
+        let Command::Property(command) = cli.command else { panic!("{line}") };
+        command.call().unwrap()
+    }
+
+    #[test]
+    fn commands_make_their_requests() {
+        let add = call("guichet property add acme --name Acme --address help@desk.example.org --language fr");
+        assert_eq!(
+            add.body.unwrap(),
+            json!({"slug": "acme", "name": "Acme", "addresses": ["help@desk.example.org"], "public": null,
+                "language": "fr"})
+        );
+        for (flags, body) in [
+            ("--public none", json!({ "public": null })),
+            ("--auto-close off", json!({ "auto_close_days": null })),
+            ("--auto-close 14 --no-strict", json!({ "auto_close_days": 14, "strict": false })),
+            ("--default-assignee billing", json!({ "default_assignee": "billing" })),
+            (
+                "--default-assignee none --after-reply closed",
+                json!({ "default_assignee": null, "after_reply": "closed" }),
+            ),
+        ] {
+            let edit = call(&format!("guichet property edit acme {flags}"));
+            assert_eq!((edit.target.as_str(), edit.body.unwrap()), ("/properties/acme", body), "{flags}");
+        }
+        let trust = call("guichet property trust acme forms@acme.com");
+        assert_eq!(trust.body.unwrap(), json!({ "trust": ["forms@acme.com"] }));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_wrong_usage() {
+        for line in [
+            "guichet property edit acme --auto-close 0",
+            "guichet property edit acme --strict --no-strict",
+            "guichet property edit acme --after-reply spam",
+            "guichet property add Bounces --name x",
+            "guichet property add acme",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+        let cli = Cli::try_parse_from(["guichet", "property", "edit", "acme"]).unwrap();
+        let Command::Property(command) = cli.command else { panic!("property") };
+        assert_eq!(command.call().unwrap_err().exit(), 2, "an edit without a change");
+    }
+}

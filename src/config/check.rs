@@ -1,0 +1,198 @@
+//! What only the machine can say about a config: asked by `guichet check`, and at the start before
+//! anything listens.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use super::{Config, Problem, Relay, Secret};
+
+/// Makes the data directory where there is none yet, for its owner's eyes only.
+///
+/// # Errors
+/// The problem with `data_dir`.
+pub fn create_data_dir(config: &Config) -> Result<(), Problem> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    made.map_err(|error| config.problem("data_dir", format!("{} cannot be made: {error}", config.data_dir.display())))
+}
+
+/// Everything that is wrong with the folders and files that the config names.
+#[must_use]
+pub fn files(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Err(error) = write_into(&config.data_dir) {
+        let dir = config.data_dir.display();
+        problems.push(config.problem(
+            "data_dir",
+            match error.kind() {
+                ErrorKind::NotFound => format!("{dir} does not exist; `guichet init` or `guichet serve` makes it"),
+                _ => format!("{dir} cannot be written: {error}"),
+            },
+        ));
+    }
+    if let Some(tls) = &config.tls {
+        for (key, file, mark) in [
+            ("tls.certificate", &tls.certificate, "-----BEGIN CERTIFICATE-----"),
+            ("tls.key", &tls.key, "PRIVATE KEY-----"),
+        ] {
+            match fs::read_to_string(file) {
+                Err(error) => problems.push(config.problem(key, format!("{} cannot be read: {error}", file.display()))),
+                Ok(text) if !text.contains(mark) => {
+                    problems.push(config.problem(key, format!("{} is not in PEM format", file.display())));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+    match &config.relay {
+        Relay::Capture { maildir } if maildir.exists() && !maildir.is_dir() => {
+            problems.push(config.problem("relay.capture", format!("{} is not a folder", maildir.display())));
+        }
+        Relay::Capture { .. } => {}
+        Relay::Smarthost(smarthost) => {
+            if let Some(login) = &smarthost.login
+                && let Secret::File(file) = &login.password
+                && let Err(error) = login.password.read()
+            {
+                let text = format!("{} cannot be used: {error}", file.display());
+                problems.push(config.problem("relay.password_file", text));
+            }
+        }
+    }
+    problems
+}
+
+/// Addresses that can't be listened at now. Don't ask while the daemon itself runs.
+#[must_use]
+pub fn ports(config: &Config) -> Vec<Problem> {
+    let mut held = Vec::new();
+    let mut problems = Vec::new();
+    for address in &config.smtp.listen {
+        match TcpListener::bind(address) {
+            Ok(listener) => held.push(listener),
+            Err(error) => problems.push(config.problem("smtp.listen", cannot_listen(address, &error))),
+        }
+    }
+    problems
+}
+
+/// What to say when an address can't be listened at.
+#[must_use]
+pub fn cannot_listen(address: &std::net::SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => format!("{address} is in use by another program"),
+        ErrorKind::PermissionDenied => {
+            format!("{address} needs a right: ports below 1024 want root or CAP_NET_BIND_SERVICE")
+        }
+        ErrorKind::AddrNotAvailable => format!("{address} is not an address of this machine"),
+        _ => format!("{address} cannot be listened at: {error}"),
+    }
+}
+
+/// What works but should not stay so.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<Problem> {
+    let mut warnings = Vec::new();
+    if let Relay::Smarthost(smarthost) = &config.relay
+        && let Some(login) = &smarthost.login
+    {
+        let (file, key) = match &login.password {
+            Secret::Inline(_) => (&config.source.file, "relay.smarthost"),
+            Secret::File(file) => (file, "relay.password_file"),
+        };
+        if fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o007 != 0) {
+            let text = format!("everyone on this machine can read the password; chmod o= {}", file.display());
+            warnings.push(config.problem(key, text));
+        }
+    }
+    warnings
+}
+
+/// Tries a file in the folder: permission bits alone don't tell of read-only mounts and full disks.
+fn write_into(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(format!(".check-{}", std::process::id()));
+    File::create(&probe)?;
+    fs::remove_file(&probe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(folder: &Path, rest: &str) -> Config {
+        let file = folder.join("guichet.toml");
+        let text = format!(
+            "hostname = \"desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"data\"\n\
+             postmaster = \"acme\"\n{rest}"
+        );
+        fs::write(&file, text).unwrap();
+        Config::load(&file).unwrap()
+    }
+
+    fn told(problems: &[Problem]) -> Vec<(Option<usize>, &str)> {
+        problems.iter().map(|problem| (problem.line, problem.key.as_str())).collect()
+    }
+
+    #[test]
+    fn a_missing_folder_is_a_problem_until_it_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), "[relay]\nmode = \"capture\"\n");
+        assert_eq!(told(&files(&config)), [(Some(3), "data_dir")]);
+        create_data_dir(&config).unwrap();
+        assert_eq!(files(&config), []);
+        let mode = fs::metadata(&config.data_dir).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_is_a_file_cannot_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), "[relay]\nmode = \"capture\"\n");
+        fs::write(folder.path().join("data"), "").unwrap();
+        assert_eq!(create_data_dir(&config).unwrap_err().key, "data_dir");
+        assert_eq!(told(&files(&config)), [(Some(3), "data_dir")]);
+    }
+
+    #[test]
+    fn files_that_are_named_must_be_what_they_are_for() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("data")).unwrap();
+        fs::write(folder.path().join("data/empty"), "").unwrap();
+        let config = config(
+            folder.path(),
+            "[tls]\ncertificate = \"empty\"\nkey = \"none.pem\"\n[relay]\nmode = \"smarthost\"\n\
+             smarthost = \"smtps://bob@mail.example.org\"\npassword_file = \"empty\"\n",
+        );
+        assert_eq!(
+            told(&files(&config)),
+            [(Some(6), "tls.certificate"), (Some(7), "tls.key"), (Some(11), "relay.password_file")]
+        );
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let config = config(
+            folder.path(),
+            &format!("[relay]\nmode = \"capture\"\n[smtp]\nlisten = [\"127.0.0.1:0\", \"{address}\"]\n"),
+        );
+        let problems = ports(&config);
+        assert_eq!(told(&problems), [(Some(8), "smtp.listen")]);
+        assert!(problems[0].text.contains("in use by another program"));
+    }
+
+    #[test]
+    fn a_password_that_everyone_can_read_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let config =
+            config(folder.path(), "[relay]\nmode = \"smarthost\"\nsmarthost = \"smtps://bob:x@mail.example.org\"\n");
+        for (mode, expected) in [(0o644, 1), (0o640, 0)] {
+            fs::set_permissions(&config.source.file, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(warnings(&config).len(), expected, "{mode:o}");
+        }
+    }
+}

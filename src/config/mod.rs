@@ -1,0 +1,418 @@
+//! The configuration file: bytes of TOML → a [`Config`] that cannot be wrong.
+//!
+//! Every problem is one line that names the file, the line, the key and what is allowed there. All
+//! of them are found at once. What can only be said by looking at the machine (a folder that can't
+//! be written, a port in use) is asked in [`check`]. What belongs to the desk (properties, members)
+//! is data in the store, not configuration.
+
+pub mod check;
+mod reader;
+mod relay;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use reader::nearest;
+use reader::{Reader, Section};
+pub use relay::{Encryption, Endpoint, Login, Protocol, Relay, Secret, Smarthost};
+pub use value::Domain;
+
+/// Where the command line looks when it isn't told.
+pub const DEFAULT_FILE: &str = "/etc/guichet/guichet.toml";
+
+/// Everything that an administrator decides. Values are checked and paths are absolute, or start
+/// where the file does.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our name in EHLO, Message-IDs and the self-signed certificate.
+    pub hostname: Domain,
+    /// Where forwarding addresses live; at least one. The first takes the bounces.
+    pub domains: Vec<Domain>,
+    /// Store, socket, spool and keys.
+    pub data_dir: PathBuf,
+    /// The slug of the property that gets `postmaster@` and `abuse@`.
+    pub postmaster: String,
+    pub smtp: Smtp,
+    /// Where people will reach the web door, `https://host`, without a slash at the end.
+    pub public_url: Option<String>,
+    /// `None`: a self-signed certificate is made in `data_dir/certs`.
+    pub tls: Option<Tls>,
+    pub relay: Relay,
+    /// Name servers to ask; empty means the system's.
+    pub resolvers: Vec<SocketAddr>,
+    pub limits: Limits,
+    /// Where each key stands, to name it in later complaints.
+    pub source: Source,
+}
+
+/// `[smtp]`: mail from the world.
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    pub listen: Vec<SocketAddr>,
+    /// The largest message taken, in octets: SIZE in EHLO (RFC 1870).
+    pub max_message_size: u64,
+    /// What may stand between a slug and its department or token; `+` is always among them.
+    pub delimiters: Vec<char>,
+}
+
+/// `[tls]`: PEM files.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// `[limits]`: what keeps one client, or one loop, from taking the whole machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// SMTP connections at once, all clients together.
+    pub connections: usize,
+    /// SMTP connections at once from one address (an IPv6 /64 counts as one).
+    pub connections_per_address: usize,
+    /// Recipients of one message (RFC 5321 §4.5.3.1.8 asks for 100).
+    pub recipients: usize,
+    /// Wrong commands and refused recipients before a connection is closed.
+    pub errors: usize,
+    /// Octets of an arriving message that stay in memory; the rest goes to a spool file.
+    pub message_memory: u64,
+    /// Silence after which an SMTP client is let go (RFC 5321 §4.5.3.2.7 asks for 5 minutes).
+    pub idle: Duration,
+    /// The longest that one message may take to arrive.
+    pub data: Duration,
+    /// Attachments of one message that is composed here.
+    pub attachments: usize,
+    /// Octets of one request to the API, attachments in base64 included.
+    pub request_size: u64,
+    /// Look-alike mails of one sender within `look_alike_window` that still make tickets.
+    pub look_alike: usize,
+    pub look_alike_window: Duration,
+    /// Acknowledgements of new tickets an hour, all addresses together.
+    pub acknowledgements: usize,
+    /// Deliveries at once, all destinations together.
+    pub deliveries: usize,
+    /// Deliveries at once to one destination.
+    pub deliveries_per_destination: usize,
+    /// How long a copy is tried before it has failed.
+    pub queue_lifetime: Duration,
+    /// How long a stop waits for transactions to finish.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    /// What suits a desk of 50 members.
+    fn default() -> Self {
+        Self {
+            connections: 200,
+            connections_per_address: 20,
+            recipients: 100,
+            errors: 10,
+            message_memory: 256 << 10,
+            idle: Duration::from_mins(5),
+            data: Duration::from_mins(10),
+            attachments: 100,
+            request_size: 64 << 20,
+            look_alike: 20,
+            look_alike_window: Duration::from_hours(1),
+            acknowledgements: 500,
+            deliveries: 50,
+            deliveries_per_destination: 5,
+            queue_lifetime: Duration::from_hours(120),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and understands the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with a line for each thing that is wrong.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let one = |key: &str, text: String| ConfigError {
+            problems: vec![Problem { file: file.to_owned(), line: None, key: key.to_owned(), text }],
+        };
+        let bytes = std::fs::read(file).map_err(|error| {
+            let hint = if error.kind() == std::io::ErrorKind::NotFound { "; `guichet init` writes one" } else { "" };
+            one("", format!("cannot be read: {error}{hint}"))
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let before = error.utf8_error().valid_up_to();
+            let line = reader::line_of(&String::from_utf8_lossy(error.as_bytes()), before);
+            one("", format!("line {line} is not UTF-8 text"))
+        })?;
+        Self::parse(&text, file)
+    }
+
+    /// Understands the text of a file. `file` is only named, not read; a relative `data_dir` starts
+    /// at its folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with a line for each thing that is wrong.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let document = match toml::de::DeTable::parse(text) {
+            Ok(document) => document,
+            Err(error) => {
+                let line = error.span().map(|span| reader::line_of(text, span.start));
+                let text = error.message().lines().collect::<Vec<_>>().join("; ");
+                let problem = Problem { file: file.to_owned(), line, key: String::new(), text };
+                return Err(ConfigError { problems: vec![problem] });
+            }
+        };
+        let reader = Reader::new(text);
+        let config = read(&reader.root(document.get_ref()), file);
+        let (problems, lines) = reader.finish(file);
+        match config {
+            Some(config) if problems.is_empty() => {
+                Ok(Self { source: Source { file: file.to_owned(), lines }, ..config })
+            }
+            _ => Err(ConfigError { problems }),
+        }
+    }
+
+    /// Something wrong with a key's value that showed itself later, as one line with its place.
+    #[must_use]
+    pub fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
+        let line = self.source.lines.get(key).copied();
+        Problem { file: self.source.file.clone(), line, key: key.to_owned(), text: text.into() }
+    }
+
+    /// The socket of the JSON API.
+    #[must_use]
+    pub fn api_socket(&self) -> PathBuf {
+        self.data_dir.join("api.sock")
+    }
+
+    /// The domain that forwarding addresses are made in and bounces come back to.
+    #[must_use]
+    pub fn first_domain(&self) -> &Domain {
+        self.domains.first().expect("a config without a domain is refused")
+    }
+}
+
+/// `None` when a value without a default is missing or wrong; the reader then holds the problem.
+fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
+    let hostname = root.required("hostname", "\"desk.example.org\"", Domain::parse);
+    let domains = root.required_list("domains", "[\"desk.example.org\"]", Domain::parse);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let data_dir = folder.join(root.text("data_dir", value::path).unwrap_or_else(|| "/var/lib/guichet".into()));
+    let postmaster = root.required("postmaster", "\"acme\", the property that gets postmaster@", value::slug);
+
+    let smtp = root.section("smtp");
+    let smtp_config = Smtp {
+        listen: smtp.list("listen", value::listen).unwrap_or_else(|| vec![SocketAddr::from(([0u16; 8], 25))]),
+        max_message_size: smtp.size("max_message_size", 64 << 10..=1 << 30).unwrap_or(35 << 20),
+        delimiters: smtp.text("delimiters", value::delimiters).unwrap_or_else(|| vec!['+']),
+    };
+    smtp.finish();
+    for name in ["submission", "imap"] {
+        let section = root.section(name);
+        section.listen_later("listen_tls");
+        section.listen_later("listen");
+        section.finish();
+    }
+    let web = root.section("web");
+    web.listen_later("listen");
+    let public_url = web.text("public_url", value::web_url);
+    web.finish();
+
+    let tls = read_tls(&root.section("tls"), &data_dir);
+    let relay = relay::read(&root.section("relay"), &data_dir);
+
+    let dns = root.section("dns");
+    let resolvers = dns.list("resolvers", value::resolver).unwrap_or_default();
+    dns.finish();
+
+    let limits = read_limits(&root.section("limits"));
+    let store = root.section("store");
+    store.text("engine", value::engine);
+    store.text("url", |_| Err::<(), _>("only postgresql has one, which is not in this release".to_owned()));
+    store.finish();
+    root.finish();
+
+    Some(Config {
+        hostname: hostname?,
+        domains: domains?,
+        data_dir,
+        postmaster: postmaster?,
+        smtp: smtp_config,
+        public_url,
+        tls,
+        relay: relay?,
+        resolvers,
+        limits,
+        source: Source { file: PathBuf::new(), lines: BTreeMap::new() },
+    })
+}
+
+fn read_tls(section: &Section<'_, '_>, data_dir: &Path) -> Option<Tls> {
+    let certificate = section.text("certificate", value::path);
+    let key = section.text("key", value::path);
+    if section.flag("acme") == Some(true) {
+        section.complain("acme", "not in this release; give certificate and key, or leave all three out");
+    }
+    match (section.has("certificate"), section.has("key")) {
+        (true, false) => section.complain("certificate", "needs tls.key beside it"),
+        (false, true) => section.complain("key", "needs tls.certificate beside it"),
+        _ => {}
+    }
+    section.finish();
+    Some(Tls { certificate: data_dir.join(certificate?), key: data_dir.join(key?) })
+}
+
+fn read_limits(section: &Section<'_, '_>) -> Limits {
+    let count = |key, default: usize| {
+        section.integer(key, 1..=1_000_000).map_or(default, |n| usize::try_from(n).unwrap_or(default))
+    };
+    let time = |key, default| section.duration(key).unwrap_or(default);
+    let size = |key, default| section.size(key, 4 << 10..=1 << 32).unwrap_or(default);
+    let default = Limits::default();
+    let limits = Limits {
+        connections: count("connections", default.connections),
+        connections_per_address: count("connections_per_address", default.connections_per_address),
+        recipients: count("recipients", default.recipients),
+        errors: count("errors", default.errors),
+        message_memory: size("message_memory", default.message_memory),
+        idle: time("idle", default.idle),
+        data: time("data", default.data),
+        attachments: count("attachments", default.attachments),
+        request_size: size("request_size", default.request_size),
+        look_alike: count("look_alike", default.look_alike),
+        look_alike_window: time("look_alike_window", default.look_alike_window),
+        acknowledgements: count("acknowledgements", default.acknowledgements),
+        deliveries: count("deliveries", default.deliveries),
+        deliveries_per_destination: count("deliveries_per_destination", default.deliveries_per_destination),
+        queue_lifetime: time("queue_lifetime", default.queue_lifetime),
+        drain: time("drain", default.drain),
+    };
+    section.finish();
+    limits
+}
+
+/// The file that a config was read from, and the line of each key in it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub file: PathBuf,
+    lines: BTreeMap<String, usize>,
+}
+
+/// One thing that is wrong: `/etc/guichet/guichet.toml:12: smtp.lisen: unknown key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub file: PathBuf,
+    /// Counted from 1; `None` for a key that isn't there.
+    pub line: Option<usize>,
+    /// With its section, `smtp.listen`; empty when the file itself is meant.
+    pub key: String,
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, " {}:", self.key)?;
+        }
+        write!(f, " {}", self.text)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// Why there is no config: at least one problem, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "hostname = \"desk.example.org\"\ndomains = [\"Desk.Example.org\"]\n\
+        postmaster = \"acme\"\n[relay]\nmode = \"capture\"\n";
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/etc/guichet/guichet.toml"))
+    }
+
+    #[test]
+    fn the_smallest_config_has_the_documented_defaults() {
+        let config = parse(SMALLEST).unwrap();
+        assert_eq!(config.first_domain().as_str(), "desk.example.org");
+        assert_eq!(config.data_dir, Path::new("/var/lib/guichet"));
+        assert_eq!(config.smtp.listen, ["[::]:25".parse().unwrap()]);
+        assert_eq!(config.smtp.max_message_size, 36_700_160);
+        assert_eq!(config.limits, Limits::default());
+        assert!(config.tls.is_none() && config.resolvers.is_empty());
+        let Relay::Capture { maildir } = config.relay else { panic!("capture") };
+        assert_eq!(maildir, Path::new("/var/lib/guichet/outbox"));
+    }
+
+    /// The file that is installed says what the code does: with every key that it shows commented
+    /// out set in, the config is the same as without them.
+    #[test]
+    fn the_documented_file_tells_the_defaults() {
+        let documented = include_str!("../../config/guichet.toml");
+        let plain = parse(documented).unwrap();
+        let uncommented: String = documented
+            .lines()
+            .map(|line| match line.strip_prefix("#: ") {
+                Some(key) => format!("{key}\n"),
+                None => format!("{line}\n"),
+            })
+            .collect();
+        let full = parse(&uncommented).unwrap();
+        assert_eq!(format!("{:?}", plain.limits), format!("{:?}", full.limits));
+        assert_eq!(format!("{:?}", plain.smtp), format!("{:?}", full.smtp));
+        assert_eq!(plain.data_dir, full.data_dir);
+        assert_eq!(plain.resolvers, full.resolvers);
+        let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
+        assert_eq!(limits, 16, "a limit is missing from config/guichet.toml");
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+        let error = parse("hostname = \"-\"\nfoo = 1\n[smtp]\nlisen = []\n").unwrap_err();
+        let places: Vec<_> = error.problems.iter().map(|p| (p.line, p.key.as_str())).collect();
+        assert_eq!(
+            places,
+            [
+                (None, "domains"),
+                (None, "postmaster"),
+                (None, "relay.mode"),
+                (Some(1), "hostname"),
+                (Some(2), "foo"),
+                (Some(4), "smtp.lisen")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_later_complaint_names_the_line_of_its_key() {
+        let config = parse(SMALLEST).unwrap();
+        let problem = config.problem("postmaster", "no property acme");
+        assert_eq!(problem.to_string(), "/etc/guichet/guichet.toml:3: postmaster: no property acme");
+        assert_eq!(config.problem("smtp.listen", "x").to_string(), "/etc/guichet/guichet.toml: smtp.listen: x");
+    }
+}
