@@ -1,1 +1,7 @@
-//! net
+//! What all servers share below their protocols: listening sockets, TLS, limits on connections,
+//! the word to stop.
+
+pub mod limits;
+pub mod listen;
+pub mod stop;
+pub mod tls;
