@@ -72,11 +72,13 @@ impl CertificateFiles {
         }
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| TlsError::Key { path: self.key.clone(), reason: error.to_string() })?;
+        let pair = |source| TlsError::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source };
         ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .map(rustls::ConfigBuilder::with_no_client_auth)
-            .and_then(|builder| builder.with_single_cert(chain, key))
-            .map_err(|source| TlsError::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source })
+            .map_err(pair)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(pair)
     }
 }
 
