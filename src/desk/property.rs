@@ -46,6 +46,7 @@ impl Property {
     /// `slug@domain`: where support mailboxes forward to, and what our loop field says on copies.
     #[must_use]
     pub fn forwarding_address(&self, domain: &str) -> Address {
-        Address::new(self.slug.as_str(), domain).expect("a slug is a local part, and domains are checked with the configuration")
+        Address::new(self.slug.as_str(), domain)
+            .expect("a slug is a local part, and domains are checked with the configuration")
     }
 }

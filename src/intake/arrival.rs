@@ -212,7 +212,8 @@ fn opened(tx: &impl Read, ticket: &Ticket) -> Result<Option<EntryId>, ActionErro
 /// Mail about something else does not open a ticket that was closed long ago.
 fn start_anew(act: &Act<'_>, case: &mut Case<'_>) {
     let Some(ticket) = &case.ticket else { return };
-    let by_member = matches!(case.author.writer, Writer::Member(_)) || matches!(case.holder, Some(Holder::Member { .. }));
+    let by_member =
+        matches!(case.author.writer, Writer::Member(_)) || matches!(case.holder, Some(Holder::Member { .. }));
     let old = ticket.status == Status::Closed && act.now.duration_since(ticket.status_since) > CLOSED_FOR_GOOD;
     let other = canonical_subject(&ticket.subject) != canonical_subject(&case.mail.understood.subject);
     if old && other && !by_member {
@@ -353,14 +354,18 @@ fn by_member(
     let author = entry::Author::Person { person: Person::Member(id), mailbox: member.mailbox() };
     let addresses = std::iter::once(member.login.clone()).chain(member.aliases.clone()).collect();
     let Some(before) = case.ticket.clone() else {
-        if let Some(forwarded) = case.mail.understood.forwarded.clone().filter(|_| is_forward(&case.mail.understood.subject))
+        if let Some(forwarded) =
+            case.mail.understood.forwarded.clone().filter(|_| is_forward(&case.mail.understood.subject))
             && !act.desk.is_local(&forwarded.from.address)
             && find::member_at(tx, case.property.id, &forwarded.from.address)?.is_none()
         {
             return forwarded_by(tx, act, &case, addresses, forwarded);
         }
         let mut ticket = open(tx, act, &case, member.mailbox(), Status::Open)?;
-        let standpoint = Standpoint { voice: Voice::Contact { to_contacts: false }, ..standpoint(&case, author, addresses, verified) };
+        let standpoint = Standpoint {
+            voice: Voice::Contact { to_contacts: false },
+            ..standpoint(&case, author, addresses, verified)
+        };
         let content = content(act, &case);
         let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
         return Ok(filed(&ticket, &entry));
@@ -372,8 +377,7 @@ fn by_member(
         None => false,
     };
     let scope = if parent_is_note { Scope::Note } else { scope };
-    let mut standpoint =
-        Standpoint { voice: Voice::Member, scope, ..standpoint(&case, author, addresses, verified) };
+    let mut standpoint = Standpoint { voice: Voice::Member, scope, ..standpoint(&case, author, addresses, verified) };
     let crosses = scope == Scope::Public && held::crossed(tx, &ticket, case.parent, &standpoint.author)?.is_some();
     if crosses {
         standpoint.state = State::Held;
@@ -432,11 +436,8 @@ fn by_contact(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>, verified: Verified
     post::propose(tx, act, &case.property, &mut ticket, &named, Standing::Proposed, vouched)?;
     learn_parents(tx, &case, &ticket)?;
     let machine = case.mail.machine.map(|(machine, _)| machine);
-    let standpoint = Standpoint {
-        voice: Voice::of_contact(verified),
-        machine,
-        ..standpoint(&case, author, addresses, verified)
-    };
+    let standpoint =
+        Standpoint { voice: Voice::of_contact(verified), machine, ..standpoint(&case, author, addresses, verified) };
     let content = content(act, &case);
     let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
     count_looks(tx, act, &case, ticket.id)?;
@@ -550,11 +551,7 @@ fn open(
 }
 
 /// The writer as a contact, and all his addresses.
-fn person(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    case: &Case<'_>,
-) -> Result<(entry::Author, Vec<Address>), ActionError> {
+fn person(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<(entry::Author, Vec<Address>), ActionError> {
     let id: ContactId = post::contact_for(tx, act, &case.author.mailbox)?;
     let author = entry::Author::Person { person: Person::Contact(id), mailbox: case.author.mailbox.clone() };
     Ok((author, find::contact_by_id(tx, id)?.addresses))

@@ -25,7 +25,7 @@ use crate::desk::verdict::Verdict;
 use crate::mime::marks;
 use crate::mime::understand::{Limits, TooMuch, Understood, understand};
 use crate::store::{Store, StoreError, Tx};
-use crate::trust::{Authenticator, Submission};
+use crate::trust::{Authenticator, judge::Submission};
 
 /// Servers that a message may have gone through before it is taken for one that loops (RFC 5321 §6.3).
 const MOST_RECEIVED: usize = 50;
@@ -72,7 +72,7 @@ impl From<StoreError> for Rejection {
     /// Whatever is wrong with the store is ours to mend: the client keeps the message meanwhile.
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed");
-        if error.is_full() {
+        if matches!(error, StoreError::Full) {
             Self::new(452, (4, 3, 1), "no room on the disk; try again later")
         } else {
             Self::new(451, (4, 3, 0), "the message could not be stored; try again later")

@@ -83,7 +83,8 @@ pub(super) fn returned(
 ) -> Result<Option<Arrival>, ActionError> {
     let understood = mail.understood;
     let own = property.forwarding_address(act.desk.domains.first());
-    let looped = understood.loop_headers.iter().any(|value| value.trim().parse().is_ok_and(|value: Address| value == own));
+    let looped =
+        understood.loop_headers.iter().any(|value| value.trim().parse().is_ok_and(|value: Address| value == own));
     let by_id = understood.message_id.as_ref().map(|id| minted(tx, property, id)).transpose()?.flatten();
     if !looped && by_id.is_none() {
         return Ok(None);

@@ -1,6 +1,5 @@
+//! Messages in and out: what a mail says, and what a copy of it looks like.
 
-//! Messages in and out: what a mail says, and the copies that go on.
-//! Messages in and out: what a mail says, and what a copy looks like.
 pub mod attachments;
 pub mod charset;
 pub mod clean;

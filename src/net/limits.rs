@@ -1,0 +1,122 @@
+//! How many connections one server holds, in all and from one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Counts connections. Clones count together.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    total: usize,
+    per_address: usize,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    /// Only addresses with a connection, so never more than `total`.
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Why a connection is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    #[error("too many connections; try again later")]
+    Total,
+    #[error("too many connections from your address")]
+    Address,
+}
+
+/// The place of one connection; dropping it makes room.
+#[derive(Debug)]
+pub struct Place {
+    limits: ConnectionLimits,
+    address: IpAddr,
+}
+
+impl ConnectionLimits {
+    /// At most `total` connections, of which `per_address` from one IPv4 address or one IPv6 /64,
+    /// which is what one customer of a network commonly has.
+    #[must_use]
+    pub fn new(total: usize, per_address: usize) -> Self {
+        Self { total, per_address, held: Arc::default() }
+    }
+
+    /// Takes a place for a connection from `client`.
+    ///
+    /// # Errors
+    /// [`Full`] when there is none.
+    pub fn admit(&self, client: IpAddr) -> Result<Place, Full> {
+        let address = network(client);
+        let mut held = self.lock();
+        if held.total >= self.total {
+            return Err(Full::Total);
+        }
+        let count = held.by_address.get(&address).copied().unwrap_or(0);
+        if count >= self.per_address {
+            return Err(Full::Address);
+        }
+        held.by_address.insert(address, count + 1);
+        held.total += 1;
+        Ok(Place { limits: self.clone(), address })
+    }
+
+    /// Connections now.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.lock().total
+    }
+
+    /// Two numbers can't be left half changed, so a poisoned lock is as good as a sound one.
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.limits.lock();
+        held.total = held.total.saturating_sub(1);
+        if let Some(count) = held.by_address.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                held.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// The address that is counted: IPv4 whole, also when mapped into IPv6; of IPv6 the first 64 bits.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn places_are_counted_in_all_and_by_network_and_given_back() {
+        let limits = ConnectionLimits::new(4, 2);
+        let first = limits.admit(ip("192.0.2.1")).unwrap();
+        let _second = limits.admit(ip("::ffff:192.0.2.1")).unwrap();
+        assert_eq!(limits.admit(ip("192.0.2.1")).unwrap_err(), Full::Address);
+        let _third = limits.admit(ip("2001:db8::1")).unwrap();
+        let _fourth = limits.admit(ip("2001:db8::2:1")).unwrap();
+        assert_eq!(limits.admit(ip("192.0.2.9")).unwrap_err(), Full::Total);
+        drop(first);
+        assert_eq!(limits.admit(ip("2001:db8::ffff:0:0:1")).unwrap_err(), Full::Address);
+        let last = limits.admit(ip("2001:db8:0:1::1")).unwrap();
+        assert_eq!(limits.held(), 4);
+        drop(last);
+        assert_eq!(limits.lock().by_address.len(), 2);
+    }
+}

@@ -1,0 +1,138 @@
+//! Listening sockets. All are bound before anything serves, so that a port in use is known while
+//! the daemon can still say so and exit.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+/// The longest pause after an error that time may cure, no file descriptors left above all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a configured address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("{key}: {text:?} is no address to listen on; write it like \"127.0.0.1:2525\" or \"[::]:25\"")]
+    Address { key: String, text: String },
+    #[error("{key}: {address} is in use by another program")]
+    InUse { key: String, address: SocketAddr },
+    #[error("{key}: {address} needs root, or the capability CAP_NET_BIND_SERVICE")]
+    Privilege { key: String, address: SocketAddr },
+    #[error("{key}: can't listen on {address}: {source}")]
+    Other { key: String, address: SocketAddr, source: io::Error },
+}
+
+/// One listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds every address of a configuration key, such as `smtp.listen`. `[::]:25` listens on
+    /// IPv4 too where the system has it so; `0.0.0.0:25` beside it is then already served and makes
+    /// no second socket. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ListenError`] for the first address that can't be had; it names the key.
+    pub fn bind_all(key: &str, addresses: &[impl AsRef<str>]) -> Result<Vec<Self>, ListenError> {
+        let parse = |text: &str| {
+            text.parse::<SocketAddr>().map_err(|_| ListenError::Address { key: key.to_owned(), text: text.to_owned() })
+        };
+        let mut addresses =
+            addresses.iter().map(|text| parse(text.as_ref())).collect::<Result<Vec<SocketAddr>, _>>()?;
+        addresses.sort_by_key(SocketAddr::is_ipv4);
+        addresses.dedup();
+        let mut bound: Vec<Self> = Vec::new();
+        for address in addresses {
+            match Self::bind(address) {
+                Ok(listener) => bound.push(listener),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && covered(address, &bound) => {}
+                Err(source) => return Err(explain(key.to_owned(), address, source)),
+            }
+        }
+        Ok(bound)
+    }
+
+    fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket)?;
+        Ok(Self { address: socket.local_addr()?, socket })
+    }
+
+    /// The address, with the port that the system chose where 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next connection. Errors of one connection are passed over; when there are no file
+    /// descriptors left, waits for some and goes on. May be dropped and called again.
+    pub async fn accept(&self) -> (TcpStream, SocketAddr) {
+        let mut pause = Duration::from_millis(10);
+        loop {
+            match self.socket.accept().await {
+                Ok((stream, peer)) => return (stream, peer),
+                Err(error) if of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(address = %self.address, %error, "can't accept a connection; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+/// Whether `[::]` at the same port is bound, which takes IPv4 connections as well.
+fn covered(address: SocketAddr, bound: &[Listener]) -> bool {
+    let any_v6 = |listener: &Listener| {
+        listener.address.port() == address.port()
+            && matches!(listener.address.ip(), IpAddr::V6(ip) if ip.is_unspecified())
+    };
+    address.is_ipv4() && bound.iter().any(any_v6)
+}
+
+fn explain(key: String, address: SocketAddr, source: io::Error) -> ListenError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse { key, address },
+        io::ErrorKind::PermissionDenied => ListenError::Privilege { key, address },
+        _ => ListenError::Other { key, address, source },
+    }
+}
+
+/// Errors that accept(2) reports for a connection that is gone already.
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bad_or_used_address_is_named_with_its_key() {
+        let first = Listener::bind_all("smtp.listen", &["127.0.0.1:0"]).unwrap();
+        let used = first[0].address().to_string();
+        let error = Listener::bind_all("smtp.listen", &["127.0.0.1:0", &used]).unwrap_err();
+        assert_eq!(error.to_string(), format!("smtp.listen: {used} is in use by another program"));
+        let error = Listener::bind_all("smtp.listen", &["localhost"]).unwrap_err();
+        assert!(error.to_string().starts_with("smtp.listen: \"localhost\" is no address"), "{error}");
+        let error = Listener::bind_all("smtp.listen", &["192.0.2.1:0"]).unwrap_err();
+        assert!(error.to_string().contains("192.0.2.1:0"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_accepted() {
+        let listener = Listener::bind_all("smtp.listen", &["127.0.0.1:0"]).unwrap().remove(0);
+        let client = TcpStream::connect(listener.address()).await.unwrap();
+        let (_, peer) = listener.accept().await;
+        assert_eq!(peer, client.local_addr().unwrap());
+    }
+}

@@ -1,0 +1,447 @@
+//! Drives [`Session`]s over sockets: reads and writes with deadlines, keeps message bodies, starts
+//! TLS, counts connections, stops in good order. Knows nothing of commands.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::desk::address::Address;
+use crate::desk::envelope::Envelope;
+use crate::net::limits::{ConnectionLimits, Full};
+use crate::net::listen::Listener;
+use crate::net::stop::Stop;
+use crate::net::tls::Acceptor;
+
+use super::body::{Body, BodyWriter, Spool};
+use super::reply::Reply;
+use super::session::{Effect, Session, SessionLimits, Tls};
+use super::trace;
+
+/// Octets read at once.
+const READ_BUFFER: usize = 16 << 10;
+/// Octets of replies after which they are sent although more input is at hand, so that a client
+/// that never reads can't make us keep replies.
+const REPLY_BUFFER: usize = 8 << 10;
+/// How long a closed connection is still read from: bytes left unread would make the system reset
+/// it, and the client would never see the last reply.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long after [`Deadlines::drain`] sessions may say their last word.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
+/// What the server asks of whoever knows the desk.
+pub trait Host: Send + Sync + 'static {
+    /// The time that messages and log lines get.
+    fn now(&self) -> Timestamp;
+
+    /// Whether mail for `address` is taken; else the reply that says why not (design: `550 5.1.1`
+    /// for nobody here, `550 5.7.1` for a foreign domain). Called once for every RCPT while other
+    /// sessions wait, so it may read memory and nothing slower.
+    ///
+    /// # Errors
+    /// The refusal, 4xx or 5xx.
+    fn recipient(&self, address: &Address) -> Result<(), Reply>;
+
+    /// Takes a message. Answers 2xx only when it is on disk for good: the client forgets it then.
+    ///
+    /// The body begins with our own `Received` field ([`trace::received`]); nothing else is added
+    /// to it or taken away, and there is no `Return-Path`: the reverse-path is in the envelope.
+    /// The future may be dropped, at [`Deadlines::deliver`] and at the end of a shutdown; no 2xx was
+    /// said then and the client comes again, perhaps with what was stored after all.
+    fn deliver(&self, envelope: Envelope, body: Body) -> impl Future<Output = Reply> + Send;
+}
+
+/// How long each thing may take (RFC 5321 §4.5.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Until a command is whole.
+    pub command: Duration,
+    /// Between two pieces of a message.
+    pub data: Duration,
+    /// From the start of the session, or from the last message, to the end of the next one. Bounds
+    /// what a client can hold by sending an octet now and then.
+    pub message: Duration,
+    /// For [`Host::deliver`]; clients wait 10 minutes for the answer.
+    pub deliver: Duration,
+    /// Until the client has read our replies.
+    pub write: Duration,
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// After the word to stop, for transactions that have begun.
+    pub drain: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            command: Duration::from_mins(5),
+            data: Duration::from_mins(3),
+            message: Duration::from_hours(1),
+            deliver: Duration::from_mins(9),
+            write: Duration::from_mins(3),
+            handshake: Duration::from_mins(1),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a server needs to know besides its host.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What it calls itself: in the greeting and in trace fields.
+    pub hostname: String,
+    pub limits: SessionLimits,
+    pub deadlines: Deadlines,
+    pub connections: ConnectionLimits,
+    pub spool: Spool,
+    /// STARTTLS is advertised when there is one.
+    pub tls: Option<Acceptor>,
+}
+
+/// The server for one kind of port.
+#[derive(Debug)]
+pub struct Server<H> {
+    host: Arc<H>,
+    settings: Settings,
+    sessions: AtomicU64,
+}
+
+impl<H: Host> Server<H> {
+    #[must_use]
+    pub fn new(host: Arc<H>, settings: Settings) -> Self {
+        Self { host, settings, sessions: AtomicU64::new(0) }
+    }
+
+    /// Serves a listening socket until the word to stop. Then closes it, tells idle clients
+    /// `421 4.3.2`, lets transactions that have begun end within [`Deadlines::drain`], and returns
+    /// when the last session is over.
+    pub async fn serve(self: Arc<Self>, listener: Listener, mut stop: Stop) {
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => break,
+                Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
+                (stream, peer) = listener.accept() => self.admit(&mut sessions, stream, peer, &stop),
+            }
+        }
+        drop(listener);
+        let rest = async {
+            while let Some(ended) = sessions.join_next().await {
+                report(ended);
+            }
+        };
+        if timeout(self.settings.deadlines.drain + LAST_WORD, rest).await.is_err() {
+            tracing::warn!(sessions = sessions.len(), "SMTP sessions cut off at the end of the shutdown");
+            sessions.shutdown().await;
+        }
+    }
+
+    fn admit(self: &Arc<Self>, sessions: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, stop: &Stop) {
+        let client = peer.ip().to_canonical();
+        match self.settings.connections.admit(client) {
+            Err(full) => turn_away(stream, client, full),
+            Ok(place) => {
+                // Replies are sent whole, so waiting for more of them only costs time.
+                let _ = stream.set_nodelay(true);
+                let (server, stop) = (Arc::clone(self), stop.clone());
+                sessions.spawn(async move {
+                    server.converse(stream, client, stop).await;
+                    drop(place);
+                });
+            }
+        }
+    }
+
+    /// One session over any stream, from the greeting to the close.
+    pub async fn converse<S>(&self, mut stream: S, client: IpAddr, stop: Stop)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let tls = if self.settings.tls.is_some() { Tls::Offered } else { Tls::Unavailable };
+        let session =
+            Session::new(self.settings.hostname.clone(), client, self.session_id(), self.settings.limits, tls);
+        let now = Instant::now();
+        let mut driver = Driver {
+            server: self,
+            session,
+            stop,
+            incoming: None,
+            dropped: None,
+            replies: Vec::new(),
+            waiting_since: now,
+            message_since: now,
+            drained_at: None,
+        };
+        let ended = match driver.run(&mut stream).await {
+            Ok(End::Closed) => Ok(()),
+            Ok(End::StartTls) => self.encrypted(&mut driver, stream).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(id = driver.session.id(), %client, %error, "SMTP session broken off");
+        }
+        if let Some(Incoming { envelope, .. }) = driver.incoming {
+            tracing::info!(id = envelope.id, %client, "the client left in the middle of a message");
+        }
+    }
+
+    async fn encrypted<S>(&self, driver: &mut Driver<'_, H>, stream: S) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let Some(acceptor) = &self.settings.tls else { return Ok(()) };
+        let handshake = acceptor.current().accept(stream);
+        let mut stream = timeout(self.settings.deadlines.handshake, handshake).await??;
+        driver.session.tls_started();
+        driver.run(&mut stream).await?;
+        Ok(())
+    }
+
+    /// Unique as long as the clock does not go back to the same microsecond at the same count.
+    fn session_id(&self) -> String {
+        let count = self.sessions.fetch_add(1, Ordering::Relaxed);
+        format!("{:x}-{count:x}", self.host.now().as_microsecond())
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "an SMTP session broke down");
+    }
+}
+
+/// Says why and closes. The few octets always fit into the buffer of a new socket.
+fn turn_away(stream: TcpStream, client: IpAddr, full: Full) {
+    tracing::info!(%client, reason = %full, "connection refused");
+    let mut reply = Vec::new();
+    Reply::closing((4, 7, 0), full.to_string()).write(&mut reply);
+    let _ = stream.into_std().and_then(|mut stream| io::Write::write(&mut stream, &reply));
+}
+
+/// How a stretch of the conversation ended.
+enum End {
+    Closed,
+    StartTls,
+}
+
+/// What waiting for input came to.
+enum Input {
+    Octets(usize),
+    Late,
+    Stopping,
+}
+
+/// A message on its way in.
+struct Incoming {
+    envelope: Envelope,
+    body: io::Result<BodyWriter>,
+}
+
+/// One session with what it needs of the world.
+struct Driver<'a, H> {
+    server: &'a Server<H>,
+    session: Session,
+    stop: Stop,
+    incoming: Option<Incoming>,
+    /// The envelope of a message that was refused; the next reply says why.
+    dropped: Option<Envelope>,
+    replies: Vec<u8>,
+    waiting_since: Instant,
+    message_since: Instant,
+    drained_at: Option<Instant>,
+}
+
+impl<H: Host> Driver<'_, H> {
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<End> {
+        let mut buffer = vec![0; READ_BUFFER].into_boxed_slice();
+        let mut filled = 0;
+        loop {
+            let mut input = &buffer[..filled];
+            if let Some(end) = self.carry_out(stream, &mut input).await? {
+                return Ok(end);
+            }
+            self.send(stream).await?;
+            filled = match self.read(stream, &mut buffer).await? {
+                Input::Octets(0) => return Ok(End::Closed),
+                Input::Octets(read) => read,
+                Input::Late => {
+                    self.session.close(Reply::closing((4, 4, 2), "you took too long"));
+                    0
+                }
+                Input::Stopping => {
+                    self.session.close(Reply::closing((4, 3, 2), "this server is shutting down; try again later"));
+                    0
+                }
+            };
+        }
+    }
+
+    /// Does what the session wants until it wants to read, or the conversation is over.
+    async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        input: &mut &[u8],
+    ) -> io::Result<Option<End>> {
+        let now = self.server.host.now();
+        loop {
+            match self.session.advance(now, input) {
+                Effect::Read => return Ok(None),
+                Effect::Reply(reply) => {
+                    self.log_dropped(&reply);
+                    reply.write(&mut self.replies);
+                    if self.replies.len() >= REPLY_BUFFER {
+                        self.send(stream).await?;
+                    }
+                }
+                Effect::Recipient(address) => {
+                    let answer = self.server.host.recipient(&address);
+                    self.session.recipient_answered(answer);
+                }
+                Effect::Begin(envelope, announced) => self.begin(envelope, announced).await,
+                Effect::Content(octets) => self.content(octets).await,
+                Effect::Discard => self.drop_message(),
+                Effect::Complete => {
+                    let reply = self.deliver().await;
+                    self.message_since = Instant::now();
+                    self.session.delivered(reply);
+                }
+                Effect::StartTls(reply) => {
+                    reply.write(&mut self.replies);
+                    self.send(stream).await?;
+                    return Ok(Some(End::StartTls));
+                }
+                Effect::Close(reply) => {
+                    self.drop_message();
+                    self.log_dropped(&reply);
+                    reply.write(&mut self.replies);
+                    self.send(stream).await?;
+                    hang_up(stream).await;
+                    return Ok(Some(End::Closed));
+                }
+            }
+            self.waiting_since = Instant::now();
+        }
+    }
+
+    async fn begin(&mut self, envelope: Envelope, announced: u64) {
+        let settings = &self.server.settings;
+        let field = trace::received(&envelope, &settings.hostname);
+        let body = settings.spool.begin(announced.saturating_add(field.len() as u64));
+        self.incoming = Some(Incoming { envelope, body: Ok(body) });
+        self.content(field.as_bytes()).await;
+    }
+
+    /// Keeps octets of the message. When they can't be kept the rest is read and forgotten.
+    async fn content(&mut self, octets: &[u8]) {
+        let Some(Incoming { body, .. }) = &mut self.incoming else { return };
+        let Ok(writer) = body else { return };
+        if let Err(error) = writer.push(octets).await {
+            *body = Err(error);
+        }
+    }
+
+    async fn deliver(&mut self) -> Reply {
+        let Some(Incoming { envelope, body }) = self.incoming.take() else {
+            return Reply::try_again("the message was lost on its way in; send it again");
+        };
+        let body = match body {
+            Ok(writer) => writer.finish().await,
+            Err(error) => Err(error),
+        };
+        let (id, client, recipients) = (envelope.id.clone(), envelope.client, envelope.recipients.len());
+        let from = envelope.reverse_path.clone();
+        let (size, reply) = match body {
+            Err(error) => {
+                tracing::error!(id, %error, "a message can't be kept in the spool");
+                (0, Reply::no_room("no room for the message now; try again later"))
+            }
+            Ok(body) => {
+                let size = body.len();
+                let delivery = self.server.host.deliver(envelope, body);
+                let late = |_| Reply::try_again("the message could not be stored in time; try again later");
+                (size, timeout(self.server.settings.deadlines.deliver, delivery).await.unwrap_or_else(late))
+            }
+        };
+        let from = from.as_ref().map_or("<>", Address::as_str);
+        tracing::info!(id, %client, from, recipients, size, %reply, "message");
+        reply
+    }
+
+    fn drop_message(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            self.dropped = Some(incoming.envelope);
+        }
+    }
+
+    fn log_dropped(&mut self, reply: &Reply) {
+        if let Some(envelope) = self.dropped.take() {
+            let from = envelope.reverse_path.as_ref().map_or("<>", Address::as_str);
+            let recipients = envelope.recipients.len();
+            tracing::info!(id = envelope.id, client = %envelope.client, from, recipients, %reply, "message not taken");
+        }
+    }
+
+    /// Sends the replies that are due.
+    async fn send<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<()> {
+        if self.replies.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            stream.write_all(&self.replies).await?;
+            stream.flush().await
+        };
+        timeout(self.server.settings.deadlines.write, write).await??;
+        self.replies.clear();
+        self.waiting_since = Instant::now();
+        Ok(())
+    }
+
+    /// Waits for input, for a deadline, or for the word to stop.
+    async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S, buffer: &mut [u8]) -> io::Result<Input> {
+        let deadlines = self.server.settings.deadlines;
+        loop {
+            if self.stop.is_stopped() && !self.session.in_transaction() {
+                return Ok(Input::Stopping);
+            }
+            let phase = if self.session.in_message() { deadlines.data } else { deadlines.command };
+            let late = (self.waiting_since + phase).min(self.message_since + deadlines.message);
+            let until = self.drained_at.map_or(late, |drained| drained.min(late));
+            tokio::select! {
+                biased;
+                () = self.stop.stopped(), if self.drained_at.is_none() => {
+                    self.drained_at = Some(Instant::now() + deadlines.drain);
+                }
+                read = stream.read(buffer) => {
+                    if self.session.in_message() {
+                        self.waiting_since = Instant::now();
+                    }
+                    return read.map(Input::Octets);
+                }
+                () = sleep_until(until) => {
+                    return Ok(if until == late { Input::Late } else { Input::Stopping });
+                }
+            }
+        }
+    }
+}
+
+/// Closes our half, then reads what the client still sends, for a moment.
+async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whether the client is still there to hear it makes no difference any more.
+    let _ = timeout(LINGER, farewell).await;
+}
