@@ -7,5 +7,7 @@ pub mod capture;
 pub mod client;
 pub mod exit;
 pub mod pool;
+pub mod render;
 pub mod route;
 pub mod schedule;
+pub mod worker;

@@ -1,0 +1,249 @@
+//! What a copy is on the wire: from the records that the commit fixed, the same bytes each time.
+
+use std::collections::BTreeMap;
+
+use crate::actions::{ActionError, Desk, find, post};
+use crate::desk::address::{Address, Mailbox};
+use crate::desk::copy::{Content, Copy};
+use crate::desk::entry::{Author, Entry, Kind, Reason, State};
+use crate::desk::id::EntryId;
+use crate::desk::property::Property;
+use crate::desk::references::{Ancestor, references};
+use crate::desk::ticket::{Person, Ticket};
+use crate::desk::token::{BadToken, BounceToken, ReplyToken, bounce_local, reply_local};
+use crate::mime::copy::{BuildError, MemberLine, Notice, Plan, build, conversation, notice, sender_name};
+use crate::store::tables::{COPIES, ENTRIES};
+use crate::store::{Order, Read, StoreError};
+
+/// How many entries before a copy's own are looked at for its References: more would not fit.
+const MOST_ANCESTORS: usize = 60;
+
+/// A message that is ready to be signed and sent.
+pub struct Rendered {
+    /// Header and body.
+    pub message: Vec<u8>,
+    pub reverse_path: Address,
+    pub to: Address,
+    /// From's domain: whose signature it gets.
+    pub domain: String,
+    /// The body has octets beyond ASCII that must not be changed.
+    pub eight_bit: bool,
+}
+
+/// Why a copy can't be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// It can never be sent; the text says why.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Its ticket, entry, property or reader is gone, or names don't fit into an address.
+    #[error("{0}")]
+    Broken(String),
+    /// The store could not be read now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ActionError> for RenderError {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::Store(error) => Self::Store(error),
+            other => Self::Broken(other.to_string()),
+        }
+    }
+}
+
+impl From<BadToken> for RenderError {
+    fn from(error: BadToken) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// Everything that a copy is made of.
+struct Sources {
+    property: Property,
+    ticket: Ticket,
+    entry: Entry,
+    reader: Mailbox,
+    is_member: bool,
+}
+
+/// Renders a copy.
+pub fn render(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Rendered, RenderError> {
+    let sources = sources(tx, copy)?;
+    let plan = plan(tx, desk, copy, &sources)?;
+    let mut eight_bit = false;
+    let message = match copy.content {
+        Content::Entry => {
+            let raw = sources.entry.raw.ok_or_else(|| RenderError::Broken("the entry has no message".into()))?;
+            let raw = tx.raw(raw)?;
+            match build(&raw, &plan) {
+                // Only what must stay as it is needs a server that takes 8-bit text.
+                Err(BuildError::EightBit) => {
+                    eight_bit = true;
+                    build(&raw, &Plan { eight_bit, ..plan.clone() })?
+                }
+                built => built?,
+            }
+        }
+        Content::Conversation => {
+            let range = (sources.ticket.id, EntryId(0))..=(sources.ticket.id, copy.entry);
+            let entries = tx.range(&ENTRIES, range, Order::Up, usize::MAX)?;
+            let told = |entry: &Entry| entry.state == State::Relayed;
+            let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).filter(told).collect();
+            conversation(&entries, &plan)
+        }
+        Content::Held => held(tx, &sources, &plan)?,
+        Content::Failed(failed) => {
+            let failed = tx.get(&COPIES, &failed)?.ok_or_else(|| RenderError::Broken("the failed copy is gone".into()))?;
+            let to = reader(tx, &failed)?;
+            let reply = failed.reply.as_deref().unwrap_or_default();
+            notice(Notice::Failed { ticket: &sources.ticket.reference, to: &to, reply }, &plan)
+        }
+    };
+    let bounce = BounceToken(copy.id).encode(&desk.keys, copy.key)?;
+    Ok(Rendered {
+        message,
+        reverse_path: address(&bounce_local(&bounce), desk)?,
+        to: copy.to.clone(),
+        domain: plan.from.address.domain().to_owned(),
+        eight_bit,
+    })
+}
+
+/// The notice that an entry is held.
+fn held(tx: &impl Read, sources: &Sources, plan: &Plan) -> Result<Vec<u8>, RenderError> {
+    let Sources { ticket, entry, .. } = sources;
+    let reason = entry.reason.unwrap_or(Reason::Unaligned);
+    let crossed = match (reason, entry.parent) {
+        (Reason::Crossed, Some(parent)) => post::crosses(tx, ticket, parent, &entry.author)?,
+        _ => None,
+    };
+    let colleague = crossed.as_ref().and_then(|other| Some((other.author.mailbox()?, other.text.as_str())));
+    let from = match reason {
+        Reason::UnknownAddress => entry.author.mailbox().map(|mailbox| mailbox.address.to_string()),
+        _ => None,
+    };
+    let held = Notice::Held {
+        ticket: &ticket.reference,
+        entry: entry.id,
+        reason,
+        detail: from.as_deref(),
+        text: &entry.text,
+        colleague,
+        by_mail: false,
+    };
+    Ok(notice(held, plan))
+}
+
+fn sources(tx: &impl Read, copy: &Copy) -> Result<Sources, RenderError> {
+    let ticket = find::ticket_by_id(tx, copy.ticket)?;
+    Ok(Sources {
+        property: find::property_by_id(tx, copy.property)?,
+        entry: find::entry(tx, &ticket, copy.entry)?,
+        ticket,
+        reader: reader(tx, copy)?,
+        is_member: matches!(copy.person, Person::Member(_)),
+    })
+}
+
+fn reader(tx: &impl Read, copy: &Copy) -> Result<Mailbox, RenderError> {
+    let name = match copy.person {
+        Person::Contact(id) => find::contact_by_id(tx, id)?.name,
+        Person::Member(id) => find::member_by_id(tx, id)?.name,
+    };
+    Ok(Mailbox::new(name, copy.to.clone()))
+}
+
+fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<Plan, RenderError> {
+    let Sources { property, ticket, entry, reader, is_member } = sources;
+    let forwarding = property.forwarding_address(desk.domains.first());
+    let public = property.public.clone().filter(|_| property.public_verified && !is_member);
+    let notice = copy.message_id.clone();
+    let name = match (&entry.author, &notice) {
+        (Author::Person { mailbox, .. }, None) => sender_name(mailbox, &property.name),
+        _ => property.name.clone(),
+    };
+    let reply_to = if notice.is_some() {
+        forwarding.clone()
+    } else {
+        let token = ReplyToken { ticket: copy.ticket, person: copy.person, scope: copy.scope };
+        address(&reply_local(&property.slug, &token.encode(&desk.keys, copy.key)?), desk)?
+    };
+    // A notice stands alone: an answer to it must find no public message to answer.
+    let (in_reply_to, references) = match notice {
+        Some(_) => (None, Vec::new()),
+        None => references(&ancestors(tx, ticket, entry)?, !is_member),
+    };
+    let missing = || RenderError::Broken("the entry was made without its facts".into());
+    let message_id = notice.or_else(|| entry.minted_id.clone()).ok_or_else(missing)?;
+    let facts = entry.facts.clone().ok_or_else(missing)?;
+    let writer = entry.author.mailbox();
+    let others = facts
+        .contacts
+        .iter()
+        .filter(|other| other.address != copy.to && writer.is_none_or(|writer| writer.address != other.address))
+        .cloned()
+        .collect();
+    let requester = match ticket.requester() {
+        Some(requester) => match requester.person {
+            Person::Contact(id) => Mailbox::new(find::contact_by_id(tx, id)?.name, requester.address.clone()),
+            Person::Member(_) => Mailbox::new("", requester.address.clone()),
+        },
+        None => Mailbox::new("", forwarding.clone()),
+    };
+    Ok(Plan {
+        from: Mailbox::new(name, public.unwrap_or_else(|| forwarding.clone())),
+        reply_to,
+        to: reader.clone(),
+        subject: if entry.subject.is_empty() { ticket.subject.clone() } else { entry.subject.clone() },
+        date: entry.date.unwrap_or(entry.at),
+        message_id,
+        in_reply_to,
+        references,
+        loop_header: forwarding.to_string(),
+        language: property.language,
+        for_member: is_member.then(|| MemberLine {
+            reference: ticket.reference.clone(),
+            requester,
+            writer: writer.cloned(),
+            facts,
+            note: entry.kind == Kind::Note,
+            warning: entry.warning,
+            link: None,
+        }),
+        others: if *is_member { Vec::new() } else { others },
+        left_out: copy.shrunk.then(|| entry.attachments.clone()),
+        eight_bit: false,
+    })
+}
+
+/// What an entry answers, root first: by what it says itself, and where that is not known by the
+/// order on the ticket, so that every reader's client shows one thread.
+fn ancestors(tx: &impl Read, ticket: &Ticket, entry: &Entry) -> Result<Vec<Ancestor>, RenderError> {
+    let before = (ticket.id, EntryId(0))..(ticket.id, entry.id);
+    let mut known: BTreeMap<EntryId, Entry> = BTreeMap::new();
+    let first = tx.range(&ENTRIES, before.clone(), Order::Up, 1)?;
+    let newest = tx.range(&ENTRIES, before, Order::Down, MOST_ANCESTORS)?;
+    let told = |entry: &Entry| entry.minted_id.is_some() && matches!(entry.state, State::Relayed | State::Kept);
+    known.extend(first.into_iter().chain(newest).map(|((_, id), entry)| (id, entry)).filter(|(_, entry)| told(entry)));
+    let mut chain = Vec::new();
+    let mut at = entry;
+    loop {
+        let parent = at.parent.and_then(|parent| known.get(&parent)).filter(|parent| parent.id < at.id);
+        let Some(parent) = parent.or_else(|| known.range(..at.id).next_back().map(|(_, entry)| entry)) else { break };
+        chain.push(Ancestor {
+            client_id: parent.message_id.clone(),
+            minted: parent.minted_id.clone(),
+            public: parent.kind == Kind::Message,
+        });
+        at = parent;
+    }
+    chain.reverse();
+    Ok(chain)
+}
+
+/// An address of ours in the first local domain.
+fn address(local: &str, desk: &Desk) -> Result<Address, RenderError> {
+    Address::new(local, desk.domains.first()).map_err(|error| RenderError::Broken(format!("{local}: {error}")))
+}
