@@ -307,9 +307,7 @@ impl<'a> Desk<'a> {
 }
 
 /// One of an enum's named cases, listed in help and completions.
-fn one_of<T: Copy + Send + Sync + 'static>(
-    all: &'static [(&'static str, T)],
-) -> impl TypedValueParser<Value = T> {
+fn one_of<T: Copy + Send + Sync + 'static>(all: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(all.iter().map(|(name, _)| *name)).map(move |given| {
         let case = all.iter().find(|(name, _)| *name == given);
         case.map(|(_, case)| *case).expect("the parser lets only these names through")
