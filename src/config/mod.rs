@@ -157,8 +157,10 @@ impl Config {
             Ok(document) => document,
             Err(error) => {
                 let line = error.span().map(|span| reader::line_of(text, span.start));
-                let text = error.message().lines().collect::<Vec<_>>().join("; ");
-                let problem = Problem { file: file.to_owned(), line, key: String::new(), text };
+                let message = error.message().lines().collect::<Vec<_>>().join("; ");
+                let twice = error.span().filter(|_| message == "duplicate key").and_then(|span| text.get(span));
+                let key = twice.unwrap_or_default().to_owned();
+                let problem = Problem { file: file.to_owned(), line, key, text: message };
                 return Err(ConfigError { problems: vec![problem] });
             }
         };
@@ -229,7 +231,7 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
     let limits = read_limits(&root.section("limits"));
     let store = root.section("store");
     store.text("engine", value::engine);
-    store.text("url", |_| Err::<(), _>("only postgresql has one, which is not in this release".to_owned()));
+    store.secret("url", |_| Err::<(), _>("only postgresql has one, which is not in this release".to_owned()));
     store.finish();
     root.finish();
 

@@ -1,1 +1,5 @@
-//! sys
+//! What the daemon has to do with the system that runs it: the service manager, signals, logs.
+
+pub mod logs;
+pub mod notify;
+pub mod signals;

@@ -1,7 +1,9 @@
 //! The promises, a module each. One binary, so that one link serves all.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
-
+mod architecture;
+mod command_line;
+mod config;
 mod kit;
 mod next_server;
+mod rfcs;
 mod trust;
