@@ -1,13 +1,16 @@
-//! The committer: one thread that puts waiting transactions in order.
+//! The committer: one thread that puts waiting transactions in order, makes them durable a group at
+//! a time, and shows them to readers.
 
-use std::sync::{PoisonError, Weak, mpsc};
+use std::sync::{Arc, PoisonError, mpsc};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::conflict::Recent;
-use super::journal::{Piece, Place, Position};
+use super::index::Write;
+use super::journal::{GroupWriter, Journal, LARGEST_BODY, Piece, Place};
 use super::transaction::{Attempt, raw_key};
-use super::{Shared, StoreError};
+use super::{Shared, StoreError, keep};
+use crate::desk::id::RawId;
 
 /// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,43 +23,176 @@ pub(super) enum Outcome {
 /// What the committer is asked for.
 pub(super) enum Request {
     Commit(Commit),
+    Data(Data),
+    Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// One attempt that waits.
 pub(super) struct Commit {
+    /// The version that it saw.
     pub(super) start: u64,
     pub(super) attempt: Attempt,
+    /// Where its large raw bytes were written.
+    pub(super) streamed: Vec<(RawId, Place)>,
     pub(super) answer: oneshot::Sender<Result<Outcome, StoreError>>,
+    /// Its share of what may wait.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// A part of raw bytes to be written ahead of its transaction.
+pub(super) struct Data {
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) part: std::ops::Range<usize>,
+    pub(super) answer: oneshot::Sender<Result<Piece, StoreError>>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
-/// Serves until the last handle of the store is gone.
-pub(super) fn run(shared: &Weak<Shared>, requests: &mpsc::Receiver<Request>) {
-    let mut recent = Recent::new(0);
-    let mut version = 0;
-    while let Ok(Request::Commit(commit)) = requests.recv() {
-        let Some(shared) = shared.upgrade() else { return };
-        if recent.conflicts(commit.start, &commit.attempt.reads) {
+/// A group is written once it has this many octets, or this many transactions.
+const GROUP_OCTETS: usize = 4 * 1024 * 1024;
+const GROUP_COUNT: usize = 1024;
+
+/// The largest transaction. A group with one of these on top still is a record that can be read.
+pub(super) const LARGEST: usize = LARGEST_BODY / 2;
+
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    journal: Journal,
+    recent: Recent,
+    /// Of the last transaction that was put in order, made or refused.
+    version: u64,
+    /// Keeps other processes out as long as it is open.
+    _lock: Option<std::fs::File>,
+}
+
+/// The transactions of one group that stand.
+struct Gathered {
+    group: GroupWriter,
+    writes: Vec<Write>,
+    answers: Vec<oneshot::Sender<Result<Outcome, StoreError>>>,
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl Committer {
+    pub(super) fn new(shared: Arc<Shared>, journal: Journal, lock: Option<std::fs::File>) -> Self {
+        let version = journal.end().version;
+        Self { shared, journal, recent: Recent::new(version), version, _lock: lock }
+    }
+
+    /// Serves until it is asked to close, or the last handle of the store is gone.
+    pub(super) fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        let close = self.serve(requests);
+        self.shared.budget.close();
+        let outcome = keep::close(&self.shared, &mut self.journal);
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "the store was not closed in order; its next start checks it");
+        }
+        drop(self);
+        if let Some(answer) = close {
+            let _ = answer.send(outcome);
+        }
+    }
+
+    fn serve(&mut self, requests: &mpsc::Receiver<Request>) -> Option<oneshot::Sender<Result<(), StoreError>>> {
+        while let Ok(first) = requests.recv() {
+            let mut gathered =
+                Gathered { group: GroupWriter::new(), writes: Vec::new(), answers: Vec::new(), permits: Vec::new() };
+            let mut close = None;
+            let mut next = Some(first);
+            while let Some(request) = next {
+                match request {
+                    Request::Commit(commit) => self.gather(commit, &mut gathered),
+                    Request::Data(data) => {
+                        let outcome = self.journal.append_data(&data.bytes[data.part]);
+                        let _ = data.answer.send(outcome);
+                    }
+                    Request::Close(answer) => close = Some(answer),
+                }
+                let full = gathered.group.len() >= GROUP_OCTETS || gathered.answers.len() >= GROUP_COUNT;
+                next = if full || close.is_some() { None } else { requests.try_recv().ok() };
+            }
+            if !gathered.answers.is_empty() {
+                self.commit(gathered);
+                keep::snapshot_if_due(&self.shared, self.journal.appended());
+            }
+            if close.is_some() {
+                return close;
+            }
+        }
+        None
+    }
+
+    /// Adds an attempt to the group, unless somebody wrote what it read.
+    fn gather(&mut self, commit: Commit, gathered: &mut Gathered) {
+        if self.recent.conflicts(commit.start, &commit.attempt.reads) {
             let _ = commit.answer.send(Ok(Outcome::Conflict));
-            continue;
+            return;
         }
-        version += 1;
-        let mut writes: Vec<_> = commit.attempt.writes.into_iter().collect();
-        writes.extend(commit.attempt.counters.iter().map(|key| shared.counters.high_water(key)));
+        let pieces = || commit.streamed.iter().flat_map(|(_, place)| &place.0);
+        if pieces().any(|piece| !self.journal.keeps(piece)) {
+            let lost = StoreError::Io("a write before it failed".into());
+            let _ = commit.answer.send(Err(lost));
+            return;
+        }
+        self.version += 1;
+        let first = gathered.writes.len();
+        gathered.writes.extend(commit.attempt.writes);
+        gathered.writes.extend(commit.attempt.counters.iter().map(|key| self.shared.counters.high_water(key)));
+        for write in &gathered.writes[first..] {
+            gathered.group.write(write);
+            self.recent.wrote(self.version, &write.0);
+        }
         for (id, bytes) in &commit.attempt.raws {
-            let Ok(at) = shared.segments.append(bytes) else { continue };
-            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            let piece = Piece { segment: 0, offset: at.offset, length, checksum: 0 };
-            writes.push((raw_key(*id), Some(Place(vec![piece]).encode())));
+            match commit.streamed.iter().find(|(streamed, _)| streamed == id) {
+                None => gathered.group.inline(*id, bytes),
+                Some((_, place)) => {
+                    gathered.group.streamed(*id, place);
+                    gathered.writes.push((raw_key(*id), Some(place.encode())));
+                }
+            }
+            self.recent.wrote(self.version, &raw_key(*id));
         }
-        for (key, _) in &writes {
-            recent.wrote(version, key);
+        gathered.answers.push(commit.answer);
+        gathered.permits.push(commit.permit);
+    }
+
+    /// Makes a group durable, then visible, and answers everybody in it.
+    fn commit(&mut self, gathered: Gathered) {
+        let Gathered { mut group, writes, answers, permits } = gathered;
+        let outcome = self.write(&mut group, writes);
+        drop(permits);
+        if outcome.is_ok() {
+            self.shared.changed.send_replace(self.version);
         }
-        let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
-        let applied = state.index.apply(writes, Position::default());
-        state.version = version;
-        drop(state);
-        shared.changed.send_replace(version);
-        let _ = commit.answer.send(applied.map(|()| Outcome::Committed).map_err(StoreError::from));
+        for answer in answers {
+            // Whoever no longer waits doesn't mind.
+            let _ = answer.send(outcome.clone().map(|()| Outcome::Committed));
+        }
+    }
+
+    fn write(&mut self, group: &mut GroupWriter, mut writes: Vec<Write>) -> Result<(), StoreError> {
+        let written = self.ready().and_then(|()| self.journal.append_group(group.body(self.version), self.version));
+        let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        // Also after a failure: what was refused must not look like a conflict for ever.
+        state.version = self.version;
+        let at = written?;
+        writes.extend(group.places(at.segment, at.offset));
+        let applied = match &mut state.index {
+            Ok(index) => index.apply(writes, self.journal.end()).map_err(StoreError::from),
+            Err(error) => Err(error.clone()),
+        };
+        if let Err(error) = applied {
+            // The group is durable, so its transactions stand. The next one finds an index built again.
+            tracing::error!(%error, "the index is given up");
+            state.index = Err(error);
+        }
+        Ok(())
+    }
+
+    /// Whether a group may be written: there is room, and an index to show it.
+    fn ready(&mut self) -> Result<(), StoreError> {
+        if self.shared.files.free()? < self.shared.options.keep_free {
+            return Err(StoreError::Full);
+        }
+        keep::revive(&self.shared)
     }
 }

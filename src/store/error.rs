@@ -1,5 +1,7 @@
 //! What can go wrong, and what the reader can do.
 
+use std::path::PathBuf;
+
 use crate::desk::id::RawId;
 
 /// Why the store could not do something.
@@ -39,6 +41,35 @@ impl StoreError {
         match self {
             Self::Full | Self::Io(_) | Self::Index(_) | Self::Closed => true,
             Self::Damaged { .. } | Self::Record { .. } | Self::NoRaw(_) | Self::TooLarge(_) => false,
+        }
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{} is in use by another process; stop it, or let it do the work", dir.display())]
+    Busy { dir: PathBuf },
+    /// The directory can't be made or written.
+    #[error("{} can't be used: {error}", dir.display())]
+    Directory { dir: PathBuf, error: std::io::Error },
+    /// Something in it can't be read or written, or is damaged.
+    #[error("the store can't be opened: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl From<std::io::Error> for OpenError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Store(error) => error,
+            other => Self::Io(other.to_string()),
         }
     }
 }

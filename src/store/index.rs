@@ -3,6 +3,7 @@
 //! The journal is the truth; an index can always be built again from it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 
 use super::journal::Position;
@@ -39,11 +40,45 @@ pub trait Index: Send + Sync {
     /// later than them.
     fn apply(&mut self, writes: Vec<Write>, position: Position) -> Result<(), IndexError>;
 
-    /// Returns once everything applied would survive the machine's death.
-    fn sync(&mut self) -> Result<(), IndexError>;
+    /// What makes everything applied so far survive the machine's death. To be run without holding
+    /// up anybody.
+    fn sync(&self) -> Syncer;
 
     /// How much of the journal is in.
     fn position(&self) -> Position;
+}
+
+/// Makes an index durable.
+pub type Syncer = Box<dyn FnOnce() -> Result<(), IndexError> + Send>;
+
+/// Where an index comes from.
+pub trait Engine: Send + Sync {
+    /// Whether there is one from before.
+    fn exists(&self) -> bool;
+
+    /// Opens the one that is there, or a new one.
+    fn open(&self) -> Result<Box<dyn Index>, IndexError>;
+
+    /// Removes it. It must not be open.
+    fn delete(&self) -> io::Result<()>;
+}
+
+/// An engine that keeps its index in memory, and so builds it at each opening.
+#[derive(Default)]
+pub struct MemoryEngine;
+
+impl Engine for MemoryEngine {
+    fn exists(&self) -> bool {
+        false
+    }
+
+    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        Ok(Box::new(MemoryIndex::default()))
+    }
+
+    fn delete(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The index of the memory engine.
@@ -85,8 +120,8 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), IndexError> {
-        Ok(())
+    fn sync(&self) -> Syncer {
+        Box::new(|| Ok(()))
     }
 
     fn position(&self) -> Position {

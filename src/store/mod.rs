@@ -8,82 +8,196 @@
 
 mod commit;
 mod conflict;
+mod copy;
 mod counters;
 mod error;
+pub mod files;
 mod index;
 mod journal;
+mod keep;
 mod key;
+mod lock;
+mod marker;
 mod record;
+mod recover;
+mod sled;
+mod snapshot;
 mod table;
 pub mod tables;
 mod transaction;
+mod verify;
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
+use std::time::Duration;
 
-use tokio::sync::{RwLock as Gate, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, RwLock as Gate, Semaphore, oneshot, watch};
 
-pub use error::StoreError;
-pub use index::{IndexError, Order};
+pub use self::sled::SledEngine;
+pub use error::{OpenError, StoreError};
+pub use index::{Engine, Index, IndexError, MemoryEngine, MemoryIndex, Order, Span, Syncer, Write};
+pub use journal::Position;
 pub use key::{Key, StartOf};
 pub use table::{Counter, FIRST_PREFIX, Record, Table};
 pub use transaction::{Read, Tx, View};
+pub use verify::VerifyReport;
 
 use crate::desk::id::RawId;
-use commit::{Commit, Outcome, Request};
+use commit::{Commit, Committer, Data, Outcome, Request};
 use counters::Counters;
-use index::{Index, MemoryIndex};
-use journal::Segments;
+use files::{Files, MemoryFiles, RealFiles};
+use journal::{Journal, Piece, Place, Segments};
+use keep::Upkeep;
 use transaction::Attempt;
 
 /// A handle to the store; clones are the same store.
+///
+/// When the last one is dropped, the store is closed in the background; [`Store::close`] waits.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// Where transactions wait for the committer, which ends when this does.
+    queue: mpsc::Sender<Request>,
 }
 
-/// What all handles and the committer share.
+/// How a store is run. The defaults suit a desk.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long opening waits for another process to let go.
+    pub lock_wait: Duration,
+    /// Octets after which a new segment of the journal is begun.
+    pub segment_size: u64,
+    /// A table snapshot is written each time the journal grew by so many octets, or by a fourth of
+    /// the last snapshot's size where that is more.
+    pub snapshot_every: u64,
+    /// Octets of the index that are kept in memory.
+    pub cache: u64,
+    /// Transactions are refused with [`StoreError::Full`] while fewer octets are free.
+    pub keep_free: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            lock_wait: Duration::from_secs(10),
+            segment_size: 64 * MIB,
+            snapshot_every: 256 * MIB,
+            cache: 64 * MIB,
+            keep_free: 64 * MIB,
+        }
+    }
+}
+
+/// What a store stands on; tests hand in their own.
+pub struct Parts {
+    pub files: Arc<dyn Files>,
+    pub engine: Box<dyn Engine>,
+    /// The kernel's name for this boot of the machine.
+    pub boot: String,
+}
+
+/// What the handles, the committer and the upkeep share.
 pub(crate) struct Shared {
     state: RwLock<State>,
     counters: Counters,
     segments: Segments,
-    /// Where transactions wait for the committer.
-    queue: mpsc::Sender<Request>,
-    /// Bytes that may wait there.
+    /// Octets that may wait for the committer.
     budget: Arc<Semaphore>,
     /// Held by everyone for one attempt; alone by one that was in conflict too often.
     gate: Gate<()>,
     changed: watch::Sender<u64>,
+    files: Arc<dyn Files>,
+    engine: Box<dyn Engine>,
+    boot: String,
+    options: Options,
+    upkeep: Upkeep,
 }
 
 /// What a reader sees.
 struct State {
-    index: Box<dyn Index>,
+    /// Or why there is none.
+    index: Result<Box<dyn Index>, StoreError>,
     /// Grows with every transaction.
     version: u64,
 }
 
-/// The most bytes that wait for the committer.
+impl State {
+    fn index(&self) -> Result<&dyn Index, StoreError> {
+        self.index.as_deref().map_err(Clone::clone)
+    }
+}
+
+/// The most octets that wait for the committer.
 const BUDGET: u32 = 64 * 1024 * 1024;
 
 /// After so many conflicts a transaction runs alone.
 const PATIENCE: u32 = 8;
 
+/// Raw bytes of more than this are written ahead of their transaction, in parts.
+const INLINE: usize = 256 * 1024;
+const PART: usize = 512 * 1024;
+
 impl Store {
     /// A store in memory, for tests. It forgets everything when it is dropped.
     pub fn memory() -> Self {
-        let (queue, requests) = mpsc::channel();
+        let parts =
+            Parts { files: Arc::new(MemoryFiles::default()), engine: Box::new(MemoryEngine), boot: String::new() };
+        Self::open_parts(parts, Options::default(), None).expect("opening memory can't fail")
+    }
+
+    /// Opens the store in a directory, and makes it where there is none.
+    ///
+    /// The index is used as it is if the store was closed in order, or only its process died; else
+    /// it is built again from the last table snapshot and the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Busy`] if another process has it for longer than [`Options::lock_wait`].
+    /// [`StoreError::Damaged`] if a part of the journal that was durable can't be read.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let (lock, parts) = embedded(dir, &options)?;
+        Self::open_parts(parts, options, Some(lock))
+    }
+
+    /// Opens a store on other parts than the machine's.
+    pub fn open_with(parts: Parts, options: Options) -> Result<Self, OpenError> {
+        Self::open_parts(parts, options, None)
+    }
+
+    /// Builds the index of the store in a directory again from its whole journal, trusting neither
+    /// the index nor a table snapshot.
+    pub fn rebuild(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let (lock, parts) = embedded(dir, &options)?;
+        // The marker first: the index is not whole from here on.
+        marker::set(&*parts.files, &parts.boot, marker::Index::Building)?;
+        snapshot::remove_all(&*parts.files)?;
+        Self::open_parts(parts, options, Some(lock))
+    }
+
+    fn open_parts(parts: Parts, options: Options, lock: Option<std::fs::File>) -> Result<Self, OpenError> {
+        let Parts { files, engine, boot } = parts;
+        let recovered = recover::open(&files, &*engine, &boot)?;
+        let journal = Journal::open(Arc::clone(&files), &recovered.chain, &recovered.tail, options.segment_size)?;
+        let version = journal.end().version;
         let shared = Arc::new(Shared {
-            state: RwLock::new(State { index: Box::new(MemoryIndex::default()), version: 0 }),
+            state: RwLock::new(State { index: Ok(recovered.index), version }),
             counters: Counters::default(),
-            segments: Segments::default(),
-            queue,
+            segments: Segments::new(Arc::clone(&files)),
             budget: Arc::new(Semaphore::new(BUDGET as usize)),
             gate: Gate::new(()),
-            changed: watch::Sender::new(0),
+            changed: watch::Sender::new(version),
+            files,
+            engine,
+            boot,
+            options,
+            upkeep: Upkeep::new(recovered.snapshot),
         });
-        let weak = Arc::downgrade(&shared);
-        std::thread::spawn(move || commit::run(&weak, &requests));
-        Self { shared }
+        let committer = Committer::new(Arc::clone(&shared), journal, lock);
+        let (queue, requests) = mpsc::channel();
+        std::thread::Builder::new().name("store-commit".into()).spawn(move || committer.run(&requests))?;
+        Ok(Self { shared, queue })
     }
 
     /// Runs `f` on one state of the store and makes its writes in one atomic batch.
@@ -102,6 +216,7 @@ impl Store {
         E: From<StoreError> + Send,
         T: Send,
     {
+        let mut streamed = Vec::new();
         let mut conflicts = 0;
         loop {
             let (_beside, _alone);
@@ -112,14 +227,14 @@ impl Store {
             }
             let (value, start, attempt) = {
                 let state = self.shared.state();
-                let mut tx = Tx::new(View { shared: &self.shared, index: state.index.as_ref() });
+                let mut tx = Tx::new(View { shared: &self.shared, index: state.index()? });
                 let value = f(&mut tx)?;
                 (value, state.version, tx.finish())
             };
-            if attempt.writes.is_empty() && attempt.raws.is_empty() && attempt.counters.is_empty() {
+            if attempt.is_empty() {
                 return Ok(value);
             }
-            match self.shared.commit(start, attempt).await? {
+            match self.commit(start, attempt, &mut streamed).await? {
                 Outcome::Committed => return Ok(value),
                 Outcome::Conflict => conflicts += 1,
             }
@@ -132,7 +247,7 @@ impl Store {
         E: From<StoreError>,
     {
         let state = self.shared.state();
-        f(&View { shared: &self.shared, index: state.index.as_ref() })
+        f(&View { shared: &self.shared, index: state.index()? })
     }
 
     /// A number that grows with every commit, to wait for the next one.
@@ -144,21 +259,108 @@ impl Store {
     pub fn raw(&self, id: RawId) -> Result<Vec<u8>, StoreError> {
         self.read(|view| view.raw(id))
     }
+
+    /// Makes the index durable and writes a table snapshot. The store goes on meanwhile; it does
+    /// this by itself now and then. Blocks until it is done.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        keep::checkpoint(&self.shared)
+    }
+
+    /// Reads all of the journal and every raw message, and holds the index against the journal. The
+    /// store goes on meanwhile. Blocks until it is done.
+    pub fn verify(&self) -> Result<VerifyReport, StoreError> {
+        verify::verify(&self.shared)
+    }
+
+    /// Copies one state of the store into an empty or missing directory, where [`Store::open`] finds
+    /// it. The store goes on meanwhile. Blocks until the copy is durable.
+    pub fn copy_to(&self, dir: &Path) -> Result<(), StoreError> {
+        copy::copy_to(&self.shared, dir)
+    }
+
+    /// Moves every counter on by `gap`: after a restore no old identifier may name something new.
+    pub async fn advance_counters(&self, gap: u64) -> Result<(), StoreError> {
+        self.transact(|tx| tx.skip_counters(gap)).await
+    }
+
+    /// Closes the store: what was queued is made, everything later is refused with
+    /// [`StoreError::Closed`], and the directory is free when this returns.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        if self.queue.send(Request::Close(answer)).is_err() {
+            return Ok(());
+        }
+        outcome.await.unwrap_or(Ok(()))
+    }
+
+    async fn commit(
+        &self,
+        start: u64,
+        attempt: Attempt,
+        streamed: &mut Vec<(Arc<[u8]>, Place)>,
+    ) -> Result<Outcome, StoreError> {
+        let mut places = Vec::new();
+        for (id, bytes) in attempt.raws.iter().filter(|(_, bytes)| bytes.len() > INLINE) {
+            let done = streamed.iter().find(|(done, _)| Arc::ptr_eq(done, bytes)).map(|(_, place)| place.clone());
+            let place = match done {
+                Some(place) => place,
+                None => self.stream(bytes).await?,
+            };
+            streamed.push((Arc::clone(bytes), place.clone()));
+            places.push((*id, place));
+        }
+        let size = attempt.size(INLINE);
+        if size > commit::LARGEST {
+            return Err(StoreError::TooLarge(size));
+        }
+        let permit = self.permit(size).await?;
+        let (answer, outcome) = oneshot::channel();
+        self.ask(Request::Commit(Commit { start, attempt, streamed: places, answer, permit }))?;
+        outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Writes large raw bytes ahead, a part at a time, so that others' groups go on between.
+    async fn stream(&self, bytes: &Arc<[u8]>) -> Result<Place, StoreError> {
+        let mut pieces = Vec::new();
+        for from in (0..bytes.len()).step_by(PART) {
+            let part = from..bytes.len().min(from + PART);
+            pieces.push(self.part(bytes, part).await?);
+        }
+        Ok(Place(pieces))
+    }
+
+    async fn part(&self, bytes: &Arc<[u8]>, part: Range<usize>) -> Result<Piece, StoreError> {
+        let permit = self.permit(part.len()).await?;
+        let (answer, piece) = oneshot::channel();
+        self.ask(Request::Data(Data { bytes: Arc::clone(bytes), part, answer, _permit: permit }))?;
+        piece.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn permit(&self, octets: usize) -> Result<OwnedSemaphorePermit, StoreError> {
+        let share = u32::try_from(octets).unwrap_or(BUDGET).min(BUDGET);
+        Arc::clone(&self.shared.budget).acquire_many_owned(share).await.map_err(|_| StoreError::Closed)
+    }
+
+    fn ask(&self, request: Request) -> Result<(), StoreError> {
+        self.queue.send(request).map_err(|_| StoreError::Closed)
+    }
 }
 
 impl Shared {
     fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    async fn commit(&self, start: u64, attempt: Attempt) -> Result<Outcome, StoreError> {
-        let cost = u32::try_from(attempt.size()).unwrap_or(BUDGET).min(BUDGET);
-        let permit = Arc::clone(&self.budget).acquire_many_owned(cost).await.map_err(|_| StoreError::Closed)?;
-        let (answer, outcome) = oneshot::channel();
-        let commit = Commit { start, attempt, answer, _permit: permit };
-        self.queue.send(Request::Commit(commit)).map_err(|_| StoreError::Closed)?;
-        outcome.await.map_err(|_| StoreError::Closed)?
-    }
+/// Locks a directory, and the parts of an embedded store in it.
+fn embedded(dir: &Path, options: &Options) -> Result<(std::fs::File, Parts), OpenError> {
+    let lock = lock::acquire(dir, options.lock_wait)?;
+    let parts = Parts {
+        files: Arc::new(RealFiles::new(dir.to_owned())),
+        engine: Box::new(SledEngine::new(dir.join("index"), options.cache)),
+        boot: marker::boot_id(),
+    };
+    Ok((lock, parts))
 }
 
 #[cfg(test)]

@@ -108,11 +108,18 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// About how much memory it takes while it waits.
-    pub(super) fn size(&self) -> usize {
-        let writes: usize =
-            self.writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + 64).sum();
-        writes + self.raws.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() + 256
+    /// Whether there is nothing to commit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.raws.is_empty() && self.counters.is_empty()
+    }
+
+    /// About how much memory it takes while it waits, and at least what it takes in its group;
+    /// raw bytes of more than `inline` octets don't count.
+    pub(super) fn size(&self, inline: usize) -> usize {
+        let writes = self.writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + 64);
+        let counters = self.counters.iter().map(|key| key.len() + 64);
+        let raws = self.raws.iter().map(|(_, bytes)| bytes.len()).filter(|length| *length <= inline).map(|n| n + 64);
+        256 + writes.sum::<usize>() + counters.sum::<usize>() + raws.sum::<usize>()
     }
 }
 
@@ -147,6 +154,16 @@ impl<'a> Tx<'a> {
         let id = RawId(self.next(vec![COUNTERS, RAWS])?);
         self.raws.push((id, bytes.into()));
         Ok(id)
+    }
+
+    /// Leaves out the next `gap` values of every counter.
+    pub(super) fn skip_counters(&mut self, gap: u64) -> Result<(), StoreError> {
+        self.view.index.range(&starting_with(vec![COUNTERS]), Order::Up, &mut |key, next| {
+            self.view.shared.counters.skip(key, next, gap);
+            self.counters.insert(key.to_vec());
+            true
+        })?;
+        Ok(())
     }
 
     fn next(&mut self, key: Vec<u8>) -> Result<u64, StoreError> {
@@ -193,6 +210,11 @@ pub(super) fn raw_key(id: RawId) -> Vec<u8> {
     let mut key = vec![RAWS];
     id.encode(&mut key);
     key
+}
+
+/// The id in such a key.
+pub(super) fn raw_id(key: &[u8]) -> RawId {
+    key.get(1..).and_then(|mut id| RawId::decode(&mut id)).unwrap_or(RawId(0))
 }
 
 /// Reads a span of the index as it would be with `writes` made.
