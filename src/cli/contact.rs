@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::client::Call;
-use super::output::{Facts, Output, Table, list, time};
+use super::output::{Facts, Output, Table, list, time, when};
 use super::{Desk, Failure, change, ticket};
 use crate::api::types::{Contact, Contacts, EditContact, Merge};
 use crate::desk::address::Address;
@@ -66,13 +66,13 @@ impl ContactCommand {
 }
 
 fn table(list: &Contacts, output: Output) -> String {
-    let mut table = Table::new(["ADDRESS", "NAME", "ORGANISATION", "LAST CHANGE"]);
+    let mut table = Table::new(["ADDRESS", "NAME", "ORGANISATION", "CHANGED"]);
     for contact in &list.contacts {
         table.row([
             contact.addresses.first().map_or_else(|| "-".to_owned(), ToString::to_string),
             contact.name.clone(),
             contact.organisation.clone(),
-            time(contact.updated_at),
+            when(contact.updated_at, output),
         ]);
     }
     table.render(output, "No contacts. Whoever writes to a property becomes one.")

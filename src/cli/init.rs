@@ -374,4 +374,53 @@ mod tests {
         assert!(matches!(config.relay, Relay::Smarthost(smarthost) if smarthost.login.is_some()));
         assert_eq!(text.lines().count(), TEMPLATE.lines().count(), "the documentation stays");
     }
+
+    fn init(line: &str) -> Init {
+        #[derive(clap::Parser)]
+        struct Only {
+            #[command(flatten)]
+            init: Init,
+        }
+        <Only as clap::Parser>::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}")).init
+    }
+
+    fn house() -> House {
+        let open = |_: &Config| {
+            let adds = axum::routing::post(|axum::Json(body): axum::Json<serde_json::Value>| async move {
+                axum::Json(json!({ "forwarding_address": "acme@desk.acme.com", "given": body }))
+            });
+            Ok(axum::Router::new().route("/api/v1/properties", adds.clone()).route("/api/v1/members", adds))
+        };
+        House { open, ..super::super::tests_house() }
+    }
+
+    #[test]
+    fn a_desk_is_set_up_once_and_never_overwritten() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("etc/guichet.toml");
+        let line = "init --hostname desk.acme.com --data-dir data --property acme --member jane@acme.com";
+        let output = Output { json: false, width: None, colour: false };
+        init(line).run(&file, house(), output).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::metadata(folder.path().join("etc/data")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(Config::load(&file).unwrap().postmaster, "acme");
+
+        assert_eq!(init(line).run(&file, house(), output).unwrap_err().exit(), 1);
+        init(&format!("{line} --force")).run(&file, house(), output).unwrap();
+    }
+
+    #[test]
+    fn wrong_answers_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("guichet.toml");
+        let output = Output { json: false, width: None, colour: false };
+        for line in [
+            "init --hostname desk --data-dir data --property acme --member jane@acme.com",
+            "init --hostname desk.acme.com --data-dir data --relay mail.acme.com --property acme --member jane@acme.com",
+        ] {
+            assert_eq!(init(line).run(&file, house(), output).unwrap_err().exit(), 78, "{line}");
+            assert!(!file.exists(), "{line}");
+        }
+    }
 }

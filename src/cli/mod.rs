@@ -113,7 +113,7 @@ First steps:
   guichet check                    what is wrong, before the daemon starts
   guichet serve                    run the daemon
 
-Times are shown in UTC.
+Times are in UTC; lists on a terminal say how long ago.
 Exit codes: 0 done, 1 error, 2 wrong usage, 75 busy (try again), 78 bad config.
 GUICHET_LOG sets what the daemon logs, as in GUICHET_LOG=guichet=debug.
 NO_COLOR turns colours off.")]
@@ -240,7 +240,11 @@ impl Cli {
         let output = Output::of_stdout(self.json);
         let load = || Config::load(&self.config).map_err(Failure::from);
         match self.command {
-            Command::Serve => (house.serve)(load()?),
+            Command::Serve => {
+                let config = load()?;
+                upkeep::prepare(&config)?;
+                (house.serve)(config)
+            }
             Command::Demo { fresh } => (house.demo)(fresh),
             Command::Init(init) => init.run(&self.config, house, output),
             Command::Check => upkeep::check(&load()?, output),

@@ -63,19 +63,31 @@ fn width() -> usize {
     told.filter(|columns| *columns > 0).or_else(from_env).unwrap_or(80).max(20)
 }
 
-/// Rows under headings. The last column needs no padding; the widest give way when it gets narrow.
+/// Rows under headings, as wide as the terminal at most.
 pub(super) struct Table {
     headings: Vec<&'static str>,
+    /// How far each column gives way before the others must.
+    floors: Vec<usize>,
     rows: Vec<Vec<String>>,
 }
 
-/// No column is cut to less than this.
+/// No column is cut to less than this, whatever the terminal.
 const NARROWEST: usize = 6;
 const GAP: usize = 2;
 
 impl Table {
     pub(super) fn new<const N: usize>(headings: [&'static str; N]) -> Self {
-        Self { headings: headings.to_vec(), rows: Vec::new() }
+        Self { headings: headings.to_vec(), floors: vec![usize::MAX; N], rows: Vec::new() }
+    }
+
+    /// Names the columns that give way first, each down to a width.
+    pub(super) fn flexible<const N: usize>(mut self, columns: [(&str, usize); N]) -> Self {
+        for (heading, floor) in self.headings.iter().zip(&mut self.floors) {
+            if let Some((_, width)) = columns.iter().find(|(name, _)| name == heading) {
+                *floor = *width;
+            }
+        }
+        self
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
@@ -106,15 +118,22 @@ impl Table {
         let mut widths: Vec<usize> =
             self.headings.iter().enumerate().map(|(column, heading)| widest(column, heading)).collect();
         if let Some(limit) = limit {
-            let gaps = GAP * widths.len().saturating_sub(1);
-            while widths.iter().sum::<usize>() + gaps > limit {
-                match widths.iter_mut().max() {
-                    Some(widest) if *widest > NARROWEST => *widest -= 1,
-                    _ => break,
-                }
-            }
+            let room = limit.saturating_sub(GAP * widths.len().saturating_sub(1));
+            shrink(&mut widths, &self.floors, room);
+            shrink(&mut widths, &vec![NARROWEST; self.headings.len()], room);
         }
         widths
+    }
+}
+
+/// Takes from the widest column that is above its floor until all fit.
+fn shrink(widths: &mut [usize], floors: &[usize], room: usize) {
+    while widths.iter().sum::<usize>() > room {
+        let above = widths.iter_mut().zip(floors).filter(|(width, floor)| **width > **floor);
+        match above.map(|(width, _)| width).max() {
+            Some(widest) => *widest -= 1,
+            None => break,
+        }
     }
 }
 
@@ -205,7 +224,25 @@ pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
-/// `invoice.pdf`'s octets for people: three digits at most, in units of 1,024.
+/// A time in a list: how long ago on a terminal, where people look; in UTC elsewhere.
+pub(super) fn when(at: Timestamp, output: Output) -> String {
+    if output.width.is_some() { age(at, Timestamp::now()) } else { time(at) }
+}
+
+/// `3 h ago`, `in 2 d`: the largest unit that fits, rounded down.
+fn age(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.as_second() - at.as_second();
+    let span = match seconds.abs() {
+        0..60 => return "now".to_owned(),
+        span @ 60..3600 => format!("{} min", span / 60),
+        span @ 3600..86_400 => format!("{} h", span / 3600),
+        span @ 86_400..31_536_000 => format!("{} d", span / 86_400),
+        span => format!("{} y", span / 31_536_000),
+    };
+    if seconds > 0 { format!("{span} ago") } else { format!("in {span}") }
+}
+
+/// Octets for people, in units of 1,024.
 pub(super) fn size(octets: u64) -> String {
     let mut whole = octets;
     for unit in ["bytes", "KiB", "MiB"] {
@@ -239,7 +276,7 @@ mod tests {
     }
 
     fn table() -> Table {
-        let mut table = Table::new(["TICKET", "SUBJECT", "STATUS"]);
+        let mut table = Table::new(["TICKET", "SUBJECT", "STATUS"]).flexible([("SUBJECT", 10)]);
         table.row(["acme-1".into(), "The printer on the third floor is on fire".into(), "open".into()]);
         table.row(["acme-22".into(), "日本語の件名です、とても長い件名".into(), "pending".into()]);
         table
@@ -250,6 +287,8 @@ mod tests {
         let text = table().render(output(Some(40)), "");
         assert!(text.lines().all(|line| line.width() <= 40), "{text}");
         assert!(text.contains("acme-22") && text.contains("pending") && text.contains('…'), "{text}");
+        let text = table().render(output(Some(24)), "");
+        assert!(text.lines().all(|line| line.width() <= 24), "{text}");
     }
 
     #[test]
@@ -280,6 +319,22 @@ mod tests {
         let mut table = Table::new(["A"]);
         table.row(["\x1b[2J\nx".into()]);
         assert_eq!(table.render(output(None), ""), "A\n\u{fffd}[2J x\n");
+    }
+
+    #[test]
+    fn ages_for_people() {
+        let now: Timestamp = "2026-03-14T09:26:53Z".parse().unwrap();
+        for (at, text) in [
+            ("2026-03-14T09:26:00Z", "now"),
+            ("2026-03-14T09:20:00Z", "6 min ago"),
+            ("2026-03-13T10:00:00Z", "23 h ago"),
+            ("2026-03-12T09:00:00Z", "2 d ago"),
+            ("2024-01-01T00:00:00Z", "2 y ago"),
+            ("2026-03-14T11:30:00Z", "in 2 h"),
+        ] {
+            assert_eq!(age(at.parse().unwrap(), now), text, "{at}");
+        }
+        assert_eq!(when(now, output(None)), "2026-03-14 09:26Z");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::client::Call;
-use super::output::{Facts, Output, Table, time};
+use super::output::{Facts, Output, Table, time, when};
 use super::{Desk, Failure, one_of};
 use crate::api::types::{Queue, QueuedCopy};
 use crate::desk::copy::CopyState;
@@ -36,7 +36,8 @@ impl QueueCommand {
 }
 
 fn table(list: &Queue, output: Output) -> String {
-    let mut table = Table::new(["COPY", "TICKET", "TO", "STATE", "TRIES", "NEXT", "REPLY"]);
+    let mut table =
+        Table::new(["COPY", "TICKET", "TO", "STATE", "TRIES", "NEXT", "REPLY"]).flexible([("REPLY", 20), ("TO", 16)]);
     for copy in &list.copies {
         table.row([
             copy.id.clone(),
@@ -44,7 +45,7 @@ fn table(list: &Queue, output: Output) -> String {
             copy.to.to_string(),
             copy.state.to_string(),
             copy.attempts.to_string(),
-            copy.next_at.map_or_else(|| "-".to_owned(), time),
+            copy.next_at.map_or_else(|| "-".to_owned(), |at| when(at, output)),
             copy.reply.clone().unwrap_or_default(),
         ]);
     }

@@ -33,6 +33,24 @@ pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(Failure::BadConfig(problems)) }
 }
 
+/// What must be right before the daemon opens its store: files and folders, and no other daemon.
+/// Ports are the daemon's to try, once the store is its own.
+pub(super) fn prepare(config: &Config) -> Result<(), Failure> {
+    if Client::daemon_runs(config) {
+        let dir = config.data_dir.display();
+        return Err(Failure::Busy(format!("another guichet runs on {dir}; stop it first, or give another data_dir")));
+    }
+    check::create_data_dir(config).map_err(|problem| Failure::BadConfig(vec![problem]))?;
+    let problems = check::files(config);
+    if !problems.is_empty() {
+        return Err(Failure::BadConfig(problems));
+    }
+    for warning in check::warnings(config) {
+        eprintln!("warning: {warning}");
+    }
+    Ok(())
+}
+
 fn problem(problem: &Problem) -> Value {
     json!({
         "file": problem.file.display().to_string(), "line": problem.line,

@@ -146,6 +146,52 @@ fn a_reader_that_goes_away_is_no_panic() {
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What the daemon answers on its socket comes out as it is: results on standard output, errors
+/// on standard error with the exit code that belongs to them.
+#[test]
+fn results_and_errors_of_the_daemon_come_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("guichet.toml");
+    std::fs::write(
+        &config,
+        "hostname = \"desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \".\"\n\
+         postmaster = \"acme\"\nrelay.mode = \"capture\"\n",
+    )
+    .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(async { tokio::net::UnixListener::bind(folder.path().join("api.sock")).unwrap() });
+    let answers = |code: axum::http::StatusCode, body: serde_json::Value| {
+        axum::routing::get(move || async move { (code, axum::Json(body)) })
+    };
+    let error = |code: &str| serde_json::json!({ "error": { "code": code, "message": "said \u{1b}[2J so" } });
+    let router = axum::Router::new()
+        .route("/api/v1/tickets/acme-9", answers(axum::http::StatusCode::NOT_FOUND, error("not-found")))
+        .route("/api/v1/tickets/acme-8", answers(axum::http::StatusCode::SERVICE_UNAVAILABLE, error("busy")))
+        .route("/api/v1/queue", answers(axum::http::StatusCode::OK, serde_json::json!({ "copies": [], "next": null })));
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    let run = |args: &[&str]| guichet(&[&["--config", config.to_str().unwrap()], args].concat());
+
+    let output = run(&["ticket", "show", "acme-9", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let body: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(body, error("not-found"));
+
+    let output = run(&["ticket", "show", "acme-8"]);
+    assert_eq!(output.status.code(), Some(75));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "guichet: said \u{fffd}[2J so\n");
+
+    let output = run(&["queue", "list"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "No copies.\n");
+    let output = run(&["queue", "list", "--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(list, serde_json::json!({ "copies": [], "next": null }));
+
+    let output = run(&["serve"]);
+    assert_eq!(output.status.code(), Some(75), "a second daemon on the same data");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another guichet runs on"));
+}
+
 fn guichet(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_guichet")).args(args).output().unwrap()
 }

@@ -1,7 +1,7 @@
 //! A ticket as people read it: what it is, who is on it, then what was said, oldest first.
 
 use crate::api::types::{Assignee, AuthorKind, Entry, Log, ParticipantRole, Ticket, Tickets};
-use crate::cli::output::{Facts, Output, Table, clean, clean_line, list, person, size, time};
+use crate::cli::output::{Facts, Output, Table, clean, clean_line, list, person, size, time, when};
 use crate::cli::word;
 use crate::desk::copy::CopyState;
 use crate::desk::entry::{Kind, State, Verified};
@@ -9,17 +9,24 @@ use crate::desk::ticket::{Priority, Standing};
 
 /// Tickets as a table.
 pub(in crate::cli) fn rows(tickets: &[Ticket], output: Output, nothing: &str) -> String {
-    let mut table = Table::new(["TICKET", "STATUS", "PRIORITY", "SUBJECT", "REQUESTER", "ASSIGNEE", "LAST CHANGE"]);
+    let mut table = Table::new(["TICKET", "STATUS", "SUBJECT", "REQUESTER", "ASSIGNEE", "CHANGED"]).flexible([
+        ("SUBJECT", 20),
+        ("REQUESTER", 12),
+        ("ASSIGNEE", 10),
+    ]);
     for ticket in tickets {
         let requester = &ticket.requester;
         table.row([
             ticket.reference.clone(),
-            ticket.status.to_string(),
-            ticket.priority.to_string(),
+            if ticket.priority == Priority::Normal {
+                ticket.status.to_string()
+            } else {
+                format!("{}, {}", ticket.status, ticket.priority)
+            },
             ticket.subject.clone(),
             if requester.name.is_empty() { requester.address.to_string() } else { requester.name.clone() },
             ticket.assignee.as_ref().map_or_else(|| "-".to_owned(), |assignee| assignee.name.clone()),
-            time(ticket.updated_at),
+            when(ticket.updated_at, output),
         ]);
     }
     table.render(output, nothing)
@@ -213,6 +220,6 @@ acme-12  Printer\u{fffd}[2J on fire
         let output = Output { json: false, width: None, colour: false };
         let tickets = Tickets { tickets: vec![Ticket { entries: None, ..sample() }], next: Some("abc".into()) };
         let text = page(&tickets, output);
-        assert!(text.contains("acme-12") && text.ends_with("More: --after abc\n"), "{text}");
+        assert!(text.contains("acme-12  pending, high  ") && text.ends_with("More: --after abc\n"), "{text}");
     }
 }
