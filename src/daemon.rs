@@ -1,1 +1,321 @@
-//! daemon
+//! Opens the store, starts the parts in order, and stops them in the other.
+//!
+//! Everything that can be wrong is found before anything listens: first what the config says, then
+//! the data directory, the keys and the ports.
+
+pub mod here;
+mod inbound;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+
+use self::inbound::Inbound;
+use crate::actions::{Act, ActionError, Actor, Desk, LookAlikeCap, timers};
+use crate::api::{self, App};
+use crate::cli::Failure;
+use crate::config::{self, Config};
+use crate::desk::entry::Door;
+use crate::desk::recipient::Domains;
+use crate::desk::token::Keys;
+use crate::intake::Intake;
+use crate::net::limits::ConnectionLimits;
+use crate::net::listen::Listener;
+use crate::net::resolver::resolver;
+use crate::net::stop::{self, Stop};
+use crate::net::tls::{Acceptor, CertificateFiles};
+use crate::relay::client::{Client, Tls};
+use crate::relay::exit::Exit;
+use crate::relay::pool::PoolLimits;
+use crate::relay::route::Route;
+use crate::relay::worker::Relay;
+use crate::smtp::body::Spool;
+use crate::smtp::data::ContentLimits;
+use crate::smtp::server::{Deadlines, Server, Settings};
+use crate::smtp::session::SessionLimits;
+use crate::store::tables::{TOKEN_KEYS, TokenKey};
+use crate::store::{OpenError, Options, Order, Read, Store};
+use crate::sys::{logs, notify, signals};
+use crate::trust::keys::DkimKeys;
+use crate::trust::{Authenticator, Signer};
+
+/// The longest between two looks at what time does to tickets.
+const TIMER: Duration = Duration::from_secs(30);
+
+/// The desk with its store, which whoever acts on it needs.
+pub struct Opened {
+    pub store: Store,
+    pub desk: Arc<Desk>,
+}
+
+/// Opens the store of a config and reads what acting on it needs; makes both the first time.
+pub async fn open(config: &Config) -> Result<Opened, Failure> {
+    let dir = config.data_dir.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&store_dir(&dir), Options::default()))
+        .await
+        .context("the store could not be opened")?
+        .map_err(store_failure)?;
+    let keys = token_keys(&store).await?;
+    Ok(Opened { desk: Arc::new(desk(config, keys)), store })
+}
+
+/// Where the store lies in the data directory.
+pub fn store_dir(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("store")
+}
+
+/// What can't be opened, as the command line tells it.
+pub fn store_failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::Busy { .. } => Failure::Busy(error.to_string()),
+        other => Failure::Other(other.into()),
+    }
+}
+
+fn desk(config: &Config, keys: Keys) -> Desk {
+    let random = SystemRandom::new();
+    Desk {
+        hostname: config.hostname.to_string(),
+        domains: Domains {
+            local: config.domains.iter().map(ToString::to_string).collect(),
+            delimiters: config.smtp.delimiters.clone(),
+        },
+        keys,
+        postmaster: config.postmaster.parse().ok(),
+        look_alikes: LookAlikeCap {
+            count: u32::try_from(config.limits.look_alike).unwrap_or(u32::MAX),
+            minutes: u32::try_from(config.limits.look_alike_window.as_secs() / 60).unwrap_or(u32::MAX),
+        },
+        random: Box::new(move || {
+            let mut bytes = [0; 16];
+            random.fill(&mut bytes).expect("the system's random numbers do not fail once they have begun");
+            bytes
+        }),
+    }
+}
+
+/// The secrets that tokens are made with; the first is made with the store.
+async fn token_keys(store: &Store) -> Result<Keys, Failure> {
+    let mut secret = [0; 32];
+    SystemRandom::new().fill(&mut secret).map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    let created_at = Timestamp::now();
+    let ring = store
+        .transact(|tx| {
+            let ring = tx.range(&TOKEN_KEYS, .., Order::Up, 256)?;
+            if !ring.is_empty() {
+                return Ok(ring);
+            }
+            let key = TokenKey { secret, created_at };
+            tx.put(&TOKEN_KEYS, &1, &key)?;
+            Ok::<_, ActionError>(vec![(1, key)])
+        })
+        .await
+        .map_err(anyhow::Error::from)?;
+    let active = ring.last().map_or(1, |(id, _)| *id);
+    Ok(Keys::new(active, ring.into_iter().map(|(id, key)| (id, key.secret))).map_err(anyhow::Error::from)?)
+}
+
+/// Runs the daemon until a signal stops it.
+pub fn serve(config: Config) -> Result<(), Failure> {
+    logs::start().map_err(|error| anyhow::anyhow!(error))?;
+    runtime()?.block_on(async move {
+        let mut signals = signals::Signals::new().context("signals can't be heard")?;
+        let running = start(&config).await?;
+        notify::ready(&running.status());
+        loop {
+            match signals.next().await {
+                signals::Wish::Stop => break,
+                // Certificates are read again at a restart.
+                signals::Wish::Reload => tracing::warn!("there is nothing that SIGHUP reads again; restart instead"),
+            }
+        }
+        notify::stopping();
+        running.stop().await;
+        Ok(())
+    })
+}
+
+/// The runtime of the daemon and of commands that act in this process.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads can be started")
+}
+
+/// A daemon at work.
+pub struct Running {
+    pub opened: Opened,
+    /// Where SMTP listens, ports given by the system included.
+    pub smtp: Vec<std::net::SocketAddr>,
+    servers: JoinSet<()>,
+    parts: JoinSet<()>,
+    stop_servers: stop::Stopper,
+    stop_parts: stop::Stopper,
+}
+
+/// Starts all parts. When it returns, the ports are open and the store is.
+pub async fn start(config: &Config) -> Result<Running, Failure> {
+    config::check::create_data_dir(config).map_err(|problem| Failure::BadConfig(vec![problem]))?;
+    let problems = config::check::files(config);
+    if !problems.is_empty() {
+        return Err(Failure::BadConfig(problems));
+    }
+    for warning in config::check::warnings(config) {
+        tracing::warn!("{warning}");
+    }
+    let opened = open(config).await?;
+    let Opened { store, desk } = &opened;
+    let resolver = resolver(&config.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;
+    let acceptor = acceptor(config)?;
+    let signers = signers(config)?;
+    let route = Route::of(&config.relay)
+        .map_err(|error| Failure::BadConfig(vec![config.problem("relay.password_file", error.to_string())]))?;
+    let client = Client::new(config.hostname.to_string(), resolver.clone(), client_tls(&route)?);
+    let pool = PoolLimits { connections: config.limits.deliveries_per_destination, ..PoolLimits::default() };
+    let exit = Exit::open(route, client, pool)
+        .map_err(|error| Failure::BadConfig(vec![config.problem("relay.capture", error.to_string())]))?;
+    let listeners = Listener::bind_all("smtp.listen", &config.smtp.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .map_err(|error| Failure::BadConfig(vec![config.problem("smtp.listen", error.to_string())]))?;
+    let spool_dir = config.data_dir.join("spool");
+    let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
+    let spool = Spool::open(&spool_dir, memory).with_context(|| format!("{} can't be used", spool_dir.display()))?;
+    let socket = api::listen(&config.api_socket()).context("the API's socket can't be opened")?;
+
+    let (stop_servers, servers_stop) = stop::channel();
+    let (stop_parts, parts_stop) = stop::channel();
+    let mut servers = JoinSet::new();
+    let mut parts = JoinSet::new();
+    let intake = Intake {
+        store: store.clone(),
+        desk: Arc::clone(desk),
+        trust: Authenticator::new(resolver, config.hostname.to_string()),
+    };
+    let settings = smtp_settings(config, acceptor, spool);
+    let server = Arc::new(Server::new(Arc::new(Inbound { intake }), settings));
+    let smtp = listeners.iter().map(Listener::address).collect();
+    for listener in listeners {
+        servers.spawn(Arc::clone(&server).serve(listener, servers_stop.clone()));
+    }
+    let app = App { store: store.clone(), desk: Arc::clone(desk), config: Arc::new(config.clone()) };
+    servers.spawn(api::serve(socket, api::router(app), servers_stop));
+    let relay = Arc::new(Relay {
+        store: store.clone(),
+        desk: Arc::clone(desk),
+        exit,
+        signers,
+        concurrency: config.limits.deliveries,
+        now: Box::new(Timestamp::now),
+    });
+    parts.spawn(relay.run(parts_stop.clone()));
+    parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
+    tracing::info!(hostname = %config.hostname, ?smtp, "serving");
+    Ok(Running { opened, smtp, servers, parts, stop_servers, stop_parts })
+}
+
+impl Running {
+    /// One line for the service manager.
+    fn status(&self) -> String {
+        let ports: Vec<_> = self.smtp.iter().map(ToString::to_string).collect();
+        format!("SMTP on {}", ports.join(", "))
+    }
+
+    /// Stops what takes, then what sends, then closes the store.
+    pub async fn stop(mut self) {
+        self.stop_servers.stop();
+        while self.servers.join_next().await.is_some() {}
+        self.stop_parts.stop();
+        while self.parts.join_next().await.is_some() {}
+        if let Err(error) = self.opened.store.close().await {
+            tracing::error!(%error, "the store was not closed cleanly; it will be checked at the next start");
+        }
+    }
+}
+
+/// What time does to tickets, as it passes.
+async fn run_timers(store: Store, desk: Arc<Desk>, mut stop: Stop) {
+    loop {
+        let now = Timestamp::now();
+        let moved = store
+            .transact(|tx| timers::tick(tx, &Act { desk: &desk, now, door: Door::Timer, actor: Actor::System }))
+            .await;
+        let wait = match moved {
+            Ok(0) => {
+                let next = store.read(|view| timers::next(view)).ok().flatten();
+                let until = next.map_or(SignedDuration::MAX, |next| next.duration_since(now));
+                Duration::try_from(until).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(200), TIMER)
+            }
+            // More may wait than one transaction moves.
+            Ok(_) => Duration::ZERO,
+            Err(error) => {
+                tracing::error!(%error, "tickets can't be woken or closed");
+                TIMER
+            }
+        };
+        tokio::select! {
+            () = stop.stopped() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+fn smtp_settings(config: &Config, acceptor: Acceptor, spool: Spool) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        hostname: config.hostname.to_string(),
+        limits: SessionLimits {
+            content: ContentLimits { message: config.smtp.max_message_size, ..ContentLimits::default() },
+            recipients: limits.recipients,
+            errors: u32::try_from(limits.errors).unwrap_or(u32::MAX),
+            ..SessionLimits::default()
+        },
+        deadlines: Deadlines {
+            command: limits.idle,
+            message: limits.data,
+            drain: limits.drain,
+            ..Deadlines::default()
+        },
+        connections: ConnectionLimits::new(limits.connections, limits.connections_per_address),
+        spool,
+        tls: Some(acceptor),
+    }
+}
+
+/// The configured certificate, or a self-signed one.
+fn acceptor(config: &Config) -> Result<Acceptor, Failure> {
+    let (files, key) = match &config.tls {
+        Some(tls) => {
+            (CertificateFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }, "tls.certificate")
+        }
+        None => {
+            let files = CertificateFiles::self_signed(&config.data_dir.join("certs"), &[config.hostname.to_string()]);
+            (files.map_err(anyhow::Error::from)?, "tls")
+        }
+    };
+    let server = files.load().map_err(|error| Failure::BadConfig(vec![config.problem(key, error.to_string())]))?;
+    Ok(Acceptor::new(server))
+}
+
+/// The DKIM keys of every local domain; made the first time.
+fn signers(config: &Config) -> Result<BTreeMap<String, Signer>, Failure> {
+    let mut signers = BTreeMap::new();
+    for domain in &config.domains {
+        let keys = DkimKeys::load_or_generate(&config.data_dir.join("dkim"), domain.as_str(), Timestamp::now())
+            .map_err(anyhow::Error::from)?;
+        signers.insert(domain.to_string(), Signer::new(domain.as_str(), &keys).map_err(anyhow::Error::from)?);
+    }
+    Ok(signers)
+}
+
+/// Whose certificates the way out believes. A Maildir needs none.
+fn client_tls(route: &Route) -> Result<Tls, Failure> {
+    let tls = match route {
+        Route::Capture(_) => Tls::with_roots(rustls::RootCertStore::empty()),
+        Route::Host(_) => Tls::system(),
+    };
+    Ok(tls.map_err(anyhow::Error::from)?)
+}

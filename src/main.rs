@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 
-use guichet::cli::{self, Failure, House};
+use guichet::cli::{self, House};
+use guichet::daemon;
 
 fn main() -> ExitCode {
     let house = House {
-        open: |_| Err(Failure::from(anyhow::anyhow!("not in this build"))),
-        serve: |_| Err(Failure::from(anyhow::anyhow!("not in this build"))),
-        demo: |_| Err(Failure::from(anyhow::anyhow!("not in this build"))),
-        rebuild: |_| Err(Failure::from(anyhow::anyhow!("not in this build"))),
-        restore: |_, _| Err(Failure::from(anyhow::anyhow!("not in this build"))),
+        open: daemon::here::inside,
+        serve: daemon::serve,
+        demo: |_| Err(cli::Failure::Usage("not there".into())),
+        rebuild: daemon::here::rebuild,
+        restore: daemon::here::restore,
     };
     cli::run(std::env::args_os(), house)
 }

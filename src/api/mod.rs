@@ -42,3 +42,50 @@
 //! | POST `/backup` | [`types::Backup`] | [`types::BackedUp`] |
 
 pub mod types;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::UnixListener;
+
+use crate::actions::Desk;
+use crate::config::Config;
+use crate::net::stop::Stop;
+use crate::store::Store;
+
+/// What the handlers act on.
+#[derive(Clone)]
+pub struct App {
+    pub store: Store,
+    pub desk: Arc<Desk>,
+    pub config: Arc<Config>,
+}
+
+/// All paths of the API.
+pub fn router(app: App) -> Router {
+    Router::new().with_state(app)
+}
+
+/// Opens the socket, for its owner alone. What an earlier daemon left there is removed: whoever
+/// has the store's lock is the only one.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves until the word to stop; requests under way are answered.
+pub async fn serve(listener: UnixListener, router: Router, mut stop: Stop) {
+    let stopped = async move { stop.stopped().await };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+        tracing::error!(%error, "the API stopped");
+    }
+}
+

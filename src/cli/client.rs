@@ -20,6 +20,7 @@ use tower::ServiceExt;
 use super::Failure;
 use crate::api::types;
 use crate::config::Config;
+use crate::store::Store;
 
 /// One request: method, target below `/api/v1` and JSON body.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,21 +81,28 @@ fn encode(text: &str) -> String {
     encoded
 }
 
+/// The API in this process.
+pub struct Inside {
+    pub router: Router,
+    /// The store under it, to be closed when the command has done its work.
+    pub store: Option<Store>,
+}
+
 /// The way to the API.
 pub(super) struct Client<'a> {
     config: &'a Config,
-    open: fn(&Config) -> Result<Router, Failure>,
+    open: fn(&Config) -> Result<Inside, Failure>,
     /// Once no daemon answered: the API in this process.
-    router: Option<Router>,
+    inside: Option<Inside>,
     runtime: Runtime,
 }
 
 impl<'a> Client<'a> {
     /// `open` opens the store and makes the router when no daemon runs.
-    pub(super) fn new(config: &'a Config, open: fn(&Config) -> Result<Router, Failure>) -> Result<Self, Failure> {
+    pub(super) fn new(config: &'a Config, open: fn(&Config) -> Result<Inside, Failure>) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| anyhow::anyhow!("cannot start: {error}"))?;
-        Ok(Self { config, open, router: None, runtime })
+        Ok(Self { config, open, inside: None, runtime })
     }
 
     /// Whether a daemon answers on the socket.
@@ -122,7 +130,7 @@ impl<'a> Client<'a> {
                 .body(bytes)
                 .expect("the target is percent-encoded")
         };
-        if self.router.is_none() {
+        if self.inside.is_none() {
             let socket = self.config.api_socket();
             match self.runtime.block_on(UnixStream::connect(&socket)) {
                 Ok(stream) => return self.runtime.block_on(over_socket(stream, request())),
@@ -136,7 +144,7 @@ impl<'a> Client<'a> {
                 Err(error) => return Err(anyhow::anyhow!("{}: {error}", socket.display()).into()),
             }
         }
-        let router = self.router.clone().expect("open_here made it or failed");
+        let router = self.inside.as_ref().map(|inside| inside.router.clone()).expect("open_here made it or failed");
         self.runtime.block_on(async {
             let response = match router.oneshot(request()).await {
                 Ok(response) => response,
@@ -169,8 +177,19 @@ impl<'a> Client<'a> {
             return Err(not_the_owner(self.config, Some(owner)));
         }
         let _inside = self.runtime.enter();
-        self.router = Some((self.open)(self.config)?);
+        self.inside = Some((self.open)(self.config)?);
         Ok(())
+    }
+}
+
+impl Drop for Client<'_> {
+    /// A store that is not closed has to be looked through at the next start.
+    fn drop(&mut self) {
+        if let Some(store) = self.inside.take().and_then(|inside| inside.store)
+            && let Err(error) = self.runtime.block_on(store.close())
+        {
+            eprintln!("warning: the store was not closed cleanly: {error}");
+        }
     }
 }
 
@@ -255,7 +274,7 @@ mod tests {
     fn both_ways_ask_the_same_and_hear_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
-        let mut here = Client::new(&config, |_| Ok(router())).unwrap();
+        let mut here = Client::new(&config, |_| Ok(Inside { router: router(), store: None })).unwrap();
         talk(&mut here);
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -272,7 +291,7 @@ mod tests {
         let config = config(folder.path());
         drop(std::os::unix::net::UnixListener::bind(config.api_socket()).unwrap());
         assert!(!Client::daemon_runs(&config));
-        talk(&mut Client::new(&config, |_| Ok(router())).unwrap());
+        talk(&mut Client::new(&config, |_| Ok(Inside { router: router(), store: None })).unwrap());
     }
 
     #[test]

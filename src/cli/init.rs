@@ -389,7 +389,8 @@ mod tests {
             let adds = axum::routing::post(|axum::Json(body): axum::Json<serde_json::Value>| async move {
                 axum::Json(json!({ "forwarding_address": "acme@desk.acme.com", "given": body }))
             });
-            Ok(axum::Router::new().route("/api/v1/properties", adds.clone()).route("/api/v1/members", adds))
+            let router = axum::Router::new().route("/api/v1/properties", adds.clone()).route("/api/v1/members", adds);
+            Ok(crate::cli::Inside { router, store: None })
         };
         House { open, ..super::super::tests_house() }
     }

@@ -19,7 +19,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use axum::Router;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
@@ -28,14 +27,15 @@ use serde_json::{Value, json};
 
 use crate::api::types::{self, ErrorBody};
 use crate::config::{self, Config, ConfigError, Problem};
+pub use client::Inside;
 use client::{Call, Client};
 use output::{Output, print, print_json};
 
 /// What the commands set going and don't do themselves.
 #[derive(Clone, Copy)]
 pub struct House {
-    /// Opens the store in this process and makes the API's router on it.
-    pub open: fn(&Config) -> Result<Router, Failure>,
+    /// Opens the store in this process, and the API on it.
+    pub open: fn(&Config) -> Result<Inside, Failure>,
     /// Runs the daemon until it is told to stop.
     pub serve: fn(Config) -> Result<(), Failure>,
     /// Runs the demonstration; `true` to start it anew.

@@ -49,12 +49,12 @@ pub struct Accepted {
 #[error("{code} {}.{}.{} {text}", enhanced.0, enhanced.1, enhanced.2)]
 pub struct Rejection {
     pub code: u16,
-    pub enhanced: (u8, u8, u8),
+    pub enhanced: (u8, u16, u16),
     pub text: String,
 }
 
 impl Rejection {
-    fn new(code: u16, enhanced: (u8, u8, u8), text: impl Into<String>) -> Self {
+    fn new(code: u16, enhanced: (u8, u16, u16), text: impl Into<String>) -> Self {
         Self { code, enhanced, text: text.into() }
     }
 }

@@ -3,9 +3,12 @@
 //! Delivery straight to the recipients' servers (MX) would be one more case here.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
+
+use crate::config;
 
 /// The next hop of all mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +149,40 @@ impl Route {
         };
         let place = Place::Host(host.to_owned(), port);
         Ok(Self::Host(NextHop { protocol, place, security, credentials }))
+    }
+}
+
+impl Route {
+    /// The configured way out.
+    ///
+    /// # Errors
+    /// When the file with the password can't be read.
+    pub fn of(config: &config::Relay) -> io::Result<Self> {
+        let smarthost = match config {
+            config::Relay::Capture { maildir } => return Ok(Self::Capture(maildir.clone())),
+            config::Relay::Smarthost(smarthost) => smarthost,
+        };
+        let protocol = match smarthost.protocol {
+            config::Protocol::Smtp => Protocol::Smtp,
+            config::Protocol::Lmtp => Protocol::Lmtp,
+        };
+        Ok(Self::Host(NextHop {
+            protocol,
+            place: match &smarthost.endpoint {
+                config::Endpoint::Tcp { host, port } => Place::Host(host.clone(), *port),
+                config::Endpoint::Unix(path) => Place::Socket(path.clone()),
+            },
+            security: match smarthost.encryption {
+                _ if protocol == Protocol::Lmtp => Security::None,
+                config::Encryption::Opportunistic => Security::Opportunistic,
+                config::Encryption::Required => Security::StartTls,
+                config::Encryption::Implicit => Security::Implicit,
+            },
+            credentials: match &smarthost.login {
+                Some(login) => Some(Credentials { user: login.user.clone(), password: login.password.read()? }),
+                None => None,
+            },
+        }))
     }
 }
 
