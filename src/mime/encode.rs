@@ -69,13 +69,15 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// RFC 2231 §3 and §4: percent-encoded UTF-8, in numbered pieces where it is long.
+    /// RFC 2231 §3 and §4: percent-encoded UTF-8, in numbered pieces where it is long. No
+    /// character is split: some readers decode piece by piece.
     fn extended_parameter(&mut self, name: &str, value: &str) {
         let mut pieces = vec![String::from("utf-8''")];
-        for byte in value.bytes() {
-            let piece = match byte {
-                b if b.is_ascii_alphanumeric() || b"-._".contains(&b) => char::from(b).to_string(),
-                b => format!("%{b:02X}"),
+        for c in value.chars() {
+            let piece = if c.is_ascii_alphanumeric() || "-._".contains(c) {
+                c.to_string()
+            } else {
+                c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
             };
             match pieces.last_mut() {
                 Some(last) if last.len() + piece.len() <= LONGEST_WORD => last.push_str(&piece),

@@ -89,7 +89,7 @@ impl Language {
         let names = self.list(names);
         match self {
             Self::En => format!("Your reply goes to {names}."),
-            Self::Fr => format!("Destinataires de votre réponse\u{a0}: {names}."),
+            Self::Fr => format!("Votre réponse sera envoyée à {names}."),
         }
     }
 

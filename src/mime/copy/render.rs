@@ -97,7 +97,7 @@ impl Renderer {
         content_type(out, "multipart/mixed", &[], Some(&boundary));
         let mark = Mark { at: out.len(), start };
         out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-        written_text(out, &top.plain(), self.eight_bit);
+        written_text(out, top.plain().trim_end(), self.eight_bit);
         out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
         rest(self, out)?;
         out.extend_from_slice(format!("\r\n--{boundary}--").as_bytes());
@@ -135,7 +135,7 @@ impl Renderer {
         let mut top = top;
         if let Some(top) = top.take_if(|_| !self.takes_top(part)) {
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-            written_text(out, &top.plain(), self.eight_bit);
+            written_text(out, top.plain().trim_end(), self.eight_bit);
         }
         for part in parts.iter().filter(|part| self.keeps(part)).collect::<Vec<_>>() {
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
@@ -281,15 +281,12 @@ impl Renderer {
         encode::base64(out, &decoded);
     }
 
-    /// A protected part: its MIME fields and its body, octet for octet.
+    /// A protected part: its MIME fields as they came where they are sound, and its body octet for
+    /// octet.
     fn unaltered(&self, out: &mut Vec<u8>, part: &Part<'_>) -> Result<(), BuildError> {
         let start = out.len();
-        for field in part.fields.iter().filter(|field| is_content_field(field.name)) {
-            out.extend_from_slice(field.whole);
-            if !field.whole.ends_with(b"\n") {
-                out.extend_from_slice(b"\r\n");
-            }
-        }
+        content_fields(out, part);
+        encoding_as_it_came(out, part);
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(part.body);
         let written = &out[start..];
@@ -416,11 +413,8 @@ fn encoding_field(out: &mut Vec<u8>, name: &str) {
 }
 
 fn encoding_as_it_came(out: &mut Vec<u8>, part: &Part<'_>) {
-    if let Some(field) = part.field("Content-Transfer-Encoding") {
-        let word = ContentType::parse(field.value).name;
-        if !word.is_empty() && word.len() < 60 && word.bytes().all(encode::is_token) {
-            encoding_field(out, &word);
-        }
+    if let Some(field) = part.field("Content-Transfer-Encoding").filter(|field| is_sound(field.whole)) {
+        whole(out, field.whole);
     }
 }
 

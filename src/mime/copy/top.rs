@@ -8,7 +8,7 @@ use crate::desk::address::Mailbox;
 use crate::desk::language::Language;
 
 /// Closes the line on top in plain text.
-const RULE: &str = "────────────────────────────────────────";
+const RULE: &str = "----------------------------------------";
 
 /// What stands on top, line by line.
 pub struct Top {
@@ -73,7 +73,7 @@ impl Top {
     #[must_use]
     pub fn ascii(&self) -> String {
         let fold = |c: char| match c {
-            '─' | '–' => '-',
+            '–' => '-',
             '·' => '|',
             '’' => '\'',
             '\u{a0}' => ' ',
