@@ -4,7 +4,7 @@
 //! what is not plain ASCII becomes encoded words. Lines are folded at 78 octets where a blank
 //! allows it and never reach 998. Reading is not done here.
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXUPPER};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -74,11 +74,14 @@ impl<'a> Field<'a> {
     fn extended_parameter(&mut self, name: &str, value: &str) {
         let mut pieces = vec![String::from("utf-8''")];
         for c in value.chars() {
-            let piece = if c.is_ascii_alphanumeric() || "-._".contains(c) {
-                c.to_string()
-            } else {
-                c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
-            };
+            let mut piece = String::new();
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
+                    piece.push(char::from(byte));
+                } else {
+                    piece.extend(["%", &HEXUPPER.encode(&[byte])]);
+                }
+            }
             match pieces.last_mut() {
                 Some(last) if last.len() + piece.len() <= LONGEST_WORD => last.push_str(&piece),
                 _ => pieces.push(piece),
@@ -231,7 +234,7 @@ fn encoded_word(piece: &str, q: bool, safe: impl Fn(u8) -> bool) -> String {
         match byte {
             b' ' => out.push('_'),
             b if safe(b) => out.push(char::from(b)),
-            b => out.extend([String::from('='), format!("{b:02X}")]),
+            b => out.extend(["=", &HEXUPPER.encode(&[b])]),
         }
     }
     out.push_str("?=");

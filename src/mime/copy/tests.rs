@@ -50,6 +50,7 @@ fn contact() -> Plan {
         references: vec!["CAx1@mail.gmail.com".parse().unwrap(), "m1@desk.example.org".parse().unwrap()],
         loop_header: "acme/1042/7".to_owned(),
         language: Language::En,
+        commands: Vec::new(),
         for_member: None,
         others: Vec::new(),
         left_out: None,
@@ -213,7 +214,7 @@ fn texts_and_files_arrive() {
             let what = format!("{name} for {reader}");
             let (copied, copied_files) = read(&build(&raw, &plan).unwrap());
             // Forwarded mail that a 7-bit server would not take becomes a file of the same bytes.
-            if !(name == "forwarded" && !plan.eight_bit) {
+            if name != "forwarded" || plan.eight_bit {
                 assert_eq!(copied_files.len(), files.len(), "{what}");
             }
             if name == "never-closed" {
@@ -307,6 +308,53 @@ fn signed_text_that_the_next_server_can_not_take_fails() {
     assert!(build(signed("e").as_bytes(), &seven).is_ok());
     assert_eq!(build(signed(&"x".repeat(999)).as_bytes(), &member()), Err(BuildError::Line));
     assert!(BuildError::EightBit.to_string().starts_with("5.6.3 "));
+}
+
+#[test]
+fn commands_leave_every_part_that_shows_the_text() {
+    let raw = "Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n#tag =E9t=E9\r\n\r\nBonjour =E0 tous.\r\n--b\r\nContent-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<html><body><div>#tag =E9t=E9</div><div>Bonjour =E0 tous.</div></body></html>\r\n--b--\r\n";
+    for (reader, plan) in plans() {
+        let plan = Plan { commands: vec!["#tag été".to_owned()], ..plan };
+        let copy = build(raw.as_bytes(), &plan).unwrap();
+        assert_sound(&copy, &plan, reader);
+        let (text, _) = read(&copy);
+        assert!(!text.contains("#tag"), "{reader}: {text}");
+        assert_eq!(text.matches("Bonjour à tous.").count(), 2, "{reader}: {text}");
+    }
+}
+
+#[test]
+fn damaged_and_unknown_charsets_lose_nothing() {
+    for charset in ["utf-8", "us-ascii", "x-nobody", "iso-8859-1", "\"\"", "utf-7"] {
+        let raw = [
+            format!("Content-Type: text/plain; charset={charset}\r\n\r\n#close\r\ncaf").as_bytes(),
+            b"\xe9 \xff",
+            format!(" for acme+t{TOKEN}@x\r\n").as_bytes(),
+        ]
+        .concat();
+        for (reader, plan) in plans() {
+            let plan = Plan { commands: vec!["#close".to_owned()], ..plan };
+            let copy = build(&raw, &plan).unwrap();
+            assert_sound(&copy, &plan, reader);
+            let (text, _) = read(&copy);
+            assert!(text.contains("caf") && text.contains("for acme@x") == (charset != "utf-7"), "{charset}: {text}");
+            assert!(!text.contains("#close") && !text.contains(TOKEN), "{charset}: {text}");
+            assert!(plan.for_member.is_none() || text.contains("-----"), "{charset}: {text}");
+        }
+    }
+}
+
+#[test]
+fn forwarded_mail_becomes_a_file_where_a_server_takes_seven_bits_only() {
+    let raw = raw("forwarded");
+    let inner = "From: x@example.com\r\nSubject: inner\r\n";
+    let copy = build(&raw, &contact()).unwrap();
+    assert!(String::from_utf8_lossy(&copy).contains(inner));
+    let copy = build(&raw, &Plan { eight_bit: false, ..contact() }).unwrap();
+    let (_, files) = read(&copy);
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].0, "message.eml");
+    assert!(String::from_utf8_lossy(&files[0].1).starts_with(inner));
 }
 
 #[test]
