@@ -46,10 +46,6 @@ fn guessed(bytes: &[u8]) -> String {
     Charset::Unnamed.to_utf8(bytes).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
 }
 
-fn is_content_field(name: &[u8]) -> bool {
-    name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"Content-"))
-}
-
 /// Whether a Content-Type field says what the part was taken for.
 pub fn is_of(value: &[u8], content: &ContentType) -> bool {
     ContentType::parse(value).name == content.name
@@ -67,18 +63,18 @@ pub fn content_fields(out: &mut Vec<u8>, part: &Part<'_>) {
     other_fields(out, part);
 }
 
-/// The part's MIME fields but for its type and its encoding: one of each name, as they came where
-/// they are sound.
+/// The part's MIME fields but for its type and its encoding: those that readers use, one of each,
+/// as they came where they are sound.
 pub fn other_fields(out: &mut Vec<u8>, part: &Part<'_>) {
-    const MADE_ANEW: [&str; 4] = ["Content-Type", "Content-Transfer-Encoding", "Content-Length", "Content-MD5"];
-    let mut seen: Vec<&[u8]> = Vec::new();
-    for field in part.fields.iter().filter(|field| is_content_field(field.name)) {
-        let known = MADE_ANEW.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()))
-            || seen.iter().any(|name| field.name.eq_ignore_ascii_case(name));
-        if known || seen.len() == 20 || field.name.len() > 40 {
-            continue;
-        }
-        seen.push(field.name);
+    const GO_ON: [&str; 6] = [
+        "Content-Disposition",
+        "Content-ID",
+        "Content-Description",
+        "Content-Language",
+        "Content-Location",
+        "Content-Base",
+    ];
+    for field in GO_ON.iter().filter_map(|name| part.field(name)) {
         if is_sound(field.whole) {
             whole(out, field.whole);
             continue;

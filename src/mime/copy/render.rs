@@ -149,7 +149,6 @@ impl Renderer<'_> {
         for part in parts.iter().filter(|part| self.keeps(part)).collect::<Vec<_>>() {
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
             if protection(part).is_some() && !self.shrink {
-                // Its own header stands under the signature of nobody, but belongs to it.
                 self.unaltered(out, part)?;
                 continue;
             }
@@ -173,7 +172,7 @@ impl Renderer<'_> {
                 matches!(part.content.name.as_str(), "text/plain" | "text/html")
                     && part.is_text()
                     && part.encoding != Encoding::Unknown
-                    && find(part.body, b"-----BEGIN PGP ").is_none()
+                    && !holds_pgp(part.body)
             }
             Shape::Multipart(parts) => {
                 let mut parts = parts.iter().filter(|part| self.keeps(part));
@@ -199,7 +198,7 @@ impl Renderer<'_> {
     }
 
     fn leaf(&self, out: &mut Vec<u8>, part: &Part<'_>, first: bool) {
-        if !part.is_text() || part.encoding == Encoding::Unknown {
+        if !part.is_text() || part.encoding == Encoding::Unknown || holds_pgp(part.body) {
             return self.as_it_is(out, part);
         }
         let is_html = part.content.name == "text/html";
@@ -359,6 +358,13 @@ fn seed(raw: &[u8], message_id: &str) -> String {
 /// Text without the commands that it starts with, where it does.
 fn without_commands(text: &str, commands: &[String], is_html: bool) -> Option<String> {
     if is_html { from_html(text, commands) } else { from_plain(text, commands) }
+}
+
+/// Whether text begins with, or soon holds, an OpenPGP block (RFC 9580 §6.2): then it is signed or
+/// encrypted itself and is not written to.
+fn holds_pgp(text: &[u8]) -> bool {
+    const SOON: usize = 64 * 1024;
+    find(&text[..text.len().min(SOON)], b"-----BEGIN PGP ").is_some()
 }
 
 /// A text/plain part of ours.

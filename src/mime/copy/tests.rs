@@ -287,6 +287,13 @@ fn signed_and_encrypted_mail_arrives_unaltered() {
             assert!(copy.contains(content_type), "{name} for {reader}: {copy}");
         }
     }
+    let inline = format!(
+        "Subject: x\r\n\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nto acme+t{TOKEN}@x\r\n-----BEGIN PGP SIGNATURE-----\r\n"
+    );
+    for (_, plan) in plans() {
+        let copy = String::from_utf8(build(inline.as_bytes(), &plan).unwrap()).unwrap();
+        assert!(copy.contains(inline.split_once("\r\n\r\n").unwrap().1), "{copy}");
+    }
     let inner = raw("list-signed");
     let inner = String::from_utf8(inner).unwrap();
     let signed = &inner[inner.find("Content-Type: multipart/signed").unwrap()..inner.find("--s--").unwrap()];
