@@ -27,7 +27,12 @@ pub struct Ancestor {
 #[must_use]
 pub fn references(ancestors: &[Ancestor], for_contact: bool) -> (Option<MessageId>, Vec<MessageId>) {
     let mut ids: Vec<&MessageId> = Vec::new();
-    for ancestor in ancestors.iter().filter(|ancestor| ancestor.public || !for_contact) {
+    let mut known: Vec<&Ancestor> = ancestors.iter().filter(|ancestor| ancestor.public || !for_contact).collect();
+    if known.len() > 1 {
+        // The root, and no more of the newest than could ever fit.
+        known.drain(1..known.len().saturating_sub(LONGEST / 4).max(1));
+    }
+    for ancestor in known {
         for id in ancestor.client_id.iter().chain(&ancestor.minted).filter(|id| id.is_grammatical()) {
             // The newest mention counts: threading takes the last one for the parent.
             if ids.first() == Some(&id) {

@@ -108,3 +108,91 @@ fn attachment(out: &mut Vec<u8>, file: &File) {
 fn strip_to_token(id: &str) -> String {
     id.chars().filter(char::is_ascii_alphanumeric).take(40).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::{MessageParser, MimeHeaders};
+
+    use super::*;
+
+    fn message() -> Composed {
+        Composed {
+            from: Mailbox::new("Zoé Martin", "zoe@team.example".parse().unwrap()),
+            to: vec![Mailbox::new("Doe, Jane", "jane@example.com".parse().unwrap())],
+            cc: vec![Mailbox::new("", "paul@example.com".parse().unwrap())],
+            subject: "Votre commande n° 88".to_owned(),
+            date: "2026-11-23T09:13:52Z".parse().unwrap(),
+            message_id: "mzxw6ytboi@desk.example.org".parse().unwrap(),
+            in_reply_to: Some("a@b.example".parse().unwrap()),
+            references: vec!["r@b.example".parse().unwrap(), "a@b.example".parse().unwrap()],
+            text: "Bonjour,\n\nc’est parti.\r\nFrom now on = fine\n.\n".to_owned(),
+            attachments: Vec::new(),
+        }
+    }
+
+    fn file(name: &str, content_type: &str, bytes: &[u8]) -> File {
+        File { name: name.to_owned(), content_type: content_type.to_owned(), bytes: bytes.to_vec() }
+    }
+
+    fn assert_wire(raw: &[u8]) {
+        let text = std::str::from_utf8(raw).unwrap();
+        assert!(text.is_ascii() && text.ends_with("\r\n"), "{text}");
+        assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 78), "{text}");
+    }
+
+    #[test]
+    fn what_is_composed_is_read_again() {
+        let raw = compose(&message());
+        assert_wire(&raw);
+        let parsed = MessageParser::new().parse(&raw).unwrap();
+        assert_eq!(parsed.subject(), Some("Votre commande n° 88"));
+        assert_eq!(parsed.from().unwrap().first().unwrap().name(), Some("Zoé Martin"));
+        assert_eq!(parsed.to().unwrap().first().unwrap().name(), Some("Doe, Jane"));
+        assert_eq!(parsed.cc().unwrap().first().unwrap().address(), Some("paul@example.com"));
+        assert_eq!(parsed.message_id(), Some("mzxw6ytboi@desk.example.org"));
+        assert_eq!(parsed.references().as_text_list().unwrap().len(), 2);
+        let text = parsed.body_text(0).unwrap().replace("\r\n", "\n");
+        assert_eq!(text, "Bonjour,\n\nc’est parti.\nFrom now on = fine\n.\n");
+        assert_eq!(raw, compose(&message()));
+    }
+
+    #[test]
+    fn files_arrive_under_their_names() {
+        let every: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        let long = format!("{}.txt", "très long ".repeat(30));
+        let files = [
+            ("plan.pdf", "application/pdf", every.as_slice()),
+            ("été \"2026\".txt", "text/plain", b"--=_mzxw6ytboideskexampleorg--\r\n"),
+            (&long, "image/png", b""),
+            ("mail.eml", "message/rfc822", b"Subject: x\n\n"),
+            ("x\r\nBcc: v@example.com\r\n\r\n", "evil\r\nX: y/z", b"x"),
+        ];
+        let message =
+            Composed { attachments: files.map(|(name, kind, bytes)| file(name, kind, bytes)).to_vec(), ..message() };
+        let raw = compose(&message);
+        assert_wire(&raw);
+        let parsed = MessageParser::new().parse(&raw).unwrap();
+        assert_eq!(parsed.attachment_count(), files.len());
+        for (at, (name, _, bytes)) in (0..).zip(files) {
+            let part = parsed.attachment(at).unwrap();
+            assert_eq!(part.contents(), bytes, "{name}");
+            let flat = name.replace("\r\n\r\n", " ").replace("\r\n", " ");
+            assert_eq!(part.attachment_name().map(str::trim), Some(flat.trim()), "{name}");
+        }
+        assert!(!String::from_utf8(raw).unwrap().contains("\r\nBcc"));
+    }
+
+    #[test]
+    fn nothing_to_say_is_a_message_too() {
+        let raw = compose(&Composed {
+            text: String::new(),
+            subject: String::new(),
+            to: Vec::new(),
+            cc: Vec::new(),
+            ..message()
+        });
+        assert_wire(&raw);
+        assert_eq!(MessageParser::new().parse(&raw).unwrap().body_text(0).unwrap().trim(), "");
+    }
+}

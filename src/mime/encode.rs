@@ -4,7 +4,7 @@
 //! what is not plain ASCII becomes encoded words. Lines are folded at 78 octets where a blank
 //! allows it and never reach 998. Reading is not done here.
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXUPPER};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -69,14 +69,19 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// RFC 2231 §3 and §4: percent-encoded UTF-8, in numbered pieces where it is long.
+    /// RFC 2231 §3 and §4: percent-encoded UTF-8, in numbered pieces where it is long. No
+    /// character is split: some readers decode piece by piece.
     fn extended_parameter(&mut self, name: &str, value: &str) {
         let mut pieces = vec![String::from("utf-8''")];
-        for byte in value.bytes() {
-            let piece = match byte {
-                b if b.is_ascii_alphanumeric() || b"-._".contains(&b) => char::from(b).to_string(),
-                b => format!("%{b:02X}"),
-            };
+        for c in value.chars() {
+            let mut piece = String::new();
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
+                    piece.push(char::from(byte));
+                } else {
+                    piece.extend(["%", &HEXUPPER.encode(&[byte])]);
+                }
+            }
             match pieces.last_mut() {
                 Some(last) if last.len() + piece.len() <= LONGEST_WORD => last.push_str(&piece),
                 _ => pieces.push(piece),
@@ -229,7 +234,7 @@ fn encoded_word(piece: &str, q: bool, safe: impl Fn(u8) -> bool) -> String {
         match byte {
             b' ' => out.push('_'),
             b if safe(b) => out.push(char::from(b)),
-            b => out.extend([String::from('='), format!("{b:02X}")]),
+            b => out.extend(["=", &HEXUPPER.encode(&[b])]),
         }
     }
     out.push_str("?=");

@@ -11,6 +11,8 @@ use super::encode::is_token;
 const DEEPEST: usize = 12;
 /// Parts that are looked at in one message.
 const MOST_PARTS: usize = 1_000;
+/// Fields that are read of one header.
+const MOST_FIELDS: usize = 2_000;
 
 /// One entity: a message or a part of one.
 #[derive(Clone, Debug)]
@@ -295,6 +297,10 @@ fn header(raw: &[u8]) -> (Vec<Field<'_>>, &[u8]) {
         if let Some(value) = behind.strip_prefix(b":")
             && !name.is_empty()
         {
+            if fields.len() == MOST_FIELDS {
+                at += end;
+                continue;
+            }
             let value = value.strip_suffix(b"\n").unwrap_or(value);
             fields.push(Field { name, value: value.strip_suffix(b"\r").unwrap_or(value), whole });
         } else if fields.is_empty() {
@@ -403,7 +409,8 @@ mod tests {
     fn depth_and_number_are_bounded() {
         let mut deep = String::new();
         for level in 0..100 {
-            deep.push_str(&format!("Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n"));
+            let name = format!("b{level}\r\n");
+            deep.extend(["Content-Type: multipart/mixed; boundary=", &name, "\r\n--", &name]);
         }
         assert!(shown(&parse(deep.as_bytes())).ends_with(&format!("=?{}", ")".repeat(DEEPEST))));
         let wide = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}", "--b\r\n\r\nx\r\n".repeat(5_000));

@@ -89,7 +89,7 @@ impl Language {
         let names = self.list(names);
         match self {
             Self::En => format!("Your reply goes to {names}."),
-            Self::Fr => format!("Destinataires de votre réponse\u{a0}: {names}."),
+            Self::Fr => format!("Votre réponse sera envoyée à {names}."),
         }
     }
 
@@ -140,7 +140,7 @@ impl Language {
             (Self::Fr, Reason::Crossed) => "Ce message a croisé la réponse d’un collègue.",
             (Self::Fr, Reason::Command) => "Une commande de ce message n’a pas été comprise.",
             (Self::Fr, Reason::AutoReply) => "Ceci est une réponse automatique.",
-            (Self::Fr, Reason::Bounce) => "Ceci est un avis de remise.",
+            (Self::Fr, Reason::Bounce) => "Ceci est un rapport de remise.",
             (Self::Fr, Reason::Receipt) => "Ceci est un accusé de lecture.",
             (Self::Fr, Reason::Calendar) => "Ceci est une réponse à une invitation.",
             (Self::Fr, Reason::Returned) => "Ceci est l’un de nos propres messages, revenu à nous.",
@@ -165,7 +165,9 @@ impl Language {
     pub fn left_out(self) -> &'static str {
         match self {
             Self::En => "Left out, since your mail server found the message too large:",
-            Self::Fr => "Retiré, car votre serveur de messagerie a jugé le message trop volumineux\u{a0}:",
+            Self::Fr => {
+                "Pièces jointes retirées, car votre serveur de messagerie a jugé le message trop volumineux\u{a0}:"
+            }
         }
     }
 

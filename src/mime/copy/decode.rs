@@ -2,6 +2,7 @@
 //! nothing is refused.
 
 use std::borrow::Cow;
+use std::panic::catch_unwind;
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
@@ -100,7 +101,8 @@ impl Charset {
             Self::Utf8 => Some(Cow::Borrowed(bytes)),
             Self::Unnamed if std::str::from_utf8(bytes).is_ok() => Some(Cow::Borrowed(bytes)),
             Self::Unnamed => Some(Cow::Owned(charset_decoder(b"windows-1252")?(bytes).into_bytes())),
-            Self::Known(decoder) => Some(Cow::Owned(decoder(bytes).into_bytes())),
+            // Not our code: a fault in it must cost no more than this text's line on top.
+            Self::Known(decoder) => Some(Cow::Owned(catch_unwind(|| decoder(bytes)).ok()?.into_bytes())),
             Self::Unknown => None,
         }
     }
@@ -148,7 +150,7 @@ mod tests {
             ("aGVsbG8=", "hello"),
             ("aGVs\r\nbG8", "hello"),
             ("aGVsbG8=aGVsbG8=", "hellohello"),
-            ("a-G!V s", "he"),
+            ("a-G!V s", "hel"),
             ("=", ""),
         ] {
             assert_eq!(&*decode(body.as_bytes(), Encoding::Base64), text.as_bytes(), "{body}");

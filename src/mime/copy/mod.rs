@@ -6,7 +6,9 @@
 //! encrypted mail goes on unaltered. The same plan and message give the same bytes, so that a copy
 //! is the same at each attempt. Signing (DKIM) is done elsewhere.
 
+mod commands;
 mod decode;
+mod fields;
 mod notice;
 mod render;
 mod strip;
@@ -46,6 +48,8 @@ pub struct Plan {
     pub loop_header: String,
     /// The property's.
     pub language: Language,
+    /// The lines of the text that are commands, as they stand at its beginning: they don't go on.
+    pub commands: Vec<String>,
     /// What members read on top; `None` on a contact's copy.
     pub for_member: Option<MemberLine>,
     /// For a contact: who else takes part.

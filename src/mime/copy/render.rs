@@ -5,18 +5,22 @@ use std::borrow::Cow;
 use aws_lc_rs::digest;
 use data_encoding::BASE32_NOPAD;
 
+use super::commands::{from_html, from_plain};
 use super::decode::{Charset, decode, holds_ascii};
+use super::fields::{content_fields, content_type, encoding_as_it_came, encoding_field, is_of, other_fields};
 use super::strip::strip;
 use super::top::{self, Top};
 use super::{BuildError, Plan};
 use crate::mime::encode::{self, LONGEST_LINE};
-use crate::mime::tree::{ContentType, Encoding, Part, Shape};
+use crate::mime::tree::{Encoding, Part, Shape};
 
 /// Writes the MIME fields, the blank line and the body. The body ends in one line end, without
 /// lines of blanks alone: some signers and verifiers disagree over those (RFC 6376 §3.4.4).
 pub fn body(out: &mut Vec<u8>, root: &Part<'_>, plan: &Plan, top: Option<&Top>) -> Result<(), BuildError> {
     out.extend_from_slice(b"MIME-Version: 1.0\r\n");
     let mut renderer = Renderer {
+        top,
+        commands: &plan.commands,
         eight_bit: plan.eight_bit,
         shrink: plan.left_out.is_some(),
         seed: seed(root.raw, plan.message_id.as_str()),
@@ -33,13 +37,17 @@ pub fn body(out: &mut Vec<u8>, root: &Part<'_>, plan: &Plan, top: Option<&Top>) 
             Some(top) => renderer.wrapped(out, top, |renderer, out| renderer.unaltered(out, root))?,
             None => renderer.unaltered(out, root)?,
         },
-        None => renderer.root(out, root, top)?,
+        None => renderer.root(out, root)?,
     }
     end(out);
     Ok(())
 }
 
-struct Renderer {
+struct Renderer<'p> {
+    /// What stands on top of the text, if anything.
+    top: Option<&'p Top>,
+    /// What is taken from the top of the text.
+    commands: &'p [String],
     eight_bit: bool,
     /// Leave out all that is not text.
     shrink: bool,
@@ -69,19 +77,19 @@ fn protection(part: &Part<'_>) -> Option<Protection> {
     }
 }
 
-impl Renderer {
+impl Renderer<'_> {
     /// The whole message, with the line on top in its text or, where it has none, before it.
-    fn root(&mut self, out: &mut Vec<u8>, root: &Part<'_>, top: Option<&Top>) -> Result<(), BuildError> {
+    fn root(&mut self, out: &mut Vec<u8>, root: &Part<'_>) -> Result<(), BuildError> {
         if !self.keeps(root) {
-            let text = top.map(Top::plain).unwrap_or_default();
-            written_text(out, &text, self.eight_bit);
+            let text = self.top.map(Top::plain).unwrap_or_default();
+            written_text(out, text.trim_end(), self.eight_bit);
             return Ok(());
         }
-        match top {
-            Some(top) if !self.takes_top(root) && root.content.name != "multipart/mixed" => {
-                self.wrapped(out, top, |renderer, out| renderer.part(out, root, None))
+        match self.top {
+            Some(top) if !self.is_read_first(root) && root.content.name != "multipart/mixed" => {
+                self.wrapped(out, top, |renderer, out| renderer.part(out, root, false))
             }
-            top => self.part(out, root, top),
+            _ => self.part(out, root, true),
         }
     }
 
@@ -97,7 +105,7 @@ impl Renderer {
         content_type(out, "multipart/mixed", &[], Some(&boundary));
         let mark = Mark { at: out.len(), start };
         out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-        written_text(out, &top.plain(), self.eight_bit);
+        written_text(out, top.plain().trim_end(), self.eight_bit);
         out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
         rest(self, out)?;
         out.extend_from_slice(format!("\r\n--{boundary}--").as_bytes());
@@ -105,15 +113,16 @@ impl Renderer {
         Ok(())
     }
 
-    fn part(&mut self, out: &mut Vec<u8>, part: &Part<'_>, top: Option<&Top>) -> Result<(), BuildError> {
+    /// A part; `first`: it is, or holds, what its reader sees first.
+    fn part(&mut self, out: &mut Vec<u8>, part: &Part<'_>, first: bool) -> Result<(), BuildError> {
         match &part.shape {
-            Shape::Multipart(parts) => self.multipart(out, part, parts, top),
+            Shape::Multipart(parts) => self.multipart(out, part, parts, first),
             Shape::Opaque => {
                 self.as_it_is(out, part);
                 Ok(())
             }
             Shape::Leaf => {
-                self.leaf(out, part, top);
+                self.leaf(out, part, first);
                 Ok(())
             }
         }
@@ -124,7 +133,7 @@ impl Renderer {
         out: &mut Vec<u8>,
         part: &Part<'_>,
         parts: &[Part<'_>],
-        top: Option<&Top>,
+        mut first: bool,
     ) -> Result<(), BuildError> {
         let boundary = self.boundary();
         let start = out.len();
@@ -132,32 +141,28 @@ impl Renderer {
         other_fields(out, part);
         let mark = Mark { at: out.len(), start };
         let alternative = part.content.name == "multipart/alternative";
-        let mut top = top;
-        if let Some(top) = top.take_if(|_| !self.takes_top(part)) {
+        if let Some(top) = self.top.filter(|_| first && !self.is_read_first(part)) {
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
-            written_text(out, &top.plain(), self.eight_bit);
+            written_text(out, top.plain().trim_end(), self.eight_bit);
+            first = false;
         }
         for part in parts.iter().filter(|part| self.keeps(part)).collect::<Vec<_>>() {
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
             if protection(part).is_some() && !self.shrink {
-                // Its own header stands under the signature of nobody, but belongs to it.
                 self.unaltered(out, part)?;
                 continue;
             }
-            let own = if self.takes_top(part) { top } else { None };
-            self.part(out, part, own)?;
-            if !alternative {
-                top = None;
-            }
+            self.part(out, part, first && self.is_read_first(part))?;
+            first &= alternative;
         }
         out.extend_from_slice(format!("\r\n--{boundary}--").as_bytes());
         mark.label_eight_bit(out);
         Ok(())
     }
 
-    /// Whether the line on top can stand in a part: in its text, or for a multipart in what its
-    /// reader sees first.
-    fn takes_top(&self, part: &Part<'_>) -> bool {
+    /// Whether a part shows text that can be written to, or is a multipart whose reader sees such
+    /// text first.
+    fn is_read_first(&self, part: &Part<'_>) -> bool {
         if protection(part).is_some() && !self.shrink {
             return false;
         }
@@ -167,14 +172,14 @@ impl Renderer {
                 matches!(part.content.name.as_str(), "text/plain" | "text/html")
                     && part.is_text()
                     && part.encoding != Encoding::Unknown
-                    && find(part.body, b"-----BEGIN PGP ").is_none()
+                    && !holds_pgp(part.body)
             }
             Shape::Multipart(parts) => {
                 let mut parts = parts.iter().filter(|part| self.keeps(part));
                 if part.content.name == "multipart/alternative" {
-                    parts.any(|part| self.takes_top(part))
+                    parts.any(|part| self.is_read_first(part))
                 } else {
-                    parts.next().is_some_and(|part| self.takes_top(part))
+                    parts.next().is_some_and(|part| self.is_read_first(part))
                 }
             }
         }
@@ -192,36 +197,51 @@ impl Renderer {
         }
     }
 
-    fn leaf(&self, out: &mut Vec<u8>, part: &Part<'_>, top: Option<&Top>) {
-        if !part.is_text() || part.encoding == Encoding::Unknown {
+    fn leaf(&self, out: &mut Vec<u8>, part: &Part<'_>, first: bool) {
+        if !part.is_text() || part.encoding == Encoding::Unknown || holds_pgp(part.body) {
             return self.as_it_is(out, part);
         }
+        let is_html = part.content.name == "text/html";
+        let top = self.top.filter(|_| first);
+        let commands = if first { self.commands } else { &[] };
         let mut charset = part.content.charset();
         let mut text = decode(part.body, part.encoding);
         let damaged = charset.is_none() && !text.is_ascii();
-        let mut changed = damaged || part.field("Content-Type").is_some_and(|field| !names(field.value, &part.content));
-        if !holds_ascii(charset.as_deref()) || damaged {
-            let utf8 = Charset::of(charset.as_deref()).to_utf8(&text).map(Cow::into_owned);
-            let Some(utf8) = utf8 else { return self.as_it_is(out, part) };
-            let stripped = strip(&utf8);
-            if top.is_none() && !changed && matches!(stripped, Cow::Borrowed(_)) {
-                return self.as_it_is(out, part);
+        let mut changed = damaged || part.field("Content-Type").is_some_and(|field| !is_of(field.value, &part.content));
+        let read_whole = !commands.is_empty() || !holds_ascii(charset.as_deref()) || damaged;
+        let utf8 = if read_whole { Charset::of(charset.as_deref()).to_utf8(&text) } else { None };
+        if let Some(utf8) = utf8.map(|utf8| String::from_utf8_lossy(&utf8).into_owned()) {
+            let cut = without_commands(&utf8, commands, is_html);
+            let shown = cut.as_ref().unwrap_or(&utf8);
+            let stripped = strip(shown.as_bytes());
+            if changed || top.is_some() || cut.is_some() || matches!(stripped, Cow::Owned(_)) {
+                text = Cow::Owned(stripped.into_owned());
+                charset = Some("utf-8".to_owned());
+                changed = true;
             }
-            text = Cow::Owned(stripped.into_owned());
-            charset = Some("utf-8".to_owned());
-            changed = true;
-        } else if let Cow::Owned(stripped) = strip(&text) {
-            text = Cow::Owned(stripped);
-            changed = true;
+        } else {
+            // Octet by octet: all that is looked for is ASCII.
+            let octets = || text.iter().map(|byte| char::from(*byte)).collect::<String>();
+            let cut = if commands.is_empty() { None } else { without_commands(&octets(), commands, is_html) };
+            if let Some(cut) = cut {
+                text = Cow::Owned(cut.chars().filter_map(|c| u8::try_from(c).ok()).collect());
+                changed = true;
+            }
+            if let Cow::Owned(stripped) = strip(&text) {
+                text = Cow::Owned(stripped);
+                changed = true;
+            }
         }
         if let Some(top) = top {
-            let (with_top, new) = if part.content.name == "text/html" {
-                (in_html(&text, &top.html()), charset.clone())
+            if is_html {
+                text = Cow::Owned(top.onto_html(&text));
+            } else if let Some(utf8) = Charset::of(charset.as_deref()).to_utf8(&text) {
+                let utf8 = utf8.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&utf8);
+                text = Cow::Owned([top.plain().as_bytes(), utf8].concat());
+                charset = Some("utf-8".to_owned());
             } else {
-                in_plain(&text, charset.as_deref(), top)
-            };
-            text = Cow::Owned(with_top);
-            charset = new;
+                text = Cow::Owned([top.ascii().as_bytes(), &text].concat());
+            }
             changed = true;
         }
         if !changed {
@@ -281,15 +301,12 @@ impl Renderer {
         encode::base64(out, &decoded);
     }
 
-    /// A protected part: its MIME fields and its body, octet for octet.
+    /// A protected part: its MIME fields as they came where they are sound, and its body octet for
+    /// octet.
     fn unaltered(&self, out: &mut Vec<u8>, part: &Part<'_>) -> Result<(), BuildError> {
         let start = out.len();
-        for field in part.fields.iter().filter(|field| is_content_field(field.name)) {
-            out.extend_from_slice(field.whole);
-            if !field.whole.ends_with(b"\n") {
-                out.extend_from_slice(b"\r\n");
-            }
-        }
+        content_fields(out, part);
+        encoding_as_it_came(out, part);
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(part.body);
         let written = &out[start..];
@@ -338,47 +355,16 @@ fn seed(raw: &[u8], message_id: &str) -> String {
     }
 }
 
-/// Text with the line on top of it, and the charset that it has then.
-fn in_plain(text: &[u8], charset: Option<&str>, top: &Top) -> (Vec<u8>, Option<String>) {
-    match Charset::of(charset).to_utf8(text) {
-        Some(utf8) => {
-            let utf8 = utf8.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&utf8);
-            ([top.plain().as_bytes(), utf8].concat(), Some("utf-8".to_owned()))
-        }
-        None => ([top.ascii().as_bytes(), text].concat(), charset.map(str::to_owned)),
-    }
+/// Text without the commands that it starts with, where it does.
+fn without_commands(text: &str, commands: &[String], is_html: bool) -> Option<String> {
+    if is_html { from_html(text, commands) } else { from_plain(text, commands) }
 }
 
-/// HTML with the line on top: behind `<body …>`, else behind the head, else at the start.
-fn in_html(html: &[u8], top: &str) -> Vec<u8> {
-    let at = ["<body", "</head", "<html", "<!doctype"].iter().find_map(|tag| behind_tag(html, tag)).unwrap_or(0);
-    let (before, behind) = html.split_at(at);
-    [before, top.as_bytes(), behind].concat()
-}
-
-/// Where the first tag of a name ends.
-fn behind_tag(html: &[u8], tag: &str) -> Option<usize> {
-    let mut at = 0;
-    while let Some(found) = html[at..].iter().position(|byte| *byte == b'<') {
-        at += found;
-        let inside = html.get(at + tag.len()..)?;
-        let named = html[at..].get(..tag.len()).is_some_and(|name| name.eq_ignore_ascii_case(tag.as_bytes()));
-        if named && inside.first().is_some_and(|byte| byte.is_ascii_whitespace() || *byte == b'>') {
-            let mut quote = None;
-            let end = inside.iter().position(|byte| {
-                match (quote, byte) {
-                    (None, b'>') => return true,
-                    (None, b'"' | b'\'') => quote = Some(*byte),
-                    (Some(open), byte) if open == *byte => quote = None,
-                    _ => {}
-                }
-                false
-            });
-            return end.map(|end| at + tag.len() + end + 1);
-        }
-        at += 1;
-    }
-    None
+/// Whether text begins with, or soon holds, an OpenPGP block (RFC 9580 §6.2): then it is signed or
+/// encrypted itself and is not written to.
+fn holds_pgp(text: &[u8]) -> bool {
+    const SOON: usize = 64 * 1024;
+    find(&text[..text.len().min(SOON)], b"-----BEGIN PGP ").is_some()
 }
 
 /// A text/plain part of ours.
@@ -411,113 +397,8 @@ fn encoded_text(out: &mut Vec<u8>, text: &[u8], came_in: Encoding, eight_bit: bo
     }
 }
 
-fn encoding_field(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(format!("Content-Transfer-Encoding: {name}\r\n").as_bytes());
-}
-
-fn encoding_as_it_came(out: &mut Vec<u8>, part: &Part<'_>) {
-    if let Some(field) = part.field("Content-Transfer-Encoding") {
-        let word = ContentType::parse(field.value).name;
-        if !word.is_empty() && word.len() < 60 && word.bytes().all(encode::is_token) {
-            encoding_field(out, &word);
-        }
-    }
-}
-
-/// A Content-Type field of ours.
-fn content_type(out: &mut Vec<u8>, name: &str, parameters: &[(String, Vec<u8>)], boundary: Option<&str>) {
-    let mut field = encode::Field::new(out, "Content-Type");
-    field.token(name);
-    if let Some(boundary) = boundary {
-        field.parameter("boundary", boundary);
-    }
-    write_parameters(&mut field, parameters.iter().filter(|(name, _)| boundary.is_none() || name != "boundary"));
-    field.end();
-}
-
-/// Parameters as they came, but for what could break the field.
-fn write_parameters<'p>(field: &mut encode::Field<'_>, parameters: impl IntoIterator<Item = &'p (String, Vec<u8>)>) {
-    for (name, value) in parameters {
-        if name.len() < 40 && name.bytes().all(encode::is_token) {
-            let value = guessed(value);
-            field.parameter(name.strip_suffix('*').filter(|_| !value.is_ascii()).unwrap_or(name), &value);
-        }
-    }
-}
-
-/// Octets that came without a charset, as text.
-fn guessed(bytes: &[u8]) -> String {
-    Charset::Unnamed.to_utf8(bytes).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
-}
-
-fn is_content_field(name: &[u8]) -> bool {
-    name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"Content-"))
-}
-
-/// Whether a Content-Type field says what the part was taken for.
-fn names(value: &[u8], content: &ContentType) -> bool {
-    ContentType::parse(value).name == content.name
-}
-
-/// The part's MIME fields but for its encoding.
-fn content_fields(out: &mut Vec<u8>, part: &Part<'_>) {
-    if let Some(field) = part.field("Content-Type") {
-        if is_sound(field.whole) && names(field.value, &part.content) {
-            whole(out, field.whole);
-        } else {
-            content_type(out, &part.content.name, &part.content.parameters, None);
-        }
-    }
-    other_fields(out, part);
-}
-
-/// The part's MIME fields but for its type and its encoding: one of each name, as they came where
-/// they are sound.
-fn other_fields(out: &mut Vec<u8>, part: &Part<'_>) {
-    const MADE_ANEW: [&str; 4] = ["Content-Type", "Content-Transfer-Encoding", "Content-Length", "Content-MD5"];
-    let mut seen: Vec<&[u8]> = Vec::new();
-    for field in part.fields.iter().filter(|field| is_content_field(field.name)) {
-        let known = MADE_ANEW.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()))
-            || seen.iter().any(|name| field.name.eq_ignore_ascii_case(name));
-        if known || seen.len() == 20 || field.name.len() > 40 {
-            continue;
-        }
-        seen.push(field.name);
-        if is_sound(field.whole) {
-            whole(out, field.whole);
-            continue;
-        }
-        let Ok(name) = std::str::from_utf8(field.name) else { continue };
-        if name.eq_ignore_ascii_case("Content-Disposition") {
-            let disposition = ContentType::parse(field.value);
-            let word = if disposition.name == "inline" { "inline" } else { "attachment" };
-            let mut written = encode::Field::new(out, "Content-Disposition");
-            written.token(word);
-            write_parameters(&mut written, &disposition.parameters);
-            written.end();
-        } else {
-            let value = guessed(field.value);
-            encode::text(out, name, &super::strip_text(value.trim()));
-        }
-    }
-}
-
-fn whole(out: &mut Vec<u8>, field: &[u8]) {
-    out.extend_from_slice(field.trim_ascii_end());
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Whether a field can go on as it came: ASCII in short lines, no controls, no line of blanks
-/// alone, and no token of ours.
-fn is_sound(field: &[u8]) -> bool {
-    fits(field)
-        && field.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n'))
-        && field.split(|byte| *byte == b'\n').rev().skip(1).all(|line| !line.trim_ascii().is_empty())
-        && matches!(strip(field), Cow::Borrowed(_))
-}
-
 /// Whether a body can stand on the wire: no line over 998 octets, no NUL (RFC 2045 §2.8).
-fn fits(body: &[u8]) -> bool {
+pub(super) fn fits(body: &[u8]) -> bool {
     !body.contains(&0) && body.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE + 1)
 }
 
@@ -543,7 +424,7 @@ fn end(out: &mut Vec<u8>) {
 }
 
 /// Where the needle is found first.
-fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+pub(super) fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
     let first = *needle.first()?;
     let mut at = 0;
     loop {

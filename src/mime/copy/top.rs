@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
+use super::render::find;
 use super::strip::strip_text;
 use super::{MemberLine, Plan};
 use crate::desk::address::Mailbox;
 use crate::desk::language::Language;
 
 /// Closes the line on top in plain text.
-const RULE: &str = "────────────────────────────────────────";
+const RULE: &str = "----------------------------------------";
 
 /// What stands on top, line by line.
 pub struct Top {
@@ -73,7 +74,7 @@ impl Top {
     #[must_use]
     pub fn ascii(&self) -> String {
         let fold = |c: char| match c {
-            '─' | '–' => '-',
+            '–' => '-',
             '·' => '|',
             '’' => '\'',
             '\u{a0}' => ' ',
@@ -87,11 +88,18 @@ impl Top {
         self.plain().chars().map(fold).collect()
     }
 
-    /// For a text/html part: one block that brings its own looks, in ASCII.
+    /// HTML, in any charset that has ASCII in its place, with the line on top: before the first
+    /// thing that shows, so that nothing in the mail can swallow it.
     #[must_use]
-    pub fn html(&self) -> String {
+    pub fn onto_html(&self, html: &[u8]) -> Vec<u8> {
+        let (before, behind) = html.split_at(first_content(html));
+        [before, self.html().as_bytes(), behind].concat()
+    }
+
+    /// One block that brings its own looks, in ASCII.
+    fn html(&self) -> String {
         let mut out = String::from(
-            "<div style=\"font:13px/1.5 sans-serif;color:#6b7280;border-bottom:1px solid #d1d5db;margin:0 0 16px;padding:0 0 8px\">",
+            "<div style=\"display:block!important;visibility:visible!important;position:static!important;font:13px/1.5 sans-serif;color:#6b7280;border-bottom:1px solid #d1d5db;margin:0 0 16px;padding:0 0 8px\">",
         );
         for (at, (line, look)) in self.lines.iter().enumerate() {
             if at > 0 {
@@ -117,6 +125,61 @@ impl Top {
         out.push_str("</div>\r\n");
         out
     }
+}
+
+/// Where the content of an HTML page begins: behind `<body …>`, or where the first thing stands
+/// that belongs to no head.
+fn first_content(html: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += html[at..].len() - html[at..].trim_ascii_start().len();
+        let rest = &html[at..];
+        let length = if rest.starts_with(b"<!--") {
+            find(rest, b"-->").map(|end| end + 3)
+        } else if rest.starts_with(b"<!") || rest.starts_with(b"<?") {
+            tag_length(rest)
+        } else {
+            let name: Vec<u8> = rest
+                .iter()
+                .skip(1)
+                .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'/')
+                .take(10)
+                .map(u8::to_ascii_lowercase)
+                .collect();
+            match name.as_slice() {
+                _ if !rest.starts_with(b"<") => None,
+                b"body" => return at + tag_length(rest).unwrap_or(0),
+                b"html" | b"head" | b"/head" | b"meta" | b"meta/" | b"link" | b"link/" | b"base" | b"base/" => {
+                    tag_length(rest)
+                }
+                b"title" | b"style" | b"script" => {
+                    let close = [b"</", name.as_slice()].concat();
+                    let end = rest.windows(close.len()).position(|window| window.eq_ignore_ascii_case(&close));
+                    end.and_then(|end| Some(end + tag_length(&rest[end..])?))
+                }
+                _ => None,
+            }
+        };
+        match length {
+            Some(length) => at += length,
+            None => return at,
+        }
+    }
+}
+
+/// How long a tag is; a `>` within quotes does not end it.
+fn tag_length(html: &[u8]) -> Option<usize> {
+    let mut quote = None;
+    let end = html.iter().position(|byte| {
+        match (quote, byte) {
+            (None, b'>') => return true,
+            (None, b'"' | b'\'') => quote = Some(*byte),
+            (Some(open), byte) if open == *byte => quote = None,
+            _ => {}
+        }
+        false
+    });
+    end.map(|end| end + 1)
 }
 
 /// The members' facts as header fields, for mail whose body can't be written to.
@@ -238,4 +301,33 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_stands_before_the_first_thing_that_shows() {
+        for (before, behind) in [
+            ("", ""),
+            ("", "Hello"),
+            ("", "<p>Hello</p><body>"),
+            (
+                "<!DOCTYPE html>\r\n<html><head><meta x='>'><title><body></title></head>\r\n<BODY title=\"a>b\" >",
+                "Hello",
+            ),
+            ("<html><head><style>p > a {}</style>", "<p>Hello</p></head><body>"),
+            ("<!-- <body> --><html><!--[if mso]><xml/><![endif]--><body>", "x"),
+            // What would swallow it does not.
+            ("", "<!-- never closed <body>"),
+            ("", "<style> never closed <body>"),
+            ("", "<div style='display:none'><body>"),
+            ("<html>", "<body never closed"),
+            ("", "<"),
+        ] {
+            let html = format!("{before}{behind}");
+            assert_eq!(first_content(html.as_bytes()), before.len(), "{html}");
+        }
+    }
 }
