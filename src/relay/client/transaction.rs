@@ -1,5 +1,7 @@
 //! One message over one session: MAIL, RCPT, DATA, and what each recipient's outcome is.
 
+use std::fmt::Write as _;
+
 use super::data::Stuffer;
 use super::{Outcome, Reply, Session, Transaction};
 use crate::desk::address::Address;
@@ -179,7 +181,7 @@ impl Session {
         let path = transaction.reverse_path.as_ref().and_then(|path| wire(path, utf8)).unwrap_or_default();
         let mut mail = format!("MAIL FROM:<{path}>");
         if self.extensions.size.is_some() {
-            mail.push_str(&format!(" SIZE={}", transaction.message.len()));
+            write!(mail, " SIZE={}", transaction.message.len()).expect("a string takes what is written");
         }
         if transaction.eight_bit {
             mail.push_str(" BODY=8BITMIME");
