@@ -332,6 +332,7 @@ async fn encryption_is_taken_where_it_is_offered_and_the_right_one_required_wher
         let pool = Pool::new(client(&sink).await, hop(&url), PoolLimits::default());
         let outcomes = pool.deliver(&transaction(&["bob@example.com"])).await;
         assert_eq!(kinds(&outcomes), [expected], "{url} with a certificate for {name}: {outcomes:?}");
+        assert_eq!(outcomes[0].reply().is_permanent(), expected == "down", "a wrong certificate alarms");
         if !implicit && expected == "sent" {
             let commands = sink.commands();
             assert_eq!(commands[..3], ["EHLO desk.example", "STARTTLS", "EHLO desk.example"], "{url}");

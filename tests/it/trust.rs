@@ -6,10 +6,16 @@ use std::time::Duration;
 
 use guichet::desk::address::Address;
 use guichet::desk::verdict::{Outcome, Policy, Verdict};
-use guichet::trust::judge::{Authenticator, Submission};
+use guichet::trust::judge::{Authenticator, Origin};
 use guichet::trust::keys::DkimKeys;
 use guichet::trust::sign::Signer;
 use jiff::Timestamp;
+use mail_auth::arc::ArcSealer;
+use mail_auth::common::crypto::{RsaKey, Sha256};
+use mail_auth::common::headers::HeaderWriter;
+use mail_auth::{ArcOutput, AuthenticatedMessage, AuthenticationResults};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::kit::dns::Dns;
 
@@ -19,13 +25,13 @@ const MAIL: &str = "From: Bob <bob@example.com>\r\nTo: help@desk.example\r\nSubj
 
 async fn judge(dns: &Dns, reverse_path: &str, from: &str, raw: &[u8]) -> Verdict {
     let path: Option<Address> = reverse_path.parse().ok();
-    let submission = Submission {
+    let origin = Origin {
         client: CLIENT.parse().unwrap(),
         helo: "mail.example.com",
         reverse_path: path.as_ref(),
         from_domain: Some(from),
     };
-    Authenticator::new(dns.resolver(), "desk.example").judge(submission, raw).await
+    Authenticator::new(dns.resolver(), "desk.example").judge(origin, raw).await
 }
 
 /// A signer for a domain, its keys published.
@@ -169,9 +175,9 @@ async fn dmarc_says_what_the_domain_asks_for() {
         assert_eq!((verdict.dmarc, verdict.dmarc_policy), (dmarc, policy), "{path} {from}");
         assert_eq!(verdict.temporary, temporary, "{path} {from}");
     }
-    let submission =
-        Submission { client: CLIENT.parse().unwrap(), helo: "evil.example", reverse_path: None, from_domain: None };
-    let verdict = Authenticator::new(dns.resolver(), "desk.example").judge(submission, MAIL.as_bytes()).await;
+    let origin =
+        Origin { client: CLIENT.parse().unwrap(), helo: "evil.example", reverse_path: None, from_domain: None };
+    let verdict = Authenticator::new(dns.resolver(), "desk.example").judge(origin, MAIL.as_bytes()).await;
     assert_eq!((verdict.dmarc, verdict.is_aligned()), (Outcome::None, false));
 }
 
@@ -205,7 +211,7 @@ async fn a_silent_name_server_ends_with_the_deadline() {
         dns.silence(&format!("{selector}._domainkey.example.com"));
     }
     let path: Address = "bob@example.com".parse().unwrap();
-    let submission = Submission {
+    let origin = Origin {
         client: CLIENT.parse::<IpAddr>().unwrap(),
         helo: "mail.example.com",
         reverse_path: Some(&path),
@@ -213,7 +219,7 @@ async fn a_silent_name_server_ends_with_the_deadline() {
     };
     let verdict = Authenticator::new(dns.resolver(), "desk.example")
         .with_deadline(Duration::from_millis(200))
-        .judge(submission, message.as_bytes())
+        .judge(origin, message.as_bytes())
         .await;
     assert_eq!((verdict.spf, verdict.dmarc), (Outcome::TempError, Outcome::TempError));
     assert_eq!(outcomes(&verdict), [Outcome::TempError, Outcome::TempError]);
@@ -222,8 +228,70 @@ async fn a_silent_name_server_ends_with_the_deadline() {
 }
 
 #[tokio::test]
+async fn addresses_and_domains_are_known_in_every_spelling() {
+    let dns = Dns::start().await;
+    dns.txt("xn--exmple-cua.de", "v=spf1 ip4:192.0.2.1 ip4:127.0.0.1 -all");
+    let authenticator = Authenticator::new(dns.resolver(), "desk.example");
+    let path: Address = "bob@Exämple.de".parse().unwrap();
+    for (client, from, aligned) in [
+        ("192.0.2.1", "exämple.de", true),
+        ("::ffff:192.0.2.1", "XN--EXMPLE-CUA.de", true),
+        ("127.0.0.1", "mail.exämple.de", true),
+        ("192.0.2.2", "exämple.de", false),
+        ("192.0.2.1", "example.de", false),
+    ] {
+        let origin = Origin {
+            client: client.parse().unwrap(),
+            helo: "[192.0.2.1]",
+            reverse_path: Some(&path),
+            from_domain: Some(from),
+        };
+        let verdict = authenticator.judge(origin, MAIL.as_bytes()).await;
+        assert_eq!(verdict.is_aligned(), aligned, "{client} {from}");
+        assert_eq!(verdict.spf_domain, "xn--exmple-cua.de");
+    }
+    let origin = Origin { client: CLIENT.parse().unwrap(), helo: "[192.0.2.1]", reverse_path: None, from_domain: None };
+    assert_eq!(authenticator.judge(origin, MAIL.as_bytes()).await.spf, Outcome::None);
+}
+
+#[tokio::test]
+async fn a_chain_of_forwarders_is_noted_and_proves_nothing() {
+    let dns = Dns::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let keys = DkimKeys::load_or_generate(directory.path(), "list.example", Timestamp::now()).unwrap();
+    for record in keys.records("list.example") {
+        dns.txt(&record.name, &record.value);
+    }
+    let pem = directory.path().join(format!("list.example/{}.rsa", keys.rsa_selector));
+    let key = RsaKey::<Sha256>::from_key_der(PrivateKeyDer::from_pem_file(pem).unwrap()).unwrap();
+    let message = AuthenticatedMessage::parse(MAIL.as_bytes()).unwrap();
+    let results = AuthenticationResults::new("list.example");
+    let set = ArcSealer::from_key(key)
+        .domain("list.example")
+        .selector(keys.rsa_selector.as_str())
+        .headers(["From", "To", "Subject"])
+        .seal(&message, &results, &ArcOutput::default())
+        .unwrap();
+    let sealed = set.to_header() + MAIL;
+    for (message, arc) in [
+        (sealed.clone(), Outcome::Pass),
+        (sealed.replace("Subject: Printer", "Subject: Money"), Outcome::Fail),
+        (sealed.replace("on fire", "fine"), Outcome::Fail),
+        (MAIL.to_owned(), Outcome::None),
+        (set.to_header().repeat(30) + MAIL, Outcome::PermError),
+    ] {
+        let verdict = judge(&dns, "", "list.example", message.as_bytes()).await;
+        assert_eq!((verdict.arc, verdict.is_aligned()), (arc, false));
+    }
+}
+
+#[tokio::test]
 async fn what_is_hardly_a_message_is_judged_too() {
     let dns = Dns::start().await;
+    // In a task, as the daemon does it.
+    let other = dns.clone();
+    let verdict = tokio::spawn(async move { judge(&other, "bob@example.com", "example.com", MAIL.as_bytes()).await });
+    assert!(!verdict.await.unwrap().is_aligned());
     for raw in [&b""[..], b"\r\n", b"no header at all", b"\xff\xfe\r\n\r\n\x00", b"From: x\r\n"] {
         let verdict = judge(&dns, "bob@example.com", "example.com", raw).await;
         assert!(!verdict.is_aligned() && verdict.dkim.is_empty());

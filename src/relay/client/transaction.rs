@@ -155,8 +155,11 @@ impl Session {
             // It was pipelined, and nobody is left to get a message: an empty one ends it, and
             // what is said of that concerns nobody (RFC 2920 §3.1).
             self.send(b".\r\n").await?;
-            self.reply(timeouts.end).await?;
-            return Ok(());
+            return match self.protocol {
+                Protocol::Smtp => self.reply(timeouts.end).await.map(drop),
+                // An answer for each of no recipients: there is nothing to wait for.
+                Protocol::Lmtp => Err(Reply::ours("the server wanted a message for nobody")),
+            };
         }
         self.data(transaction.message).await?;
         match self.protocol {
