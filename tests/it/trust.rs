@@ -286,6 +286,50 @@ async fn a_chain_of_forwarders_is_noted_and_proves_nothing() {
 }
 
 #[tokio::test]
+async fn a_record_too_long_for_one_packet_is_read_whole() {
+    let dns = Dns::start().await;
+    let others = (0..150).map(|n| format!("ip4:198.51.100.{n} ")).collect::<Vec<_>>().concat();
+    dns.txt("example.com", &format!("v=spf1 {others}ip4:192.0.2.1 -all"));
+    let verdict = judge(&dns, "bob@example.com", "example.com", MAIL.as_bytes()).await;
+    assert_eq!(verdict.spf, Outcome::Pass);
+}
+
+#[tokio::test]
+async fn damaged_signatures_prove_nothing_and_harm_nobody() {
+    let dns = Dns::start().await;
+    let signer = signer(&dns, "example.com");
+    let whole = signed(&signer, MAIL).replace("DKIM-Signature", "ARC-Message-Signature: i=1;").into_bytes();
+    let whole = [signed(&signer, MAIL).trim_end_matches(MAIL).as_bytes(), &whole].concat();
+    let origin = Origin {
+        client: CLIENT.parse().unwrap(),
+        helo: "mail.example.com",
+        reverse_path: None,
+        from_domain: Some("example.com"),
+    };
+    let authenticator = Authenticator::new(dns.resolver(), "desk.example");
+    let header = whole.len() - MAIL.len();
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        // A linear congruential generator (Knuth): the same damage on every run.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    for _ in 0..300 {
+        let mut damaged = whole.clone();
+        for _ in 0..=random(3) {
+            let at = random(header);
+            match random(3) {
+                0 => damaged[at] = b";:=\r\n \0\xff9a"[random(10)],
+                1 => drop(damaged.remove(at)),
+                _ => damaged.insert(at, b";:=\r\n \0\xff9a"[random(10)]),
+            }
+        }
+        let verdict = authenticator.judge(origin, &damaged).await;
+        assert!(verdict.dkim.len() <= 16);
+    }
+}
+
+#[tokio::test]
 async fn what_is_hardly_a_message_is_judged_too() {
     let dns = Dns::start().await;
     // In a task, as the daemon does it.
