@@ -380,6 +380,44 @@ async fn our_own_signatures_verify() {
     }
 }
 
+#[tokio::test]
+async fn what_dkimpy_signs_is_believed() {
+    let Some(python) = crate::kit::peers::python() else { return };
+    let dns = Dns::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let keys = DkimKeys::load_or_generate(directory.path(), "desk.example", Timestamp::now()).unwrap();
+    for record in keys.records("desk.example") {
+        dns.txt(&record.name, &record.value);
+    }
+    let bodies = bodies();
+    for (index, (_, body)) in bodies.iter().enumerate() {
+        std::fs::write(directory.path().join(format!("{index}.eml")), with_body(body)).unwrap();
+    }
+    let script = concat!(
+        "import dkim, pathlib, sys\n",
+        "directory, selector = pathlib.Path(sys.argv[1]), sys.argv[2]\n",
+        "key = (directory / 'desk.example' / (selector + '.rsa')).read_bytes()\n",
+        "for path in directory.glob('*.eml'):\n",
+        "    message = path.read_bytes()\n",
+        "    for header in (b'relaxed', b'simple'):\n",
+        "        for body in (b'relaxed', b'simple'):\n",
+        "            how = (header, body)\n",
+        "            signature = dkim.sign(message, selector.encode(), b'desk.example', key, canonicalize=how)\n",
+        "            name = f'{path.stem}.{header.decode()}.{body.decode()}.signed'\n",
+        "            (directory / name).write_bytes(signature + message)\n",
+    );
+    let mut python = std::process::Command::new(python);
+    let output = python.args(["-c", script]).arg(directory.path()).arg(keys.rsa_selector.as_str()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (index, (what, _)) in bodies.iter().enumerate() {
+        for how in ["relaxed.relaxed", "relaxed.simple", "simple.relaxed", "simple.simple"] {
+            let message = std::fs::read(directory.path().join(format!("{index}.{how}.signed"))).unwrap();
+            let verdict = judge(&dns, "", "desk.example", &message).await;
+            assert_eq!(outcomes(&verdict), [Outcome::Pass], "{what}, {how}");
+        }
+    }
+}
+
 #[test]
 fn our_own_signatures_verify_with_dkimpy() {
     let Some(python) = crate::kit::peers::python() else { return };
