@@ -9,7 +9,7 @@ use super::route::Route;
 
 /// An opened route.
 pub enum Exit {
-    Pool(Pool),
+    Pool(Box<Pool>),
     Capture(Capture),
 }
 
@@ -20,7 +20,7 @@ impl Exit {
     /// Those of the file system.
     pub fn open(route: Route, client: Client, limits: PoolLimits) -> io::Result<Self> {
         Ok(match route {
-            Route::Host(hop) => Self::Pool(Pool::new(client, hop, limits)),
+            Route::Host(hop) => Self::Pool(Box::new(Pool::new(client, hop, limits))),
             Route::Capture(directory) => Self::Capture(Capture::open(directory)?),
         })
     }

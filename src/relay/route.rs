@@ -1,6 +1,6 @@
 //! Where outgoing mail goes next: a smarthost, an LMTP server, or a Maildir that captures it.
 //!
-//! Delivery straight to the recipients' servers (MX) would be one more case here.
+//! Delivery straight to the recipients' own servers (MX) is none of them.
 
 use std::fmt;
 use std::io;

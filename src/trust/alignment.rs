@@ -63,6 +63,8 @@ mod tests {
             ("com", "example.com", false),
             ("evil.github.io", "victim.github.io", false),
             ("evil.github.io", "github.io", false),
+            ("evil.公司.cn", "victim.公司.cn", false),
+            ("a.victim.公司.cn", "victim.公司.cn", true),
             ("", "example.com", false),
             ("example.com", "", false),
             ("", "", false),

@@ -9,6 +9,7 @@ use std::panic::catch_unwind;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use mail_auth::arc::ArcError;
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::common::headers::Header;
 use mail_auth::dkim::{Canonicalization, DkimError};
@@ -33,9 +34,9 @@ const MOST_SIGNED_FIELDS: usize = 200;
 /// The most ARC sets that are checked: each costs a query or two.
 const MOST_ARC_SETS: usize = 10;
 
-/// What a message is judged by besides its bytes.
+/// Where a message came from: what it is judged by besides its bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Submission<'a> {
+pub struct Origin<'a> {
     /// The client's address.
     pub client: IpAddr,
     /// What it called itself in EHLO or HELO.
@@ -73,9 +74,9 @@ impl Authenticator {
     /// Of a signature with a body length (`l=`, RFC 6376 §8.2) nothing is taken as proof: what
     /// follows the signed part can be anybody's. Nor of one by rsa-sha1 (RFC 8301 §3.1) or one
     /// that leaves From unsigned (RFC 6376 §5.4).
-    pub async fn judge(&self, submission: Submission<'_>, raw: &[u8]) -> Verdict {
+    pub async fn judge(&self, origin: Origin<'_>, raw: &[u8]) -> Verdict {
         let deadline = Instant::now() + self.deadline;
-        let from = submission.from_domain.map(ascii);
+        let from = origin.from_domain.map(ascii);
         let mut message = read(raw, from.as_deref());
 
         let dkim = async {
@@ -84,7 +85,7 @@ impl Authenticator {
                 None => (Vec::new(), Vec::new()),
             }
         };
-        let (spf, (mut dkim, checked)) = tokio::join!(self.spf(submission, deadline), dkim);
+        let (spf, (mut dkim, checked)) = tokio::join!(self.spf(origin, deadline), dkim);
         let passed: Vec<_> = checked.iter().filter_map(Checked::output).collect();
 
         let arc = async {
@@ -121,16 +122,19 @@ impl Authenticator {
         verdict
     }
 
-    async fn spf(&self, submission: Submission<'_>, deadline: Instant) -> SpfOutput {
-        let client = submission.client.to_canonical();
-        let helo: String = ascii(submission.helo).chars().take(255).collect();
-        let sender = submission.reverse_path.map(|path| format!("{}@{}", path.local(), ascii(path.domain())));
+    async fn spf(&self, origin: Origin<'_>, deadline: Instant) -> SpfOutput {
+        let client = origin.client.to_canonical();
+        let helo: String = ascii(origin.helo).chars().take(255).collect();
+        let sender = origin.reverse_path.map(|path| format!("{}@{}", path.local(), ascii(path.domain())));
+        if sender.is_none() && !is_domain(&helo) {
+            return SpfOutput::new(helo);
+        }
         let parameters = match &sender {
             Some(sender) => SpfParameters::verify_mail_from(client, &helo, &self.hostname, sender),
             None => SpfParameters::verify_ehlo(client, &helo, &self.hostname),
         };
         timeout_at(deadline, self.dns.verify_spf(parameters)).await.unwrap_or_else(|_| {
-            let domain = submission.reverse_path.map_or(helo.as_str(), Address::domain);
+            let domain = origin.reverse_path.map_or(helo.as_str(), Address::domain);
             SpfOutput::new(domain.to_owned()).with_result(SpfResult::TempError)
         })
     }
@@ -291,6 +295,15 @@ fn usable(signature: &dkim::Signature) -> bool {
         && signature.h.iter().any(|name| name.eq_ignore_ascii_case("from"))
 }
 
+/// Whether what a client called itself can be checked at all (RFC 7208 §4.3): `[192.0.2.1]` and
+/// `localhost` can't.
+fn is_domain(helo: &str) -> bool {
+    helo.contains('.')
+        && helo.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        })
+}
+
 fn spf_outcome(result: SpfResult) -> Outcome {
     match result {
         SpfResult::Pass => Outcome::Pass,
@@ -308,7 +321,10 @@ fn spf_outcome(result: SpfResult) -> Outcome {
 fn dkim_outcome(result: &DkimResult) -> Outcome {
     match result {
         DkimResult::Pass => Outcome::Pass,
-        DkimResult::Neutral(Error::Dkim(DkimError::FailedBodyHashMatch | DkimError::SignatureExpired))
+        DkimResult::Neutral(
+            Error::Dkim(DkimError::FailedBodyHashMatch | DkimError::SignatureExpired)
+            | Error::Arc(ArcError::FailedBodyHashMatch | ArcError::SignatureExpired),
+        )
         | DkimResult::Fail(_) => Outcome::Fail,
         DkimResult::Neutral(_) => Outcome::Neutral,
         DkimResult::PermError(_) => Outcome::PermError,

@@ -253,7 +253,12 @@ fn write(directory: &Path, selector: &Selector, kind: &str, key: &PrivatePkcs8Ke
         file.write_all(pem.as_bytes())?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
-        File::open(directory)?.sync_all()
+        // The directories may be new as well; a key that vanished would leave its record a lie.
+        directory
+            .ancestors()
+            .take(3)
+            .filter(|ancestor| !ancestor.as_os_str().is_empty())
+            .try_for_each(|ancestor| File::open(ancestor)?.sync_all())
     })();
     written.map_err(|source| KeyError::Io { path: path.clone(), source })?;
     Ok(path)

@@ -11,5 +11,5 @@ pub mod judge;
 pub mod keys;
 pub mod sign;
 
-pub use judge::Authenticator;
+pub use judge::{Authenticator, Origin};
 pub use sign::Signer;

@@ -182,3 +182,59 @@ fn split(message: &[u8]) -> Result<(Vec<Field<'_>>, &[u8]), SignError> {
         rest = after;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "From: a@desk.example\r\nTo: b@example.com\r\nSubject: x\r\n";
+
+    fn signer() -> Signer {
+        let keys = DkimKeys::generate(Timestamp::UNIX_EPOCH).unwrap();
+        Signer::new("desk.example", &keys).unwrap()
+    }
+
+    /// The names that the first signature covers.
+    fn names(signature: &str) -> Vec<String> {
+        let unfolded: String = signature.split_whitespace().collect();
+        let list = unfolded.split("h=").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
+        list.split(':').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_field_is_named_once_more_than_it_occurs() {
+        let signer = signer();
+        let signature = signer.sign(format!("{HEADER}\r\nbody\r\n").as_bytes(), Timestamp::UNIX_EPOCH).unwrap();
+        let counts: Vec<_> =
+            OVERSIGNED.iter().map(|name| names(&signature).iter().filter(|found| found == name).count()).collect();
+        assert_eq!(counts, [2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+        assert!(!names(&signature).contains(&WHERE_PRESENT.to_owned()));
+
+        let notice =
+            format!("Auto-Submitted: auto-generated\r\n{HEADER}cc: c@example.com\r\nCC: d@example.com\r\n\r\n");
+        let signature = signer.sign(notice.as_bytes(), Timestamp::UNIX_EPOCH).unwrap();
+        let count = |name: &str| names(&signature).iter().filter(|found| *found == name).count();
+        assert_eq!((count("Auto-Submitted"), count("Cc")), (2, 3));
+    }
+
+    #[test]
+    fn both_algorithms_sign_under_their_selectors() {
+        let signature = signer().sign(HEADER.as_bytes(), Timestamp::UNIX_EPOCH).unwrap();
+        let fields: Vec<_> = signature.split("DKIM-Signature: ").skip(1).collect();
+        assert_eq!(fields.len(), 2);
+        assert!(fields[0].starts_with("v=1; a=ed25519-sha256; c=relaxed/relaxed;\r\n\td=desk.example; s=g197001e;"));
+        assert!(fields[1].starts_with("v=1; a=rsa-sha256; c=relaxed/relaxed;\r\n\td=desk.example; s=g197001r;"));
+        assert!(signature.ends_with("\r\n") && !signature.contains("\r\n\r\n"));
+    }
+
+    #[test]
+    fn what_is_no_message_is_not_signed() {
+        let signer = signer();
+        for bad in
+            ["", "\r\nFrom: a@desk.example\r\n", "To: b@example.com\r\n\r\n", "no field\r\n", "From: x\r\nno\r\n"]
+        {
+            let error = signer.sign(bad.as_bytes(), Timestamp::UNIX_EPOCH).unwrap_err();
+            assert!(matches!(error, SignError::Header(_)), "{bad:?}");
+        }
+    }
+}

@@ -6,10 +6,16 @@ use std::time::Duration;
 
 use guichet::desk::address::Address;
 use guichet::desk::verdict::{Outcome, Policy, Verdict};
-use guichet::trust::judge::{Authenticator, Submission};
+use guichet::trust::judge::{Authenticator, Origin};
 use guichet::trust::keys::DkimKeys;
 use guichet::trust::sign::Signer;
 use jiff::Timestamp;
+use mail_auth::arc::ArcSealer;
+use mail_auth::common::crypto::{RsaKey, Sha256};
+use mail_auth::common::headers::HeaderWriter;
+use mail_auth::{ArcOutput, AuthenticatedMessage, AuthenticationResults};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::kit::dns::Dns;
 
@@ -19,13 +25,13 @@ const MAIL: &str = "From: Bob <bob@example.com>\r\nTo: help@desk.example\r\nSubj
 
 async fn judge(dns: &Dns, reverse_path: &str, from: &str, raw: &[u8]) -> Verdict {
     let path: Option<Address> = reverse_path.parse().ok();
-    let submission = Submission {
+    let origin = Origin {
         client: CLIENT.parse().unwrap(),
         helo: "mail.example.com",
         reverse_path: path.as_ref(),
         from_domain: Some(from),
     };
-    Authenticator::new(dns.resolver(), "desk.example").judge(submission, raw).await
+    Authenticator::new(dns.resolver(), "desk.example").judge(origin, raw).await
 }
 
 /// A signer for a domain, its keys published.
@@ -169,9 +175,9 @@ async fn dmarc_says_what_the_domain_asks_for() {
         assert_eq!((verdict.dmarc, verdict.dmarc_policy), (dmarc, policy), "{path} {from}");
         assert_eq!(verdict.temporary, temporary, "{path} {from}");
     }
-    let submission =
-        Submission { client: CLIENT.parse().unwrap(), helo: "evil.example", reverse_path: None, from_domain: None };
-    let verdict = Authenticator::new(dns.resolver(), "desk.example").judge(submission, MAIL.as_bytes()).await;
+    let origin =
+        Origin { client: CLIENT.parse().unwrap(), helo: "evil.example", reverse_path: None, from_domain: None };
+    let verdict = Authenticator::new(dns.resolver(), "desk.example").judge(origin, MAIL.as_bytes()).await;
     assert_eq!((verdict.dmarc, verdict.is_aligned()), (Outcome::None, false));
 }
 
@@ -205,7 +211,7 @@ async fn a_silent_name_server_ends_with_the_deadline() {
         dns.silence(&format!("{selector}._domainkey.example.com"));
     }
     let path: Address = "bob@example.com".parse().unwrap();
-    let submission = Submission {
+    let origin = Origin {
         client: CLIENT.parse::<IpAddr>().unwrap(),
         helo: "mail.example.com",
         reverse_path: Some(&path),
@@ -213,7 +219,7 @@ async fn a_silent_name_server_ends_with_the_deadline() {
     };
     let verdict = Authenticator::new(dns.resolver(), "desk.example")
         .with_deadline(Duration::from_millis(200))
-        .judge(submission, message.as_bytes())
+        .judge(origin, message.as_bytes())
         .await;
     assert_eq!((verdict.spf, verdict.dmarc), (Outcome::TempError, Outcome::TempError));
     assert_eq!(outcomes(&verdict), [Outcome::TempError, Outcome::TempError]);
@@ -222,8 +228,114 @@ async fn a_silent_name_server_ends_with_the_deadline() {
 }
 
 #[tokio::test]
+async fn addresses_and_domains_are_known_in_every_spelling() {
+    let dns = Dns::start().await;
+    dns.txt("xn--exmple-cua.de", "v=spf1 ip4:192.0.2.1 ip4:127.0.0.1 -all");
+    let authenticator = Authenticator::new(dns.resolver(), "desk.example");
+    let path: Address = "bob@Exämple.de".parse().unwrap();
+    for (client, from, aligned) in [
+        ("192.0.2.1", "exämple.de", true),
+        ("::ffff:192.0.2.1", "XN--EXMPLE-CUA.de", true),
+        ("127.0.0.1", "mail.exämple.de", true),
+        ("192.0.2.2", "exämple.de", false),
+        ("192.0.2.1", "example.de", false),
+    ] {
+        let origin = Origin {
+            client: client.parse().unwrap(),
+            helo: "[192.0.2.1]",
+            reverse_path: Some(&path),
+            from_domain: Some(from),
+        };
+        let verdict = authenticator.judge(origin, MAIL.as_bytes()).await;
+        assert_eq!(verdict.is_aligned(), aligned, "{client} {from}");
+        assert_eq!(verdict.spf_domain, "xn--exmple-cua.de");
+    }
+    let origin = Origin { client: CLIENT.parse().unwrap(), helo: "[192.0.2.1]", reverse_path: None, from_domain: None };
+    assert_eq!(authenticator.judge(origin, MAIL.as_bytes()).await.spf, Outcome::None);
+}
+
+#[tokio::test]
+async fn a_chain_of_forwarders_is_noted_and_proves_nothing() {
+    let dns = Dns::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let keys = DkimKeys::load_or_generate(directory.path(), "list.example", Timestamp::now()).unwrap();
+    for record in keys.records("list.example") {
+        dns.txt(&record.name, &record.value);
+    }
+    let pem = directory.path().join(format!("list.example/{}.rsa", keys.rsa_selector));
+    let key = RsaKey::<Sha256>::from_key_der(PrivateKeyDer::from_pem_file(pem).unwrap()).unwrap();
+    let message = AuthenticatedMessage::parse(MAIL.as_bytes()).unwrap();
+    let results = AuthenticationResults::new("list.example");
+    let set = ArcSealer::from_key(key)
+        .domain("list.example")
+        .selector(keys.rsa_selector.as_str())
+        .headers(["From", "To", "Subject"])
+        .seal(&message, &results, &ArcOutput::default())
+        .unwrap();
+    let sealed = set.to_header() + MAIL;
+    for (message, arc) in [
+        (sealed.clone(), Outcome::Pass),
+        (sealed.replace("Subject: Printer", "Subject: Money"), Outcome::Fail),
+        (sealed.replace("on fire", "fine"), Outcome::Fail),
+        (MAIL.to_owned(), Outcome::None),
+        (set.to_header().repeat(30) + MAIL, Outcome::PermError),
+    ] {
+        let verdict = judge(&dns, "", "list.example", message.as_bytes()).await;
+        assert_eq!((verdict.arc, verdict.is_aligned()), (arc, false));
+    }
+}
+
+#[tokio::test]
+async fn a_record_too_long_for_one_packet_is_read_whole() {
+    let dns = Dns::start().await;
+    let others = (0..150).map(|n| format!("ip4:198.51.100.{n} ")).collect::<Vec<_>>().concat();
+    dns.txt("example.com", &format!("v=spf1 {others}ip4:192.0.2.1 -all"));
+    let verdict = judge(&dns, "bob@example.com", "example.com", MAIL.as_bytes()).await;
+    assert_eq!(verdict.spf, Outcome::Pass);
+}
+
+#[tokio::test]
+async fn damaged_signatures_prove_nothing_and_harm_nobody() {
+    let dns = Dns::start().await;
+    let signer = signer(&dns, "example.com");
+    let whole = signed(&signer, MAIL).replace("DKIM-Signature", "ARC-Message-Signature: i=1;").into_bytes();
+    let whole = [signed(&signer, MAIL).trim_end_matches(MAIL).as_bytes(), &whole].concat();
+    let origin = Origin {
+        client: CLIENT.parse().unwrap(),
+        helo: "mail.example.com",
+        reverse_path: None,
+        from_domain: Some("example.com"),
+    };
+    let authenticator = Authenticator::new(dns.resolver(), "desk.example");
+    let header = whole.len() - MAIL.len();
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        // A linear congruential generator (Knuth): the same damage on every run.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    for _ in 0..300 {
+        let mut damaged = whole.clone();
+        for _ in 0..=random(3) {
+            let at = random(header);
+            match random(3) {
+                0 => damaged[at] = b";:=\r\n \0\xff9a"[random(10)],
+                1 => drop(damaged.remove(at)),
+                _ => damaged.insert(at, b";:=\r\n \0\xff9a"[random(10)]),
+            }
+        }
+        let verdict = authenticator.judge(origin, &damaged).await;
+        assert!(verdict.dkim.len() <= 16);
+    }
+}
+
+#[tokio::test]
 async fn what_is_hardly_a_message_is_judged_too() {
     let dns = Dns::start().await;
+    // In a task, as the daemon does it.
+    let other = dns.clone();
+    let verdict = tokio::spawn(async move { judge(&other, "bob@example.com", "example.com", MAIL.as_bytes()).await });
+    assert!(!verdict.await.unwrap().is_aligned());
     for raw in [&b""[..], b"\r\n", b"no header at all", b"\xff\xfe\r\n\r\n\x00", b"From: x\r\n"] {
         let verdict = judge(&dns, "bob@example.com", "example.com", raw).await;
         assert!(!verdict.is_aligned() && verdict.dkim.is_empty());
@@ -265,6 +377,44 @@ async fn our_own_signatures_verify() {
         assert!(signature.lines().all(|line| line.len() <= 78), "{signature}");
         let verdict = judge(&dns, "", "desk.example", &[signature.as_bytes(), &message].concat()).await;
         assert_eq!(outcomes(&verdict), [Outcome::Pass, Outcome::Pass], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_dkimpy_signs_is_believed() {
+    let Some(python) = crate::kit::peers::python() else { return };
+    let dns = Dns::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let keys = DkimKeys::load_or_generate(directory.path(), "desk.example", Timestamp::now()).unwrap();
+    for record in keys.records("desk.example") {
+        dns.txt(&record.name, &record.value);
+    }
+    let bodies = bodies();
+    for (index, (_, body)) in bodies.iter().enumerate() {
+        std::fs::write(directory.path().join(format!("{index}.eml")), with_body(body)).unwrap();
+    }
+    let script = concat!(
+        "import dkim, pathlib, sys\n",
+        "directory, selector = pathlib.Path(sys.argv[1]), sys.argv[2]\n",
+        "key = (directory / 'desk.example' / (selector + '.rsa')).read_bytes()\n",
+        "for path in directory.glob('*.eml'):\n",
+        "    message = path.read_bytes()\n",
+        "    for header in (b'relaxed', b'simple'):\n",
+        "        for body in (b'relaxed', b'simple'):\n",
+        "            how = (header, body)\n",
+        "            signature = dkim.sign(message, selector.encode(), b'desk.example', key, canonicalize=how)\n",
+        "            name = f'{path.stem}.{header.decode()}.{body.decode()}.signed'\n",
+        "            (directory / name).write_bytes(signature + message)\n",
+    );
+    let mut python = std::process::Command::new(python);
+    let output = python.args(["-c", script]).arg(directory.path()).arg(keys.rsa_selector.as_str()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (index, (what, _)) in bodies.iter().enumerate() {
+        for how in ["relaxed.relaxed", "relaxed.simple", "simple.relaxed", "simple.simple"] {
+            let message = std::fs::read(directory.path().join(format!("{index}.{how}.signed"))).unwrap();
+            let verdict = judge(&dns, "", "desk.example", &message).await;
+            assert_eq!(outcomes(&verdict), [Outcome::Pass], "{what}, {how}");
+        }
     }
 }
 

@@ -29,7 +29,6 @@ impl Stuffer {
                     }
                     self.line_start = true;
                 }
-                b'\r' => self.line_start = false,
                 b'.' if self.line_start => {
                     out.push(b'.');
                     self.line_start = false;

@@ -16,6 +16,7 @@ use hickory_resolver::TokioResolver;
 
 pub use reply::Reply;
 pub use session::Session;
+pub use transaction::Done;
 pub use transport::{Tls, TlsError};
 
 use super::route::{NextHop, Security};

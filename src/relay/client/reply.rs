@@ -176,6 +176,28 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_whatsoever_panic_or_pile_up() {
+        let alphabet = b"0123459.. --\r\r\n\n\n\xffab\0";
+        let mut seed = 1_u64;
+        let mut random = |below: usize| {
+            // A linear congruential generator (Knuth): the same bytes on every run.
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % below
+        };
+        for _ in 0..20_000 {
+            let (mut reader, mut buffer) = (ReplyReader::default(), b"250".to_vec());
+            for _ in 0..random(12) {
+                for _ in 0..random(8) {
+                    buffer.push(alphabet[random(alphabet.len())]);
+                }
+                if let Ok(Some(reply)) = reader.take(&mut buffer) {
+                    assert!(reply.to_string().len() <= 4 * LONGEST_TEXT && !reply.to_string().contains('\n'));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn size_is_told_from_other_refusals() {
         for (text, expected) in [
             ("552 too big", true),

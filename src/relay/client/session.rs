@@ -144,7 +144,10 @@ impl Session {
             }
         }
         if let Some(credentials) = &hop.credentials {
-            debug_assert!(encrypted || connected.local, "a password goes over a safe line only");
+            if !(encrypted || connected.local) {
+                let text = format!("the line to {host} is not encrypted; the password was not sent");
+                return Err(Reply::ours_with([5, 7, 11], text).into());
+            }
             session.authenticate(credentials).await?;
         }
         Ok(session)

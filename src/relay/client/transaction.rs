@@ -1,5 +1,7 @@
 //! One message over one session: MAIL, RCPT, DATA, and what each recipient's outcome is.
 
+use std::fmt::Write as _;
+
 use super::data::Stuffer;
 use super::{Outcome, Reply, Session, Transaction};
 use crate::desk::address::Address;
@@ -153,8 +155,11 @@ impl Session {
             // It was pipelined, and nobody is left to get a message: an empty one ends it, and
             // what is said of that concerns nobody (RFC 2920 §3.1).
             self.send(b".\r\n").await?;
-            self.reply(timeouts.end).await?;
-            return Ok(());
+            return match self.protocol {
+                Protocol::Smtp => self.reply(timeouts.end).await.map(drop),
+                // An answer for each of no recipients: there is nothing to wait for.
+                Protocol::Lmtp => Err(Reply::ours("the server wanted a message for nobody")),
+            };
         }
         self.data(transaction.message).await?;
         match self.protocol {
@@ -179,7 +184,7 @@ impl Session {
         let path = transaction.reverse_path.as_ref().and_then(|path| wire(path, utf8)).unwrap_or_default();
         let mut mail = format!("MAIL FROM:<{path}>");
         if self.extensions.size.is_some() {
-            mail.push_str(&format!(" SIZE={}", transaction.message.len()));
+            write!(mail, " SIZE={}", transaction.message.len()).expect("a string takes what is written");
         }
         if transaction.eight_bit {
             mail.push_str(" BODY=8BITMIME");

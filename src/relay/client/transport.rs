@@ -128,7 +128,12 @@ impl Tls {
         let config = if verified { &self.verified } else { &self.any };
         match timeout(timeouts.command, TlsConnector::from(Arc::clone(config)).connect(name, line)).await {
             Ok(Ok(line)) => Ok(Box::new(line)),
-            Ok(Err(error)) => Err(Reply::ours(format!("no TLS with {host}: {error}"))),
+            Ok(Err(error)) => {
+                let text = format!("no TLS with {host}: {error}");
+                // A wrong certificate stays wrong until somebody acts; a lost connection may not.
+                let refused = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()).is_some();
+                Err(if refused { Reply::ours_with([5, 7, 5], text) } else { Reply::ours(text) })
+            }
             Err(_) => Err(Reply::ours(format!("no TLS with {host} in time"))),
         }
     }

@@ -29,7 +29,7 @@ pub enum Act {
     SayAndClose(String),
     /// Closes the connection.
     Close,
-    /// Says nothing and reads on.
+    /// Says nothing more, and reads on.
     Silence,
     /// Says this line again and again, for as long as anybody listens.
     Flood(String),
@@ -110,19 +110,14 @@ impl Sink {
     }
 
     /// From now on, on a command that starts with `when`, does this instead. `CONNECT` is the
-    /// greeting, `HANDSHAKE` the beginning of TLS, `DATA-BEGUN` the first byte of a message, `.` its
+    /// greeting, `HANDSHAKE` the beginning of TLS, `BODY` the first byte of a message, `.` its
     /// end (LMTP: `. <recipient>`).
     pub fn on(self, when: &str, act: Act) -> Self {
         self.rule(when, act, false);
         self
     }
 
-    /// The same, the next time only.
-    pub fn once(self, when: &str, act: Act) -> Self {
-        self.rule(when, act, true);
-        self
-    }
-
+    /// The same while it runs; `once` is for the next time only.
     pub fn rule(&self, when: &str, act: Act, once: bool) {
         self.state().rules.push(Rule { when: when.to_owned(), act, once });
     }
@@ -259,11 +254,8 @@ impl Sink {
                 "HELO" | "RSET" | "NOOP" => "250 2.0.0 ok".to_owned(),
                 "STARTTLS" => "220 2.0.0 go ahead".to_owned(),
                 "AUTH" => "235 2.7.0 welcome".to_owned(),
-                "MAIL" => {
-                    command.clone_into(&mut from);
-                    to.clear();
-                    "250 2.1.0 ok".to_owned()
-                }
+                "MAIL" => "250 2.1.0 ok".to_owned(),
+                "RCPT" if from.is_empty() => "503 5.5.1 no sender".to_owned(),
                 "RCPT" => "250 2.1.5 ok".to_owned(),
                 "DATA" if to.is_empty() => "503 5.5.1 no recipients".to_owned(),
                 "DATA" => "354 go ahead".to_owned(),
@@ -271,9 +263,10 @@ impl Sink {
                 _ => "500 5.5.2 unknown".to_owned(),
             };
             let said = self.act(command);
+            let good = if verb == "DATA" { '3' } else { '2' };
             let takes = match &said {
-                None => usual.starts_with(['2', '3']),
-                Some(Act::Say(text)) => text.starts_with(['2', '3']),
+                None => usual.starts_with(good),
+                Some(Act::Say(text)) => text.starts_with(good),
                 Some(_) => false,
             };
             if !self.perform(&mut line, said, &usual).await? || verb == "QUIT" {
@@ -281,9 +274,16 @@ impl Sink {
             }
             match verb.as_str() {
                 "STARTTLS" if takes => return Ok(Some(line.into_inner())),
+                "MAIL" if takes => {
+                    command.clone_into(&mut from);
+                    to.clear();
+                }
+                "RSET" => from.clear(),
                 "RCPT" if takes => to.push(command.to_owned()),
                 "DATA" if takes => {
-                    if !self.message(&mut line, number, &from, &std::mem::take(&mut to)).await? {
+                    let open = self.message(&mut line, number, &from, &std::mem::take(&mut to)).await?;
+                    from.clear();
+                    if !open {
                         return Ok(None);
                     }
                 }
@@ -299,7 +299,7 @@ impl Sink {
         from: &str,
         to: &[String],
     ) -> std::io::Result<bool> {
-        if let Some(act) = self.act("DATA-BEGUN") {
+        if let Some(act) = self.act("BODY") {
             line.read_u8().await?;
             return self.perform(line, Some(act), "").await;
         }
@@ -360,7 +360,10 @@ impl Sink {
             None => line.write_all(format!("{usual}\r\n").as_bytes()).await?,
             Some(Act::Say(text)) => line.write_all(format!("{text}\r\n").as_bytes()).await?,
             Some(Act::Raw(bytes)) => line.write_all(&bytes).await?,
-            Some(Act::Silence) => {}
+            Some(Act::Silence) => {
+                tokio::io::copy(line, &mut tokio::io::sink()).await?;
+                return Ok(false);
+            }
             Some(Act::Close) => return Ok(false),
             Some(Act::SayAndClose(text)) => {
                 line.write_all(format!("{text}\r\n").as_bytes()).await?;
