@@ -92,8 +92,7 @@ impl Piece {
         let phrase = words::decode(&piece.phrase);
         let named = |address: Address| Mailbox::new(clean::line(&phrase, LONGEST_NAME), address);
         if piece.angles.is_empty() {
-            let bare: String = piece.phrase.chars().filter(|c| !c.is_whitespace()).collect();
-            match parse(&bare) {
+            match parse(&piece.phrase) {
                 Some(address) => {
                     let name = words::decode(&piece.comment);
                     found.list.push(Mailbox::new(clean::line(&name, LONGEST_NAME), address));

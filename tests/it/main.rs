@@ -9,3 +9,4 @@ mod kit;
 mod next_server;
 mod rfcs;
 mod trust;
+mod understanding;

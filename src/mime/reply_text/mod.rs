@@ -17,7 +17,7 @@ use heads::Head;
 /// hands on is what its sender wants to say, and stays new, besides being read as [`Forwarded`].
 #[must_use]
 pub fn separate(lines: &[Line], forwarding: bool) -> (Text, Option<Forwarded>) {
-    let plan = Plan::of(lines);
+    let plan = Plan::of(lines, forwarding);
     if let Some((at, Cut::Forward)) = plan.cut.filter(|_| !forwarding) {
         // Handed on without saying so in the subject: the text above may hold quotations.
         let above = Plan { kinds: plan.kinds[..at].to_vec(), cut: None };
@@ -69,12 +69,17 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(lines: &[Line]) -> Self {
+    fn of(lines: &[Line], forwarding: bool) -> Self {
         let mut kinds = Vec::with_capacity(lines.len());
         let mut cut = None;
         let mut at = 0;
         while let Some(line) = lines.get(at) {
             if line.text.starts_with('>') {
+                // Apple Mail quotes what it hands on, the words above it included.
+                if forwarding && heads::is_forward(&line.text.trim_start_matches(['>', ' ']).to_lowercase()) {
+                    cut = Some((at, Cut::Forward));
+                    break;
+                }
                 kinds.push(Kind::Quote);
                 at += 1;
                 continue;
