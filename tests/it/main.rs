@@ -1,3 +1,7 @@
 //! The promises, a module each. One binary, so that one link serves all.
 
 mod kit;
+mod store_faults;
+mod store_power;
+mod store_sim;
+mod store_work;
