@@ -2,6 +2,8 @@
 
 mod kit;
 mod store_faults;
+mod store_model;
 mod store_power;
 mod store_sim;
+mod store_trust;
 mod store_work;
