@@ -39,12 +39,15 @@ pub(super) struct Snapshot {
     pub(super) size: u64,
 }
 
+/// What is done with the index while nothing changes it.
+pub(super) type Look<'a> = &'a mut dyn FnMut(&dyn Index) -> Result<(), StoreError>;
+
 /// Writes a snapshot and removes the ones before the last two.
 ///
 /// `with_index` runs a closure on the index as it is at that moment; it is called once a block.
 pub(super) fn write(
     files: &dyn Files,
-    with_index: &mut dyn FnMut(&mut dyn FnMut(&dyn Index) -> Result<(), StoreError>) -> Result<(), StoreError>,
+    with_index: &mut dyn FnMut(Look<'_>) -> Result<(), StoreError>,
 ) -> Result<Snapshot, StoreError> {
     files.create_dir(DIR)?;
     let mut start = Position::default();

@@ -13,6 +13,9 @@ use super::{Shared, StoreError};
 use crate::desk::id::RawId;
 use crate::store::journal::Place;
 
+/// A key with its value, as bytes.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// Reading of one consistent state of the store.
 pub trait Read {
     /// The bytes under a key.
@@ -21,7 +24,7 @@ pub trait Read {
 
     /// Up to `limit` pairs of a span, in order.
     #[doc(hidden)]
-    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<Pair>, StoreError>;
 
     /// Raw bytes that were stored with [`Tx::put_raw`], checked against their checksum.
     fn raw(&self, id: RawId) -> Result<Vec<u8>, StoreError>;
@@ -47,7 +50,7 @@ pub trait Read {
             Bound::Unbounded => whole.1,
             bound => bound.map(|key| table.key(key)),
         };
-        decode(table, self.span_bytes((from, to), order, limit)?)
+        decode(table, &self.span_bytes((from, to), order, limit)?)
     }
 
     /// Up to `limit` pairs whose keys begin with these components: `(property,)` or
@@ -61,11 +64,11 @@ pub trait Read {
     ) -> Result<Vec<(K, V)>, StoreError> {
         let mut bytes = vec![table.prefix()];
         start.encode_start(&mut bytes);
-        decode(table, self.span_bytes(starting_with(bytes), order, limit)?)
+        decode(table, &self.span_bytes(starting_with(bytes), order, limit)?)
     }
 }
 
-fn decode<K: Key, V: Record>(table: &Table<K, V>, pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Vec<(K, V)>, StoreError> {
+fn decode<K: Key, V: Record>(table: &Table<K, V>, pairs: &[Pair]) -> Result<Vec<(K, V)>, StoreError> {
     pairs.iter().map(|(key, value)| Ok((table.read_key(key)?, table.read_value(value)?))).collect()
 }
 
@@ -80,7 +83,7 @@ impl Read for View<'_> {
         Ok(self.index.get(&key)?)
     }
 
-    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<Pair>, StoreError> {
         merge(self.index, &BTreeMap::new(), &span, order, limit)
     }
 
@@ -183,7 +186,7 @@ impl Read for Tx<'_> {
         Ok(value)
     }
 
-    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<Pair>, StoreError> {
         let found = merge(self.view.index, &self.writes, &span, order, limit)?;
         // What lies beyond the last pair was not seen, so it can't matter.
         let seen = match (order, found.last()) {
@@ -224,7 +227,7 @@ fn merge(
     span: &Span,
     order: Order,
     limit: usize,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+) -> Result<Vec<Pair>, StoreError> {
     let mut found = Vec::new();
     if limit == 0 || is_empty(span) {
         return Ok(found);

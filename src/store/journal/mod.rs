@@ -19,7 +19,7 @@ pub(super) use record::{Group, GroupWriter, LARGEST_BODY};
 pub(super) use segment::{DIR, file_name};
 
 use record::Kind;
-use segment::{HEADER, Header, Next};
+use segment::{Header, Next};
 
 /// How far in the journal: the state of the store after everything before this place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +52,9 @@ impl Position {
         }
     }
 }
+
+/// Where a segment's first record is.
+const FIRST: u64 = segment::HEADER as u64;
 
 /// The segments that count, in order, each with where it validly ends; the last one's end is not
 /// known before it is read.
@@ -119,7 +122,7 @@ impl Chain {
     /// The first place of the journal.
     pub(super) fn start(&self) -> Position {
         match self.headers.values().next() {
-            Some(first) => Position { segment: first.number, offset: HEADER, version: first.version },
+            Some(first) => Position { segment: first.number, offset: FIRST, version: first.version },
             None => Position::default(),
         }
     }
@@ -161,7 +164,7 @@ pub(super) fn replay(
     for link in chain.from(at.segment) {
         let number = link.header.number;
         let file = files.open(&file_name(number))?;
-        let mut offset = if number == at.segment { at.offset } else { HEADER };
+        let mut offset = if number == at.segment { at.offset } else { FIRST };
         let size = file.size()?;
         at = Position { segment: number, offset, version: at.version };
         loop {
@@ -171,7 +174,7 @@ pub(super) fn replay(
             let limit = link.end.unwrap_or(size);
             match segment::next(&*file, &link.header, offset, limit)? {
                 Next::Record(record) => {
-                    let body_at = record.body_at(offset);
+                    let body_at = record::body_at(offset);
                     offset = record.end(offset);
                     if record.kind == Kind::Group {
                         let damaged = StoreError::Damaged { segment: number, offset };
@@ -297,7 +300,7 @@ impl Journal {
         }
         let end = self.end;
         let open = self.current.as_mut().ok_or_else(|| StoreError::Io("no segment could be made".into()))?;
-        let synced = if open.header.number == end.segment { end.offset } else { HEADER };
+        let synced = if open.header.number == end.segment { end.offset } else { FIRST };
         let bytes = record(open, synced);
         let after = open.offset + bytes.len() as u64;
         let outcome = if after > open.reserved {
@@ -347,7 +350,7 @@ impl Journal {
     /// Where even that fails, what didn't count is cut off; the next write tries again.
     fn give_up(&mut self) {
         let Some(open) = self.current.take() else { return };
-        let end = if open.header.number == self.end.segment { self.end.offset } else { HEADER };
+        let end = if open.header.number == self.end.segment { self.end.offset } else { FIRST };
         self.given_up.insert(open.header.number, end);
         if self.begin().is_err() {
             let _ = open.file.set_size(end).and_then(|()| open.file.sync());
@@ -368,7 +371,7 @@ impl Journal {
         });
         match made {
             Ok(file) => {
-                self.current = Some(Open { file, header, offset: HEADER, reserved: 0 });
+                self.current = Some(Open { file, header, offset: FIRST, reserved: 0 });
                 Ok(())
             }
             Err(error) => {

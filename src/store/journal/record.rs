@@ -7,10 +7,10 @@ use crate::store::index::Write;
 use crate::store::transaction::raw_key;
 
 /// Octets before a record's body.
-pub(super) const HEAD: u64 = 32;
+pub(super) const HEAD: usize = 32;
 
 /// Records start at multiples of this.
-pub(super) const ALIGNMENT: u64 = 16;
+pub(super) const ALIGNMENT: usize = 16;
 
 /// The largest body that is written or read.
 pub(in crate::store) const LARGEST_BODY: usize = 64 * 1024 * 1024;
@@ -43,18 +43,15 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn body_at(&self, offset: u64) -> u64 {
-        body_at(offset)
-    }
-
     /// Where the next record starts, if this one is at `offset`.
     pub(super) fn end(&self, offset: u64) -> u64 {
-        (offset + HEAD + self.body.len() as u64).next_multiple_of(ALIGNMENT)
+        (body_at(offset) + self.body.len() as u64).next_multiple_of(ALIGNMENT as u64)
     }
 }
 
+/// Where the body of the record at `offset` is.
 pub(super) fn body_at(offset: u64) -> u64 {
-    offset + HEAD
+    offset + HEAD as u64
 }
 
 /// A record for one place of one segment, padded.
@@ -69,12 +66,12 @@ pub(super) fn encode(kind: Kind, body: &[u8], segment: &Header, offset: u64, syn
     out.extend_from_slice(&checksum.to_be_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(body);
-    out.resize(out.len().next_multiple_of(ALIGNMENT as usize), 0);
+    out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
     out
 }
 
 /// Reads what stands before a body, if it was written for this place.
-pub(super) fn decode_head(bytes: &[u8; HEAD as usize], segment: &Header, offset: u64) -> Option<Head> {
+pub(super) fn decode_head(bytes: &[u8; HEAD], segment: &Header, offset: u64) -> Option<Head> {
     if !bytes.starts_with(&MAGIC) {
         return None;
     }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::Position;
-use super::record::{ALIGNMENT, HEAD, LARGEST_BODY, Record, decode_head};
+use super::record::{ALIGNMENT, HEAD, LARGEST_BODY, Record, body_at, decode_head};
 use crate::store::StoreError;
 use crate::store::files::File;
 
@@ -11,7 +11,7 @@ use crate::store::files::File;
 pub(in crate::store) const DIR: &str = "journal";
 
 /// Octets before the first record.
-pub(in crate::store) const HEADER: u64 = 64;
+pub(in crate::store) const HEADER: usize = 64;
 
 const MAGIC: [u8; 8] = *b"GUICHETJ";
 const FORMAT: u32 = 1;
@@ -36,8 +36,8 @@ impl Header {
         Self { number, version: end.version, predecessor: end.segment, predecessor_end: end.offset, salt }
     }
 
-    pub(in crate::store) fn encode(&self) -> [u8; HEADER as usize] {
-        let mut out = [0; HEADER as usize];
+    pub(in crate::store) fn encode(&self) -> [u8; HEADER] {
+        let mut out = [0; HEADER];
         out[..8].copy_from_slice(&MAGIC);
         out[8..12].copy_from_slice(&FORMAT.to_be_bytes());
         let fields = [self.number, self.version, self.predecessor, self.predecessor_end, self.salt];
@@ -49,7 +49,7 @@ impl Header {
         out
     }
 
-    fn decode(bytes: &[u8; HEADER as usize]) -> Option<Self> {
+    fn decode(bytes: &[u8; HEADER]) -> Option<Self> {
         let checksum = u32::from_be_bytes(*bytes[56..].first_chunk()?);
         if !bytes.starts_with(&MAGIC) || crc32fast::hash(&bytes[..56]) != checksum {
             return None;
@@ -84,11 +84,11 @@ pub(in crate::store) fn number(name: &str) -> Option<u64> {
 /// The header is durable before anything follows it. So where it is unreadable and something does
 /// follow, it was damaged.
 pub(super) fn read_header(file: &dyn File, number: u64) -> Result<Option<Header>, StoreError> {
-    let mut bytes = [0; HEADER as usize];
+    let mut bytes = [0; HEADER];
     let read = file.read_at(&mut bytes, 0)?;
     match Header::decode(&bytes) {
         Some(header) if header.number == number => Ok(Some(header)),
-        _ if read < bytes.len() || is_zero(file, HEADER)? => Ok(None),
+        _ if read < bytes.len() || is_zero(file, HEADER as u64)? => Ok(None),
         _ => Err(StoreError::Damaged { segment: number, offset: 0 }),
     }
 }
@@ -102,17 +102,17 @@ pub(super) enum Next {
 
 /// Reads the record at `offset` of a segment that has `limit` octets.
 pub(super) fn next(file: &dyn File, header: &Header, offset: u64, limit: u64) -> Result<Next, StoreError> {
-    let mut bytes = [0; HEAD as usize];
-    if offset + HEAD > limit || file.read_at(&mut bytes, offset)? < bytes.len() {
+    let mut bytes = [0; HEAD];
+    if body_at(offset) > limit || file.read_at(&mut bytes, offset)? < bytes.len() {
         return Ok(Next::Nothing);
     }
     let Some(head) = decode_head(&bytes, header, offset) else { return Ok(Next::Nothing) };
     let length = head.length as usize;
-    if length > LARGEST_BODY || offset + HEAD + length as u64 > limit {
+    if length > LARGEST_BODY || body_at(offset) + length as u64 > limit {
         return Ok(Next::Nothing);
     }
     let mut body = vec![0; length];
-    if file.read_at(&mut body, offset + HEAD)? < length || crc32fast::hash(&body) != head.checksum {
+    if file.read_at(&mut body, body_at(offset))? < length || crc32fast::hash(&body) != head.checksum {
         return Ok(Next::Nothing);
     }
     Ok(Next::Record(Record { kind: head.kind, body }))
@@ -136,7 +136,7 @@ pub(super) fn check_tail(file: &dyn File, header: &Header, offset: u64, size: u6
         }
         if chunk.iter().any(|byte| *byte != 0) {
             torn = true;
-            for start in (0..chunk.len()).step_by(ALIGNMENT as usize) {
+            for start in (0..chunk.len()).step_by(ALIGNMENT) {
                 let Some(bytes) = chunk[start..].first_chunk() else { break };
                 let place = at + start as u64;
                 if decode_head(bytes, header, place).is_some_and(|head| head.synced > offset) {
@@ -145,7 +145,7 @@ pub(super) fn check_tail(file: &dyn File, header: &Header, offset: u64, size: u6
             }
         }
         // The last head of a chunk may reach into the next one.
-        at += if read == CHUNK { CHUNK as u64 - HEAD + ALIGNMENT } else { read as u64 };
+        at += if read == CHUNK { (CHUNK - HEAD + ALIGNMENT) as u64 } else { read as u64 };
     }
     Ok(torn)
 }

@@ -1,0 +1,95 @@
+//! A disk that is full or fails: a temporary error, nothing by half, nothing refused that comes
+//! back, and on it goes once there is room.
+
+use std::io::ErrorKind;
+
+use guichet::store::{Store, StoreError};
+
+use super::store_sim::{Fault, SimFiles, Unsynced};
+use super::store_work::{model, small, state, step};
+
+const STEPS: u64 = 12;
+
+/// Does the steps and answers which were acknowledged.
+async fn work(store: &Store) -> Vec<u64> {
+    let mut done = Vec::new();
+    for n in 0..STEPS {
+        match step(store, n).await {
+            Ok(()) => done.push(n),
+            Err(error) => assert!(error.is_temporary(), "{error}"),
+        }
+        if n % 5 == 4 {
+            let _ = store.checkpoint();
+        }
+    }
+    done
+}
+
+#[tokio::test]
+async fn at_every_operation() {
+    let files = SimFiles::default();
+    let store = Store::open_with(files.parts("first"), small()).unwrap();
+    let first = files.operations();
+    assert_eq!(work(&store).await.len() as u64, STEPS);
+    let operations = files.operations();
+    for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
+        for from in first..operations {
+            for length in [1, 2, 3, 7] {
+                let fault = Fault { from, until: from + length, kind };
+                let files = SimFiles::default();
+                let store = Store::open_with(files.parts("first"), small()).unwrap();
+                files.fail(Some(fault));
+                let mut done = work(&store).await;
+                files.fail(None);
+                assert_eq!(state(&store), model(&done), "{fault:?}");
+                step(&store, 100).await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+                done.push(100);
+                for unsynced in [Unsynced::Kept, Unsynced::Lost, Unsynced::Some(from)] {
+                    let files = files.restarted(unsynced);
+                    let store = Store::open_with(files.parts("second"), small())
+                        .unwrap_or_else(|error| panic!("{fault:?}, {unsynced:?}: {error}"));
+                    assert_eq!(state(&store), model(&done), "{fault:?}, {unsynced:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_on_a_full_disk_does_not_come_back_after_a_kill() {
+    let files = SimFiles::default();
+    let store = Store::open_with(files.parts("first"), small()).unwrap();
+    let first = files.operations();
+    work(&store).await;
+    for from in first..files.operations() {
+        // Two operations fail: a sync, say, and the making of the next segment. Then it is killed.
+        let fault = Fault { from, until: from + 2, kind: ErrorKind::StorageFull };
+        let files = SimFiles::default();
+        let store = Store::open_with(files.parts("first"), small()).unwrap();
+        files.fail(Some(fault));
+        let mut done = Vec::new();
+        for n in 0..STEPS {
+            if step(&store, n).await.is_err() {
+                break;
+            }
+            done.push(n);
+        }
+        let store = Store::open_with(files.restarted(Unsynced::Kept).parts("first"), small()).unwrap();
+        assert_eq!(state(&store), model(&done), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn too_little_room_refuses_before_anything_is_written() {
+    let files = SimFiles::default();
+    let options = guichet::store::Options { keep_free: u64::MAX, ..small() };
+    // The simulated disk says that it has less than that.
+    let store = Store::open_with(files.parts("first"), options).unwrap();
+    files.say_free(1000);
+    let before = files.operations();
+    assert!(matches!(step(&store, 0).await, Err(StoreError::Full)));
+    assert_eq!(files.operations(), before);
+    files.say_free(u64::MAX);
+    step(&store, 1).await.unwrap();
+    assert_eq!(state(&store), model(&[1]));
+}
