@@ -5,8 +5,8 @@
 //! order, and answers the two that are questions: [`Effect::Recipient`] with
 //! [`Session::recipient_answered`], [`Effect::Complete`] with [`Session::delivered`].
 //!
-//! SMTP AUTH (RFC 4954) has its place beside STARTTLS: one more state between commands, one more
-//! question to the driver. Port 25 has no use for it.
+//! There is no AUTH (RFC 4954): port 25 has no use for it. Its place is a question to the driver
+//! like [`Effect::Recipient`], and a mode that waits for the answer.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -217,8 +217,9 @@ impl Session {
 
     /// The answer to [`Effect::Recipient`].
     pub fn recipient_answered(&mut self, answer: Result<(), Reply>) {
-        let Mode::Asked(address) = std::mem::replace(&mut self.mode, Mode::Command) else { return };
-        let Some(transaction) = &mut self.transaction else { return };
+        let (Mode::Asked(address), Some(transaction)) = (&self.mode, &mut self.transaction) else { return };
+        let address = address.clone();
+        self.mode = Mode::Command;
         match answer {
             Ok(()) => {
                 if !transaction.recipients.contains(&address) {
@@ -248,7 +249,6 @@ impl Session {
             self.mode = Mode::Command;
             self.tls = Tls::Active;
             self.greeted = None;
-            self.transaction = None;
         }
     }
 
@@ -274,8 +274,7 @@ impl Session {
             Ok(command) => command,
             Err(Refusal::Reply(reply)) => return self.refuse(reply),
             Err(Refusal::Recipient(reply)) => {
-                let out_of_order = self.recipient_refusal();
-                return match out_of_order {
+                return match self.recipient_refusal() {
                     Some(refusal) => self.refuse(refusal),
                     None => self.refuse_recipient(reply),
                 };
@@ -353,11 +352,8 @@ impl Session {
         let Some(transaction) = &self.transaction else { return };
         let (count, smtputf8) = (transaction.recipients.len(), transaction.mail.smtputf8);
         if count >= self.limits.recipients {
-            return self.refuse_recipient(Reply::new(
-                452,
-                (4, 5, 3),
-                "too many recipients; send the rest in another mail",
-            ));
+            // Not counted as an error: the client does as RFC 5321 §4.5.3.1.10 tells it to.
+            return self.say(Reply::new(452, (4, 5, 3), "too many recipients; send the rest in another mail"));
         }
         let address = match recipient {
             Recipient::Address(address) => address,
@@ -502,6 +498,7 @@ impl Session {
     fn start_tls(&mut self) {
         match self.tls {
             Tls::Offered => {
+                self.forget_transaction();
                 self.mode = Mode::HandshakeDue;
                 self.due.push_back(Effect::StartTls(Reply::new(220, (2, 0, 0), "go ahead")));
             }
