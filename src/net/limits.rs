@@ -74,6 +74,13 @@ impl ConnectionLimits {
     }
 }
 
+/// 500 connections, 100 of them from one address: a desk's mail often comes through one forwarder.
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self::new(500, 100)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut held = self.limits.lock();

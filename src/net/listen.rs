@@ -2,7 +2,7 @@
 //! the daemon can still say so and exit.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -49,7 +49,9 @@ impl Listener {
         for address in addresses {
             match Self::bind(address) {
                 Ok(listener) => bound.push(listener),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && covered(address, &bound) => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse
+                        && bound.iter().any(|listener| covers(listener.address, address)) => {}
                 Err(source) => return Err(explain(key.to_owned(), address, source)),
             }
         }
@@ -87,13 +89,10 @@ impl Listener {
     }
 }
 
-/// Whether `[::]` at the same port is bound, which takes IPv4 connections as well.
-fn covered(address: SocketAddr, bound: &[Listener]) -> bool {
-    let any_v6 = |listener: &Listener| {
-        listener.address.port() == address.port()
-            && matches!(listener.address.ip(), IpAddr::V6(ip) if ip.is_unspecified())
-    };
-    address.is_ipv4() && bound.iter().any(any_v6)
+/// Whether a socket at `bound` takes the connections to `address` as well: `[::]` those to every
+/// IPv4 address at its port.
+fn covers(bound: SocketAddr, address: SocketAddr) -> bool {
+    bound.is_ipv6() && bound.ip().is_unspecified() && address.is_ipv4() && bound.port() == address.port()
 }
 
 fn explain(key: String, address: SocketAddr, source: io::Error) -> ListenError {
@@ -126,6 +125,19 @@ mod tests {
         assert!(error.to_string().starts_with("smtp.listen: \"localhost\" is no address"), "{error}");
         let error = Listener::bind_all("smtp.listen", &["192.0.2.1:0"]).unwrap_err();
         assert!(error.to_string().contains("192.0.2.1:0"), "{error}");
+    }
+
+    #[test]
+    fn the_ipv6_wildcard_covers_ipv4_at_its_port() {
+        for (bound, address, expected) in [
+            ("[::]:25", "0.0.0.0:25", true),
+            ("[::]:25", "127.0.0.1:25", true),
+            ("[::]:25", "0.0.0.0:26", false),
+            ("[::1]:25", "127.0.0.1:25", false),
+            ("0.0.0.0:25", "127.0.0.1:25", false),
+        ] {
+            assert_eq!(covers(bound.parse().unwrap(), address.parse().unwrap()), expected, "{bound} {address}");
+        }
     }
 
     #[tokio::test]

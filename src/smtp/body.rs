@@ -23,6 +23,9 @@ pub struct Spool {
 }
 
 impl Spool {
+    /// How large a message may be that stays in memory, where nothing else is asked for: 256 KiB.
+    pub const MEMORY: usize = 256 << 10;
+
     /// Opens the spool in `dir`, which is made when it is missing. Messages up to `memory` octets
     /// stay in memory. Removes what a crash may have left; so only one process may use `dir`.
     ///

@@ -116,12 +116,13 @@ fn argument(text: &'static str) -> Refusal {
     Reply::new(501, (5, 5, 4), text).into()
 }
 
-/// A domain or an address literal (RFC 5321 §4.1.3). Underscores and bare addresses are let by,
-/// since many clients say them; nothing is that would not be safe in a trace field.
+/// A domain or an address literal (RFC 5321 §4.1.3), ASCII also under SMTPUTF8 (RFC 6531 §3.7.1).
+/// Underscores and bare addresses are let by, since many clients say them; nothing is that would
+/// not be safe in a trace field. No answer to EHLO bears an enhanced code (RFC 2034 §4).
 fn name(rest: &str) -> Result<String, Refusal> {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c) || (!c.is_ascii() && c.is_alphanumeric());
-    if rest.is_empty() || rest.len() > NAME_LIMIT || !rest.chars().all(safe) {
-        return Err(argument("say your host name: EHLO mail.example.org"));
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if rest.is_empty() || rest.len() > NAME_LIMIT || !rest.bytes().all(safe) {
+        return Err(Reply::plain(501, "say your host name: EHLO mail.example.org").into());
     }
     Ok(rest.to_owned())
 }

@@ -5,30 +5,21 @@
 //! order, and answers the two that are questions: [`Effect::Recipient`] with
 //! [`Session::recipient_answered`], [`Effect::Complete`] with [`Session::delivered`].
 //!
-//! SMTP AUTH (RFC 4954) has its place beside STARTTLS: one more state between commands, one more
-//! question to the driver. Port 25 has no use for it.
+//! There is no AUTH (RFC 4954): port 25 has no use for it. Its place is a question to the driver
+//! like [`Effect::Recipient`], and a mode that waits for the answer.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use memchr::memchr;
 
 use crate::desk::address::Address;
 use crate::desk::envelope::Envelope;
 
 use super::command::{self, Command, Mail, Recipient, Refusal};
 use super::data::{ContentLimits, Defect, Piece, Scanner};
+use super::line::{Line, Lines};
 use super::reply::Reply;
-
-/// The longest command line with its CRLF: 512 octets (RFC 5321 §4.5.3.1.4) and what the
-/// extensions add to it (RFC 1870, 3461, 4954, 6531).
-const LINE_LIMIT: usize = 2048;
-/// Octets of one line after which its sender is no mail client.
-const FLOOD_LIMIT: usize = 64 << 10;
-/// The first octet of a TLS handshake record (RFC 8446 §5.1).
-const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What a session may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +92,7 @@ pub struct Session {
     greeted: Option<(String, bool)>,
     transaction: Option<Transaction>,
     mode: Mode,
-    /// A command line of which the end has not come yet.
-    line: Vec<u8>,
-    /// Octets of that line that were thrown away because it is too long.
-    flooded: usize,
+    lines: Lines,
     /// What was decided and not handed out yet.
     due: VecDeque<Effect<'static>>,
     errors: u32,
@@ -158,8 +146,7 @@ impl Session {
             greeted: None,
             transaction: None,
             mode: Mode::Command,
-            line: Vec::new(),
-            flooded: 0,
+            lines: Lines::default(),
             due: VecDeque::new(),
             errors: 0,
             refused_recipients: 0,
@@ -202,10 +189,9 @@ impl Session {
                     return Effect::Read;
                 }
                 Mode::Asked(_) | Mode::Delivering => return Effect::Read,
-                Mode::Command => match self.take_line(input) {
+                Mode::Command => match self.lines.take(input) {
                     None => return Effect::Read,
-                    Some(Ok(line)) => self.command(&line, now),
-                    Some(Err(reply)) => self.refuse(reply),
+                    Some(line) => self.line(line, now),
                 },
                 Mode::Data(scanner) => {
                     let sound = scanner.defect().is_none();
@@ -231,8 +217,9 @@ impl Session {
 
     /// The answer to [`Effect::Recipient`].
     pub fn recipient_answered(&mut self, answer: Result<(), Reply>) {
-        let Mode::Asked(address) = std::mem::replace(&mut self.mode, Mode::Command) else { return };
-        let Some(transaction) = &mut self.transaction else { return };
+        let (Mode::Asked(address), Some(transaction)) = (&self.mode, &mut self.transaction) else { return };
+        let address = address.clone();
+        self.mode = Mode::Command;
         match answer {
             Ok(()) => {
                 if !transaction.recipients.contains(&address) {
@@ -262,7 +249,6 @@ impl Session {
             self.mode = Mode::Command;
             self.tls = Tls::Active;
             self.greeted = None;
-            self.transaction = None;
         }
     }
 
@@ -273,47 +259,14 @@ impl Session {
         self.due.push_back(Effect::Close(reply));
     }
 
-    /// The next command line without its CRLF, the reply to one that is none, or `None` when its
-    /// end has not come. Never keeps more than [`LINE_LIMIT`] octets.
-    fn take_line<'a>(&mut self, input: &mut &'a [u8]) -> Option<Result<Cow<'a, [u8]>, Reply>> {
-        let bytes = *input;
-        let first = self.line.first().or(bytes.first())?;
-        if *first == TLS_HANDSHAKE && self.flooded == 0 {
-            self.close(Reply::new(554, (5, 5, 1), "this port begins without TLS; use STARTTLS"));
-            return None;
+    fn line(&mut self, line: Line<'_>, now: Timestamp) {
+        match line {
+            Line::Whole(line) => self.command(&line, now),
+            Line::Unended => self.refuse(Reply::new(500, (5, 5, 2), "end every line with CR LF")),
+            Line::TooLong => self.refuse(Reply::new(500, (5, 5, 2), "the line is too long")),
+            Line::Endless => self.close(Reply::new(554, (5, 5, 2), "this is no command")),
+            Line::Tls => self.close(Reply::new(554, (5, 5, 1), "this port begins without TLS; use STARTTLS")),
         }
-        let end = memchr(b'\n', bytes);
-        let (part, rest) = bytes.split_at(end.map_or(bytes.len(), |at| at + 1));
-        *input = rest;
-        let length = self.flooded + self.line.len() + part.len();
-        if length > FLOOD_LIMIT {
-            self.close(Reply::new(554, (5, 5, 2), "this is no command"));
-            return None;
-        }
-        if length > LINE_LIMIT {
-            self.line = Vec::new();
-            self.flooded = if end.is_some() { 0 } else { length };
-            return end.map(|_| Err(Reply::new(500, (5, 5, 2), "the line is too long")));
-        }
-        if end.is_none() {
-            self.line.extend_from_slice(part);
-            return None;
-        }
-        let line = if self.line.is_empty() {
-            Cow::Borrowed(part)
-        } else {
-            let mut line = std::mem::take(&mut self.line);
-            line.extend_from_slice(part);
-            Cow::Owned(line)
-        };
-        let ended = match line {
-            Cow::Borrowed(line) => line.strip_suffix(b"\r\n").map(Cow::Borrowed),
-            Cow::Owned(mut line) => line.ends_with(b"\r\n").then(|| {
-                line.truncate(line.len() - 2);
-                Cow::Owned(line)
-            }),
-        };
-        Some(ended.ok_or_else(|| Reply::new(500, (5, 5, 2), "end every line with CR LF")))
     }
 
     fn command(&mut self, line: &[u8], now: Timestamp) {
@@ -321,8 +274,7 @@ impl Session {
             Ok(command) => command,
             Err(Refusal::Reply(reply)) => return self.refuse(reply),
             Err(Refusal::Recipient(reply)) => {
-                let out_of_order = self.recipient_refusal();
-                return match out_of_order {
+                return match self.recipient_refusal() {
                     Some(refusal) => self.refuse(refusal),
                     None => self.refuse_recipient(reply),
                 };
@@ -400,11 +352,8 @@ impl Session {
         let Some(transaction) = &self.transaction else { return };
         let (count, smtputf8) = (transaction.recipients.len(), transaction.mail.smtputf8);
         if count >= self.limits.recipients {
-            return self.refuse_recipient(Reply::new(
-                452,
-                (4, 5, 3),
-                "too many recipients; send the rest in another mail",
-            ));
+            // Not counted as an error: the client does as RFC 5321 §4.5.3.1.10 tells it to.
+            return self.say(Reply::new(452, (4, 5, 3), "too many recipients; send the rest in another mail"));
         }
         let address = match recipient {
             Recipient::Address(address) => address,
@@ -549,6 +498,7 @@ impl Session {
     fn start_tls(&mut self) {
         match self.tls {
             Tls::Offered => {
+                self.forget_transaction();
                 self.mode = Mode::HandshakeDue;
                 self.due.push_back(Effect::StartTls(Reply::new(220, (2, 0, 0), "go ahead")));
             }
@@ -590,5 +540,121 @@ impl Session {
         if self.refused_recipients >= self.limits.refused_recipients {
             self.close(Reply::closing((4, 7, 0), "too many refused recipients"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces that dialogues are made of, and pieces that they should not be made of.
+    const PIECES: [&str; 28] = [
+        "EHLO a.example\r\n",
+        "MAIL FROM:<a@b.example>\r\n",
+        "MAIL FROM:<> SIZE=20\r\n",
+        "RCPT TO:<c@d.example>\r\n",
+        "RCPT TO:<no@d.example>\r\n",
+        "MAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n",
+        "MAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nBDAT 9\r\n",
+        "MAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nhi\r\n.\r\n",
+        "RSET\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nBDAT 9\r\none\r\nBDAT",
+        "DATA\r\n",
+        "BDAT 7\r\n",
+        "BDAT 5 LAST\r\n",
+        "BDAT 0 LAST\r\n",
+        "BDAT 70\r\n",
+        "RSET\r\n",
+        "NOOP\r\n",
+        "STARTTLS\r\n",
+        "H: 1\r\n\r\nbody\r\n.\r\n",
+        "\r\n.\r\n",
+        "\r\n",
+        "..\r\n",
+        ".",
+        "\r",
+        "\n",
+        "\0",
+        "\u{16}",
+        "text",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    ];
+
+    /// What comes of a dialogue that arrives in pieces of `size` octets. Text of messages that were
+    /// dropped counts for nothing.
+    fn play(dialogue: &[u8], size: usize) -> Vec<String> {
+        let limits = SessionLimits {
+            content: ContentLimits { message: 60, header: 40, line: 50 },
+            errors: 20,
+            ..SessionLimits::default()
+        };
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let mut session = Session::new("desk.example".into(), client, "s".into(), limits, Tls::Unavailable);
+        let (mut seen, mut text) = (Vec::new(), Vec::new());
+        for mut input in dialogue.chunks(size) {
+            loop {
+                match session.advance(Timestamp::UNIX_EPOCH, &mut input) {
+                    Effect::Read => break,
+                    Effect::Content(octets) => text.extend_from_slice(octets),
+                    Effect::Recipient(address) => {
+                        let known = address.local() != "no";
+                        session.recipient_answered(if known { Ok(()) } else { Err(Reply::no_such_recipient("no")) });
+                    }
+                    Effect::Discard => {
+                        text.clear();
+                        seen.push("dropped".into());
+                    }
+                    Effect::Complete => {
+                        seen.push(format!("message {:?}", text.escape_ascii().to_string()));
+                        text.clear();
+                        session.delivered(Reply::ok("taken"));
+                    }
+                    Effect::Close(reply) => {
+                        seen.push(format!("close {reply}"));
+                        return seen;
+                    }
+                    other => seen.push(format!("{other:?}")),
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn any_dialogue_comes_to_the_same_however_it_is_split() {
+        let mut random = 7_u64;
+        let mut taken = 0;
+        for round in 0..3000 {
+            let mut dialogue = b"EHLO a.example\r\n".to_vec();
+            for _ in 0..30 {
+                // Knuth's MMIX generator: the same dialogues at every run.
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let piece = usize::try_from(random >> 33).unwrap() % PIECES.len();
+                dialogue.extend_from_slice(PIECES[piece].as_bytes());
+            }
+            let whole = play(&dialogue, dialogue.len());
+            for size in [1, 2, 3, 7] {
+                assert_eq!(play(&dialogue, size), whole, "round {round}, {size}: {}", dialogue.escape_ascii());
+            }
+            taken += whole.iter().filter(|line| line.starts_with("message")).count();
+        }
+        assert!(taken > 1000, "the dialogues should come to something, not only to {taken} messages");
+    }
+
+    #[test]
+    fn answers_that_nobody_asked_for_change_nothing() {
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let mut session =
+            Session::new("desk.example".into(), client, "s".into(), SessionLimits::default(), Tls::Unavailable);
+        session.recipient_answered(Ok(()));
+        session.delivered(Reply::ok("taken"));
+        session.tls_started();
+        let mut input = &b"MAIL FROM:<>\r\n"[..];
+        assert!(
+            matches!(session.advance(Timestamp::UNIX_EPOCH, &mut input), Effect::Reply(reply) if reply.code == 220)
+        );
+        assert!(
+            matches!(session.advance(Timestamp::UNIX_EPOCH, &mut input), Effect::Reply(reply) if reply.code == 503)
+        );
+        assert!(!session.in_transaction());
     }
 }

@@ -8,6 +8,8 @@ mod config;
 mod kit;
 mod next_server;
 mod rfcs;
+mod smtp_dialogues;
+mod smtp_server;
 mod store_faults;
 mod store_model;
 mod store_power;
