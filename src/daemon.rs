@@ -179,8 +179,9 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
     let pool = PoolLimits { connections: config.limits.deliveries_per_destination, ..PoolLimits::default() };
     let exit = Exit::open(route, client, pool)
         .map_err(|error| Failure::BadConfig(vec![config.problem("relay.capture", error.to_string())]))?;
-    let listeners = Listener::bind_all("smtp.listen", &config.smtp.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
-        .map_err(|error| Failure::BadConfig(vec![config.problem("smtp.listen", error.to_string())]))?;
+    let listeners =
+        Listener::bind_all("smtp.listen", &config.smtp.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .map_err(|error| Failure::BadConfig(vec![config.problem("smtp.listen", error.to_string())]))?;
     let spool_dir = config.data_dir.join("spool");
     let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
     let spool = Spool::open(&spool_dir, memory).with_context(|| format!("{} can't be used", spool_dir.display()))?;

@@ -88,4 +88,3 @@ pub async fn serve(listener: UnixListener, router: Router, mut stop: Stop) {
         tracing::error!(%error, "the API stopped");
     }
 }
-

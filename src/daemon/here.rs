@@ -36,12 +36,8 @@ pub fn rebuild(config: &Config) -> Result<Verified, Failure> {
 
 /// What a verification found, as the API says it.
 pub fn verified(report: &VerifyReport) -> Verified {
-    let read = [
-        ("segments", report.segments),
-        ("groups", report.groups),
-        ("keys", report.keys),
-        ("messages", report.raws),
-    ];
+    let read =
+        [("segments", report.segments), ("groups", report.groups), ("keys", report.keys), ("messages", report.raws)];
     Verified {
         ok: report.is_clean(),
         read: read.into_iter().map(|(name, count)| (name.to_owned(), count)).collect::<BTreeMap<_, _>>(),

@@ -25,7 +25,7 @@ use crate::desk::verdict::Verdict;
 use crate::mime::marks;
 use crate::mime::understand::{Limits, TooMuch, Understood, understand};
 use crate::store::{Store, StoreError, Tx};
-use crate::trust::{Authenticator, judge::Submission};
+use crate::trust::{Authenticator, judge::Origin};
 
 /// Servers that a message may have gone through before it is taken for one that loops (RFC 5321 §6.3).
 const MOST_RECEIVED: usize = 50;
@@ -138,13 +138,13 @@ impl Intake {
         }
         let targets = self.targets(&envelope.recipients)?;
         let from = writer::from(&understood, envelope)?;
-        let submission = Submission {
+        let origin = Origin {
             client: envelope.client,
             helo: &envelope.helo,
             reverse_path: envelope.reverse_path.as_ref(),
             from_domain: Some(from.address.domain()),
         };
-        let verdict = self.trust.judge(submission, &raw).await;
+        let verdict = self.trust.judge(origin, &raw).await;
         let mail = Mail {
             envelope,
             machine: marks::machine(&understood.marks, envelope.reverse_path.is_none()),

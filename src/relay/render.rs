@@ -95,7 +95,8 @@ pub fn render(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Rendered, Rend
         }
         Content::Held => held(tx, &sources, &plan)?,
         Content::Failed(failed) => {
-            let failed = tx.get(&COPIES, &failed)?.ok_or_else(|| RenderError::Broken("the failed copy is gone".into()))?;
+            let failed =
+                tx.get(&COPIES, &failed)?.ok_or_else(|| RenderError::Broken("the failed copy is gone".into()))?;
             let to = reader(tx, &failed)?;
             let reply = failed.reply.as_deref().unwrap_or_default();
             notice(Notice::Failed { ticket: &sources.ticket.reference, to: &to, reply }, &plan)
@@ -212,6 +213,7 @@ fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<P
             warning: entry.warning,
             link: None,
         }),
+        commands: Vec::new(),
         others: if *is_member { Vec::new() } else { others },
         left_out: copy.shrunk.then(|| entry.attachments.clone()),
         eight_bit: false,

@@ -99,9 +99,8 @@ impl Relay {
             (Some(due), Some(pause)) => Some(due.max(pause.until)),
             (due, _) => due,
         };
-        let wait = until.map_or(LONGEST_SLEEP, |until| {
-            Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO)
-        });
+        let wait = until
+            .map_or(LONGEST_SLEEP, |until| Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO));
         // What is due and leased ends by itself and wakes the loop; so never spin on it.
         wait.clamp(Duration::from_millis(500), LONGEST_SLEEP)
     }

@@ -75,6 +75,7 @@ fn member() -> Plan {
                 priority: Priority::High,
                 assignee: Some("Alice Martin".to_owned()),
                 tags: vec!["delivery".to_owned()],
+                contacts: vec![mailbox("Marie Lefevre", "marie.lefevre@gmail.com")],
                 answered: vec![mailbox("Marie Lefevre", "marie.lefevre@gmail.com"), mailbox("", "paul@example.com")],
                 proposed: Vec::new(),
             },
@@ -538,6 +539,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         at: format!("2026-11-2{}T09:30:00Z", id % 10).parse().unwrap(),
         message_id: None,
         minted_id: None,
+        date: None,
         parent: None,
         subject: "s".to_owned(),
         text: text.to_owned(),
@@ -548,6 +550,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         event: None,
         facts: None,
         warning: None,
+        claims: None,
         arrived_at: None,
         copies: Vec::new(),
     }
