@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::{Call, Client};
-use super::output::{Output, print, print_json};
+use super::output::{Output, print, print_json, say};
 use super::{Failure, House, one_of};
 use crate::api::types::{NewMember, NewProperty};
 use crate::config::{Config, check};
@@ -243,7 +243,7 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
 fn added(answer: Result<serde_json::Value, Failure>, what: &str) -> Result<serde_json::Value, Failure> {
     match answer {
         Err(Failure::Api(error)) if error.code == "conflict" => {
-            eprintln!("guichet: the {what} was there already: {}", error.message);
+            say(&format!("guichet: the {what} was there already: {}", error.message));
             Ok(serde_json::Value::Null)
         }
         other => other,
@@ -321,7 +321,7 @@ impl Asker {
         loop {
             match question_on_terminal(question, suggestion)?.parse() {
                 Ok(value) => return Ok(value),
-                Err(error) => eprintln!("  {error}"),
+                Err(error) => say(&format!("  {error}")),
             }
         }
     }
@@ -330,12 +330,9 @@ impl Asker {
 /// One line from the terminal; the default on an empty one.
 fn question_on_terminal(question: &str, default: &str) -> Result<String, Failure> {
     let failed = |error: std::io::Error| anyhow::anyhow!("cannot ask: {error}");
-    if default.is_empty() {
-        eprint!("{question}: ");
-    } else {
-        eprint!("{question} [{default}]: ");
-    }
-    std::io::stderr().flush().map_err(failed)?;
+    let suggestion = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+    let mut terminal = std::io::stderr();
+    write!(terminal, "{question}{suggestion}: ").and_then(|()| terminal.flush()).map_err(failed)?;
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).map_err(failed)? == 0 {
         return Err(anyhow::anyhow!("no answer").into());

@@ -29,7 +29,7 @@ use crate::api::types::{self, ErrorBody};
 use crate::config::{self, Config, ConfigError, Problem};
 pub use client::Inside;
 use client::{Call, Client};
-use output::{Output, print, print_json};
+use output::{Output, print, print_json, say};
 
 /// What the commands set going and don't do themselves.
 #[derive(Clone, Copy)]
@@ -226,11 +226,11 @@ fn failed(failure: &Failure, json: bool) -> ExitCode {
         _ if json => {
             let error = ErrorBody { code: failure.code().to_owned(), message: failure.to_string() };
             let body = serde_json::to_string(&types::Failure { error }).expect("two texts");
-            eprintln!("{body}");
+            say(&body);
         }
         // These lines start with their file, as a compiler's do.
-        Failure::BadConfig(_) => eprintln!("{failure}"),
-        _ => eprintln!("guichet: {}", output::clean(&failure.to_string())),
+        Failure::BadConfig(_) => say(&output::clean(&failure.to_string())),
+        _ => say(&format!("guichet: {}", output::clean(&failure.to_string()))),
     }
     ExitCode::from(failure.exit())
 }

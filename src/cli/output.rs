@@ -56,6 +56,12 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says something beside the result, on standard error. Whoever closed that wants to hear nothing,
+/// so a failure is none.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// The terminal's columns: what it says, else `COLUMNS`, else 80.
 fn width() -> usize {
     let told = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));

@@ -112,17 +112,17 @@ fn days(text: &str) -> Result<Days, String> {
 
 impl PropertyCommand {
     pub(super) fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
-        match self {
-            Self::List => desk.print_all(&Call::get(&["properties"]), "properties", table),
-            Self::Remove { slug } => {
-                let call = Call::delete(&["properties", slug.as_str()]);
-                desk.print(&call, |removed: &Removed, _| format!("Removed {}.\n", removed.removed))
-            }
-            other => desk.print(&other.call()?, show),
+        let (list, remove) = (matches!(self, Self::List), matches!(self, Self::Remove { .. }));
+        let call = self.call()?;
+        if list {
+            desk.print_all(&call, "properties", table)
+        } else if remove {
+            desk.print(&call, |removed: &Removed, _| format!("Removed {}.\n", removed.removed))
+        } else {
+            desk.print(&call, show)
         }
     }
 
-    /// The request of a command that answers one property.
     fn call(self) -> Result<Call, Failure> {
         Ok(match self {
             Self::Add { slug, name, addresses, public, language } => {
@@ -134,7 +134,8 @@ impl PropertyCommand {
                 let edit = EditProperty { trust, distrust, ..EditProperty::default() };
                 Call::patch(&["properties", slug.as_str()], &edit)
             }
-            Self::Show { slug } | Self::Remove { slug } => Call::get(&["properties", slug.as_str()]),
+            Self::Show { slug } => Call::get(&["properties", slug.as_str()]),
+            Self::Remove { slug } => Call::delete(&["properties", slug.as_str()]),
             Self::List => Call::get(&["properties"]),
         })
     }

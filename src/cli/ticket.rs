@@ -41,6 +41,13 @@ Example:
     },
     /// Show who changed what of a ticket, when, and by which door
     Log { reference: TicketRef },
+    #[command(flatten)]
+    Act(Verb),
+}
+
+/// What is done to one ticket.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
     /// Answer everyone on a ticket; the text is read from standard input
     #[command(after_help = "\
 Example:
@@ -218,15 +225,17 @@ impl TicketCommand {
             Self::List(list) => desk.print(&list.call(), |page: &Tickets, output| show::page(page, output)),
             Self::Show { reference } => desk.print(&Call::get(&["tickets", &reference.to_string()]), show::ticket),
             Self::Log { reference } => desk.print(&Call::get(&["tickets", &reference.to_string(), "log"]), show::log),
-            other => {
-                let (reference, action, author) = other.action(desk)?;
+            Self::Act(verb) => {
+                let (reference, action, author) = verb.action(desk)?;
                 let call = Call::post(&["tickets", &reference.to_string(), "actions"], &action).query("as", author);
                 desk.print(&call, show::ticket)
             }
         }
     }
+}
 
-    /// The verb of a command that acts on one ticket, with who does it.
+impl Verb {
+    /// The ticket, the request's body, and who does it.
     fn action(self, desk: &Desk<'_>) -> Result<(TicketRef, Action, Option<String>), Failure> {
         let status = |reference, status| (reference, Action::Status { status });
         let (reference, action) = match self {
@@ -264,9 +273,6 @@ impl TicketCommand {
             Self::Reject { reference, entry } => (reference, Action::Reject { entry }),
             Self::Merge { reference, into } => (reference, Action::Merge { into: into.to_string() }),
             Self::Requester { reference, address } => (reference, Action::Requester { address }),
-            Self::New(_) | Self::List(_) | Self::Show { .. } | Self::Log { .. } => {
-                unreachable!("`run` takes these before")
-            }
         };
         Ok((reference, action, None))
     }
@@ -321,7 +327,7 @@ impl Text {
         }
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
-            eprintln!("Write the text; Ctrl-D on an empty line ends it.");
+            super::output::say("Write the text; Ctrl-D on an empty line ends it.");
         }
         let mut bytes = Vec::new();
         let read = stdin.lock().take(left + 1).read_to_end(&mut bytes);
@@ -423,7 +429,8 @@ mod tests {
             ("merge acme-1 acme-2", json!({ "action": "merge", "into": "acme-2" })),
             ("requester acme-1 a@b.example", json!({ "action": "requester", "address": "a@b.example" })),
         ] {
-            let (reference, action, author) = command(&format!("guichet ticket {line}")).action(&desk).unwrap();
+            let TicketCommand::Act(verb) = command(&format!("guichet ticket {line}")) else { panic!("{line}") };
+            let (reference, action, author) = verb.action(&desk).unwrap();
             assert_eq!((reference.to_string().as_str(), author), ("acme-1", None), "{line}");
             assert_eq!(serde_json::to_value(action).unwrap(), body, "{line}");
         }

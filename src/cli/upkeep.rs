@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::client::{Call, Client};
-use super::output::{Output, Table, clean_line, print, print_json, size};
+use super::output::{Output, Table, clean_line, print, print_json, say, size};
 use super::{Desk, Failure};
 use crate::api::types::{BackedUp, Backup, Dns, Verified};
 use crate::config::{Config, Problem, check};
@@ -24,7 +24,7 @@ pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
         }))?;
     } else {
         for warning in &warnings {
-            eprintln!("warning: {warning}");
+            say(&format!("warning: {warning}"));
         }
         if problems.is_empty() {
             print(&format!("{}: all is well.\n", config.source.file.display()))?;
@@ -46,7 +46,7 @@ pub(super) fn prepare(config: &Config) -> Result<(), Failure> {
         return Err(Failure::BadConfig(problems));
     }
     for warning in check::warnings(config) {
-        eprintln!("warning: {warning}");
+        say(&format!("warning: {warning}"));
     }
     Ok(())
 }
