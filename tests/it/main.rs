@@ -5,6 +5,7 @@
 mod architecture;
 mod command_line;
 mod config;
+mod conversation;
 mod kit;
 mod next_server;
 mod rfcs;
