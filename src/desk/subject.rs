@@ -50,6 +50,12 @@ pub fn is_forward(subject: &str) -> bool {
     tagged || prefix(subject).is_some_and(|(forward, _)| forward)
 }
 
+/// Whether the outermost prefix says that the mail answers another.
+#[must_use]
+pub fn is_answer(subject: &str) -> bool {
+    prefix(subject.trim()).is_some_and(|(forward, _)| !forward)
+}
+
 /// The number of the ticket `slug-number` that a subject names, apart from other words: for
 /// `acme`, `[acme-1042]` but neither `xacme-1042` nor `acme-1042b`. The last one counts, since
 /// what a person adds stands behind what a machine wrote.
@@ -123,6 +129,21 @@ mod tests {
         ] {
             assert_eq!(canonical_subject(subject), canonical, "{subject}");
             assert_eq!(is_forward(subject), forward, "{subject}");
+            assert!(!(forward && is_answer(subject)), "{subject}");
+        }
+    }
+
+    #[test]
+    fn the_outermost_prefix_says_what_a_mail_is_for() {
+        for (subject, answer) in [
+            ("Re: x", true),
+            ("AW: x", true),
+            ("RE: Fwd: x", true),
+            ("Fwd: Re: x", false),
+            ("x", false),
+            ("Note: x", false),
+        ] {
+            assert_eq!(is_answer(subject), answer, "{subject}");
         }
     }
 
