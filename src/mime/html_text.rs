@@ -475,8 +475,8 @@ mod tests {
         for piece in
             ["<a \"", "<!--", "<div>", "</div>", "<style>", "&", "<blockquote type=cite>", "<", "<p x='", "&#1;"]
         {
-            let html = piece.repeat(200_000);
-            assert!(lines(&html).len() <= 200_001);
+            let html = piece.repeat(50_000);
+            assert!(lines(&html).len() <= 50_001);
         }
     }
 }

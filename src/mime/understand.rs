@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 use mail_parser::DateTime;
+use serde::{Deserialize, Serialize};
 
 use super::header::Header;
 use super::ids::{self, ThreadIndex};
@@ -140,7 +141,8 @@ pub struct Forwarded {
 }
 
 /// Something odd about a message that a reader of its ticket may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Problem {
     NoFrom,
     SeveralFrom,

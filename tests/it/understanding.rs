@@ -86,7 +86,7 @@ fn hostile_messages_are_read_in_linear_time() {
         let start = Instant::now();
         let _ = understand(&raw, &Limits::default());
         let took = start.elapsed();
-        assert!(took < Duration::from_secs(60), "{what}: {} octets took {took:?}", raw.len());
+        assert!(took < Duration::from_mins(1), "{what}: {} octets took {took:?}", raw.len());
     }
 }
 

@@ -158,14 +158,13 @@ fn compose(lines: &[Line], plan: &Plan) -> Option<Text> {
     let is_quote = |range: Range<usize>| plan.kinds[range].contains(&Kind::Quote);
     let between = runs.windows(2).any(|pair| is_quote(pair[0].end..pair[1].start));
     let around = is_quote(0..first.start) && is_quote(last.end..plan.kinds.len());
-    let from =
-        if (between || around) && is_quote(0..first.start) { context(lines, plan, first.start) } else { first.start };
-    let range = from..last.end;
-    let keeps = |at: usize| match plan.kinds.get(at) {
-        Some(Kind::New) => range.contains(&at),
-        Some(Kind::Quote) => (between || around) && range.contains(&at),
-        _ => false,
-    };
+    // Answers within a quotation keep the paragraph that each of them answers.
+    let mut kept: Vec<bool> = vec![false; lines.len()];
+    for run in &runs {
+        let from = if between || around { context(lines, plan, run.start) } else { run.start };
+        kept[from..run.end].fill(true);
+    }
+    let keeps = |at: usize| kept[at];
     let pick = |wanted: &dyn Fn(usize) -> bool| {
         tidy(&join(lines.iter().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, line)| line)))
     };

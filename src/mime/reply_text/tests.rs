@@ -93,6 +93,10 @@ fn answers_between_quotations_keep_what_they_answer() {
             "See below.\n\nOn Mon, 23 Nov 2026, Acme wrote:\n> Which printer?\nThe red one.\n",
             "See below.\n\n> Which printer?\nThe red one.",
         ),
+        (
+            "Thanks.\n\nOn Mon, 23 Nov 2026, Acme wrote:\n> One.\n>\n> Two.\n>\n> Three.\n\nScanned by a gateway.\n",
+            "Thanks.\n\n> Three.\n\nScanned by a gateway.",
+        ),
         ("> Which printer?\n\nThe red one.\n\n> Since when?\n", "> Which printer?\n\nThe red one."),
     ] {
         assert_eq!(new(text), expected, "{text}");
@@ -173,6 +177,18 @@ fn what_is_handed_on_is_read_and_stays() {
         (
             "apple mail",
             "Please answer.\n\nBegin forwarded message:\n\n> From: Jane Doe <jane@example.com>\n> Subject: Broken\n> Date: 23 November 2026 at 10:00:00 CET\n> To: bob@example.org\n> \n> It is broken.\n",
+        ),
+        (
+            "outlook de",
+            "Please answer.\n\nVon: Jane Doe <jane@example.com>\nGesendet: Montag, 23. November 2026 10:00\nAn: Bob\nBetreff: Broken\n\nIt is broken.\n",
+        ),
+        (
+            "apple de",
+            "Please answer.\n\n> Anfang der weitergeleiteten Nachricht:\n> \n> Von: Jane Doe <jane@example.com>\n> Betreff: Broken\n> Datum: 23. November 2026 um 10:00:00 MEZ\n> An: bob@example.org\n> \n> It is broken.\n",
+        ),
+        (
+            "link twice",
+            "Please answer.\n\nFrom: Jane Doe <jane@example.com<mailto:jane@example.com>>\nSent: Monday\nTo: Bob\nSubject: Broken\n\nIt is broken.\n",
         ),
         (
             "thunderbird",
