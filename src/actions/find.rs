@@ -182,13 +182,11 @@ pub fn contact_at(tx: &impl Read, address: &Address) -> Result<Option<Contact>, 
 /// A contact by address.
 pub fn contact(tx: &impl Read, name: &str) -> Result<Contact, ActionError> {
     let address = name.parse::<Address>().map_err(|error| ActionError::refused(format!("{name}: {error}")))?;
-    match contact_at(tx, &address)? {
-        Some(contact) => Ok(contact),
-        None => {
-            let near = tx.range(&CONTACT_ADDRESSES, .., Order::Up, 1_000)?;
-            Err(not_found("contact", name, near.into_iter().map(|(address, _)| address.to_string())))
-        }
+    if let Some(contact) = contact_at(tx, &address)? {
+        return Ok(contact);
     }
+    let near = tx.range(&CONTACT_ADDRESSES, .., Order::Up, 1_000)?;
+    Err(not_found("contact", name, near.into_iter().map(|(address, _)| address.to_string())))
 }
 
 /// A contact by id, following merges.
@@ -207,14 +205,12 @@ pub fn contact_by_id(tx: &impl Read, mut id: ContactId) -> Result<Contact, Actio
 pub fn ticket(tx: &impl Read, name: &str) -> Result<Ticket, ActionError> {
     let reference: TicketRef = name.parse().map_err(|error| ActionError::refused(format!("{name}: {error}")))?;
     let property = property(tx, reference.property.as_str())?;
-    match tx.get(&TICKET_NUMBERS, &(property.id, reference.number))? {
-        Some(id) => ticket_by_id(tx, id),
-        None => {
-            let newest = tx.range(&TICKET_NUMBERS, (property.id, 0)..=(property.id, u64::MAX), Order::Down, 1)?;
-            let newest = newest.into_iter().map(|((_, number), _)| format!("{}-{number} (the newest)", property.slug));
-            Err(ActionError::NotFound { what: "ticket", name: name.to_owned(), near: newest.collect() })
-        }
+    if let Some(id) = tx.get(&TICKET_NUMBERS, &(property.id, reference.number))? {
+        return ticket_by_id(tx, id);
     }
+    let newest = tx.range(&TICKET_NUMBERS, (property.id, 0)..=(property.id, u64::MAX), Order::Down, 1)?;
+    let newest = newest.into_iter().map(|((_, number), _)| format!("{}-{number} (the newest)", property.slug));
+    Err(ActionError::NotFound { what: "ticket", name: name.to_owned(), near: newest.collect() })
 }
 
 /// A ticket by id, following merges.

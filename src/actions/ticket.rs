@@ -248,7 +248,7 @@ pub fn cc(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, address: &Address) ->
     change(tx, act, reference, |tx, ticket| {
         match ticket.participants.iter_mut().find(|participant| participant.address == *address) {
             Some(participant) if participant.standing == Standing::Proposed => {
-                participant.standing = Standing::Accepted
+                participant.standing = Standing::Accepted;
             }
             Some(_) => return Ok(()),
             None => {

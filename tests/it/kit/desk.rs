@@ -44,10 +44,10 @@ impl TestDesk {
         let dns = Dns::start().await;
         let sink = Sink::new(&["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"]).start().await;
         let text = format!(
-            "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = {:?}\npostmaster = \"acme\"\n\
+            "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
              [smtp]\nlisten = [\"127.0.0.1:0\"]\n[relay]\nmode = \"smarthost\"\nsmarthost = \"smtp://{}\"\n\
              [dns]\nresolvers = [{:?}]\n{more}",
-            dir.path().join("data"),
+            dir.path().join("data").display(),
             sink.address(),
             dns.servers()[0]
         );
@@ -133,7 +133,7 @@ impl TestDesk {
     /// Adds a department of acme.
     pub async fn department(&self, slug: &str, members: &[&str]) {
         let members: Vec<String> = members.iter().map(ToString::to_string).collect();
-        self.act(|tx, _| department::add(tx, "acme", slug.parse().unwrap(), title(slug), members.clone())).await;
+        self.act(|tx, _| department::add(tx, "acme", slug.parse().unwrap(), &title(slug), members.clone())).await;
     }
 
     /// Sends one message; the last reply.
