@@ -565,6 +565,7 @@ fn standpoint(case: &Case<'_>, author: entry::Author, addresses: Vec<Address>, v
         voice: Voice::Contact { to_contacts: false },
         addresses,
         verified,
+        invited: case.holder.is_some() || case.found == Some(Found::Minted),
         scope: Scope::Public,
         state: State::Relayed,
         reason: None,
