@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use self::inbound::Inbound;
 use crate::actions::{Act, ActionError, Actor, Desk, LookAlikeCap, timers};
-use crate::api::{self, App};
+use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
 use crate::config::{self, Config};
 use crate::desk::entry::Door;
@@ -67,7 +67,7 @@ pub async fn open(config: &Config) -> Result<Opened, Failure> {
 
 /// Where the store lies in the data directory.
 pub fn store_dir(data_dir: &Path) -> std::path::PathBuf {
-    data_dir.join("store")
+    data_dir.join(upkeep::STORE)
 }
 
 /// What can't be opened, as the command line tells it.
@@ -302,7 +302,7 @@ fn acceptor(config: &Config) -> Result<Acceptor, Failure> {
 fn signers(config: &Config) -> Result<BTreeMap<String, Signer>, Failure> {
     let mut signers = BTreeMap::new();
     for domain in &config.domains {
-        let keys = DkimKeys::load_or_generate(&config.data_dir.join("dkim"), domain.as_str(), Timestamp::now())
+        let keys = DkimKeys::load_or_generate(&config.data_dir.join(upkeep::DKIM), domain.as_str(), Timestamp::now())
             .map_err(anyhow::Error::from)?;
         signers.insert(domain.to_string(), Signer::new(domain.as_str(), &keys).map_err(anyhow::Error::from)?);
     }

@@ -3,8 +3,13 @@
 use super::{Act, ActionError, find};
 use crate::desk::contact::Contact;
 use crate::desk::ticket::{Ground, Person};
+use crate::mime::clean;
 use crate::store::tables::{CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS, TICKETS};
 use crate::store::{Order, Read, StoreError, Tx};
+
+/// The most octets of a name or organisation, and of a note.
+const LONGEST_LINE: usize = 200;
+const LONGEST_NOTE: usize = 20_000;
 
 /// What is to change; `None` leaves it.
 #[derive(Clone, Debug, Default)]
@@ -18,13 +23,13 @@ pub struct Changes {
 pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, address: &str, changes: Changes) -> Result<Contact, ActionError> {
     let mut contact = find::contact(tx, address)?;
     if let Some(name) = changes.name {
-        contact.name = name;
+        contact.name = clean::line(&name, LONGEST_LINE);
     }
     if let Some(note) = changes.note {
-        contact.note = note;
+        contact.note = clean::start(&clean::lines(&note), LONGEST_NOTE).to_owned();
     }
     if let Some(organisation) = changes.organisation {
-        contact.organisation = organisation;
+        contact.organisation = clean::line(&organisation, LONGEST_LINE);
     }
     contact.updated_at = act.now;
     tx.put(&CONTACTS, &contact.id, &contact)?;

@@ -26,17 +26,19 @@ pub fn properties(tx: &impl Read) -> Result<Vec<Property>, StoreError> {
     Ok(all.into_iter().map(|(_, property)| property).filter(|property| !property.removed).collect())
 }
 
-/// A property by its slug.
+/// A property by its slug, unless it was removed.
 pub fn property(tx: &impl Read, name: &str) -> Result<Property, ActionError> {
-    let id = match name.parse::<PropertySlug>() {
-        Ok(slug) => tx.get(&PROPERTY_SLUGS, &slug)?,
-        Err(_) => None,
-    };
-    if let Some(property) = id.map(|id| property_by_id(tx, id)).transpose()? {
+    if let Some(property) = property_ever(tx, name)?.filter(|property| !property.removed) {
         return Ok(property);
     }
     let slugs = properties(tx)?.into_iter().map(|property| property.slug.to_string());
     Err(not_found("property", name, slugs))
+}
+
+/// A property by its slug, removed or not: its tickets stay.
+fn property_ever(tx: &impl Read, name: &str) -> Result<Option<Property>, ActionError> {
+    let Ok(slug) = name.parse::<PropertySlug>() else { return Ok(None) };
+    tx.get(&PROPERTY_SLUGS, &slug)?.map(|id| property_by_id(tx, id)).transpose()
 }
 
 /// A property by its id, which something in the store names.
@@ -201,12 +203,22 @@ pub fn contact_by_id(tx: &impl Read, mut id: ContactId) -> Result<Contact, Actio
     }
 }
 
-/// A ticket by its name, following merges.
+/// A ticket by its name, following merges: what acts on it acts on the one that goes on.
 pub fn ticket(tx: &impl Read, name: &str) -> Result<Ticket, ActionError> {
+    let ticket = ticket_named(tx, name)?;
+    if ticket.merged_into.is_some() { ticket_by_id(tx, ticket.id) } else { Ok(ticket) }
+}
+
+/// The ticket of exactly this name, merged or not.
+pub fn ticket_named(tx: &impl Read, name: &str) -> Result<Ticket, ActionError> {
     let reference: TicketRef = name.parse().map_err(|error| ActionError::refused(format!("{name}: {error}")))?;
-    let property = property(tx, reference.property.as_str())?;
+    let property = match property_ever(tx, reference.property.as_str())? {
+        Some(property) => property,
+        // It says which slugs are near.
+        None => property(tx, reference.property.as_str())?,
+    };
     if let Some(id) = tx.get(&TICKET_NUMBERS, &(property.id, reference.number))? {
-        return ticket_by_id(tx, id);
+        return tx.get(&TICKETS, &id)?.ok_or_else(|| dangling("ticket", id));
     }
     let newest = tx.range(&TICKET_NUMBERS, (property.id, 0)..=(property.id, u64::MAX), Order::Down, 1)?;
     let newest = newest.into_iter().map(|((_, number), _)| format!("{}-{number} (the newest)", property.slug));

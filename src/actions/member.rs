@@ -31,12 +31,13 @@ pub struct New {
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     pub name: Option<String>,
+    /// A new login address; the one before stays as an alias.
+    pub login: Option<Address>,
     pub add_aliases: Vec<Address>,
     pub remove_aliases: Vec<Address>,
-    /// A property where he gets `role`, or `agent`.
-    pub property: Option<String>,
-    pub role: Option<Role>,
-    pub remove_property: Option<String>,
+    /// Roles to give or change, by the property's slug.
+    pub roles: BTreeMap<String, Role>,
+    pub remove_properties: Vec<String>,
     pub copies: Option<bool>,
     pub password: Option<String>,
 }
@@ -87,18 +88,23 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, changes: Changes) -> Resu
     for alias in changes.add_aliases {
         add_alias(tx, act, &mut member, alias)?;
     }
-    match (changes.property, changes.role) {
-        (Some(slug), role) => {
-            let property = find::property(tx, &slug)?;
-            member.roles.insert(property.id, role.unwrap_or(Role::Agent));
+    if let Some(login) = changes.login {
+        let known = member.login.clone();
+        if member.aliases.contains(&login) {
+            member.aliases.retain(|alias| *alias != login);
+        } else if login != known {
+            claim(tx, act, &member, &login)?;
         }
-        (None, Some(role)) if member.roles.len() == 1 => {
-            member.roles.values_mut().for_each(|of| *of = role);
+        if login != known {
+            member.aliases.push(known);
         }
-        (None, Some(_)) => return Err(ActionError::refused("say in which property he gets the role, with --property")),
-        (None, None) => {}
+        member.login = login;
     }
-    if let Some(slug) = changes.remove_property {
+    for (slug, role) in changes.roles {
+        let property = find::property(tx, &slug)?;
+        member.roles.insert(property.id, role);
+    }
+    for slug in changes.remove_properties {
         let property = find::property(tx, &slug)?;
         if member.roles.remove(&property.id).is_none() {
             return Err(ActionError::refused(format!("{} has no role in {}", member.login, property.slug)));

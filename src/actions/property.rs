@@ -33,6 +33,10 @@ pub struct Changes {
     pub after_reply: Option<Status>,
     pub auto_close_days: Option<Option<u16>>,
     pub strict: Option<bool>,
+    /// Web forms and groups that name their writer in X-Original-From or Reply-To.
+    pub trust: Vec<Address>,
+    /// Those that are believed no more.
+    pub distrust: Vec<Address>,
 }
 
 /// Adds a property.
@@ -69,21 +73,6 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, slug: &str, changes: Changes) -> Res
     let mut property = find::property(tx, slug)?;
     apply(tx, act, &mut property, changes)?;
     tx.put(&PROPERTIES, &property.id, &property)?;
-    Ok(property)
-}
-
-/// Trusts a web form or group that it names its writer in X-Original-From or Reply-To.
-pub fn trust(tx: &mut Tx<'_>, slug: &str, address: Address) -> Result<Property, ActionError> {
-    let mut property = find::property(tx, slug)?;
-    if find::member_at(tx, property.id, &address)?.is_some() {
-        return Err(ActionError::refused(format!(
-            "{address} is a member's; a form or group has an address of its own"
-        )));
-    }
-    if !property.trusted.contains(&address) {
-        property.trusted.push(address);
-        tx.put(&PROPERTIES, &property.id, &property)?;
-    }
     Ok(property)
 }
 
@@ -153,6 +142,26 @@ fn apply(tx: &mut Tx<'_>, act: &Act<'_>, property: &mut Property, changes: Chang
     }
     if let Some(strict) = changes.strict {
         property.strict = strict;
+    }
+    for address in changes.distrust {
+        if !property.trusted.contains(&address) {
+            return Err(ActionError::NotFound {
+                what: "trusted address",
+                name: format!("{address} of {}", property.slug),
+                near: property.trusted.iter().map(ToString::to_string).take(3).collect(),
+            });
+        }
+        property.trusted.retain(|known| *known != address);
+    }
+    for address in changes.trust {
+        if find::member_at(tx, property.id, &address)?.is_some() {
+            return Err(ActionError::refused(format!(
+                "{address} is a member's; a form or group has an address of its own"
+            )));
+        }
+        if !property.trusted.contains(&address) {
+            property.trusted.push(address);
+        }
     }
     Ok(())
 }

@@ -25,8 +25,15 @@ pub struct Composition {
     pub cc: Vec<Mailbox>,
     pub priority: Priority,
     pub tags: Vec<String>,
-    /// `None`: its author, or the property's default where the system is the author.
-    pub assignee: Option<Assignee>,
+    pub worker: Worker,
+}
+
+/// Who is to work on a ticket that a member composes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worker {
+    /// Its author, or the property's default where the system is the author.
+    Author,
+    Named(Option<Assignee>),
 }
 
 /// Opens a ticket with a member's message to its requester.
@@ -48,16 +55,17 @@ pub fn compose(
     for tag in &composition.tags {
         check_tag(tag)?;
     }
-    let author = match &act.actor {
-        Actor::Member { id, .. } => Some(Assignee::Member(*id)),
-        Actor::System => property.default_assignee,
+    let assignee = match (composition.worker, &act.actor) {
+        (Worker::Named(assignee), _) => assignee,
+        (Worker::Author, Actor::Member { id, .. }) => Some(Assignee::Member(*id)),
+        (Worker::Author, Actor::System) => property.default_assignee,
     };
     let opening = Opening {
         requester: composition.requester,
         status: property.after_reply,
         priority: composition.priority,
         tags: composition.tags,
-        assignee: composition.assignee.or(author),
+        assignee,
         continues: None,
     };
     let mut ticket = post::open(tx, act, property, &content.subject, opening)?;

@@ -4,9 +4,10 @@
 //! All paths are below `/api/v1`. Bodies and answers are JSON, the types of [`types`]; a failure
 //! answers [`types::Failure`] with a status code that fits. Names in paths are percent-encoded
 //! (RFC 3986 §2.1). Lists answer in pages: `limit` (50 unless said, 500 at most) and `after`, the
-//! `next` of the page before. What changes something takes `as`, the address of the member who
-//! does it; without it the system does. The request field `guichet-door: cli` says that a change
-//! came by the command line and not by another client of the API.
+//! `next` of the page before; a page may be shorter than that while `next` says that there is
+//! more. What changes a ticket takes `as`, the address of the member who does it; without it the
+//! system does. The request field `guichet-door: cli` says that a change came by the command line
+//! and not by another client of the API.
 //!
 //! | method and path | body, `query` | answer |
 //! |---|---|---|
@@ -41,19 +42,36 @@
 //! | POST `/verify` | | [`types::Verified`] |
 //! | POST `/backup` | [`types::Backup`] | [`types::BackedUp`] |
 
+mod compose;
+mod contacts;
+mod departments;
+mod failure;
+mod list;
+mod members;
+mod properties;
+mod queue;
+mod request;
+mod tickets;
 pub mod types;
+pub mod upkeep;
+mod view;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use jiff::Timestamp;
 use tokio::net::UnixListener;
 
-use crate::actions::Desk;
+use self::failure::ApiError;
+use self::request::Caller;
+use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::config::Config;
 use crate::net::stop::Stop;
-use crate::store::Store;
+use crate::store::{Store, Tx, View};
 
 /// What the handlers act on.
 #[derive(Clone)]
@@ -65,7 +83,61 @@ pub struct App {
 
 /// All paths of the API.
 pub fn router(app: App) -> Router {
-    Router::new().with_state(app)
+    let most = usize::try_from(app.config.limits.request_size).unwrap_or(usize::MAX);
+    let paths = Router::new()
+        .route("/properties", get(properties::list).post(properties::add))
+        .route("/properties/{slug}", get(properties::show).patch(properties::edit).delete(properties::remove))
+        .route("/members", get(members::list).post(members::add))
+        .route("/members/{address}", get(members::show).patch(members::edit).delete(members::remove))
+        .route("/departments", get(departments::list))
+        .route("/properties/{slug}/departments", post(departments::add))
+        .route(
+            "/properties/{slug}/departments/{department}",
+            get(departments::show).patch(departments::edit).delete(departments::remove),
+        )
+        .route("/contacts", get(contacts::list))
+        .route("/contacts/{address}", get(contacts::show).patch(contacts::edit))
+        .route("/contacts/{address}/merge", post(contacts::merge))
+        .route("/tickets", get(list::list).post(tickets::add))
+        .route("/tickets/{ref}", get(tickets::show))
+        .route("/tickets/{ref}/log", get(tickets::log))
+        .route("/tickets/{ref}/actions", post(tickets::act))
+        .route("/queue", get(queue::list))
+        .route("/queue/{id}", get(queue::show))
+        .route("/queue/{id}/retry", post(queue::retry))
+        .route("/queue/{id}/cancel", post(queue::cancel))
+        .route("/dns", get(upkeep::dns))
+        .route("/verify", post(upkeep::verify))
+        .route("/backup", post(upkeep::backup));
+    Router::new()
+        .nest("/api/v1", paths)
+        .fallback(async || ApiError::not_found("there is nothing at this path"))
+        .method_not_allowed_fallback(async || ApiError::method())
+        .layer(DefaultBodyLimit::max(most))
+        .with_state(app)
+}
+
+impl App {
+    /// Runs `f` on one state of the store, beside the threads that serve.
+    async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&View<'_>, &Self) -> Result<T, ActionError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let app = self.clone();
+        let read = tokio::task::spawn_blocking(move || app.store.read(|view| f(view, &app)));
+        Ok(read.await.map_err(|error| ApiError::internal(error.to_string()))??)
+    }
+
+    /// Makes a change: all of `f`, or nothing. The actor is the system; `f` may put another.
+    async fn change<T: Send>(
+        &self,
+        caller: &Caller,
+        mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send,
+    ) -> Result<T, ApiError> {
+        let now = Timestamp::now();
+        let act = Act { desk: &self.desk, now, door: caller.door, actor: Actor::System };
+        Ok(self.store.transact(|tx| f(tx, &act)).await?)
+    }
 }
 
 /// Opens the socket, for its owner alone. What an earlier daemon left there is removed: whoever

@@ -1,18 +1,15 @@
 //! What the command line does to a store itself, when no daemon has it.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
-
 use super::{open, runtime, store_dir, store_failure};
 use crate::api::types::{BackedUp, Verified};
+use crate::api::upkeep::{self, copy_folder};
 use crate::api::{self, App};
 use crate::cli::{Failure, Inside};
 use crate::config::Config;
-use crate::store::{Options, Store, VerifyReport};
+use crate::store::{Options, Store};
 
 /// How far every counter moves on when a backup is put back: what was given out after it was made
 /// must never name something new.
@@ -31,18 +28,7 @@ pub fn rebuild(config: &Config) -> Result<Verified, Failure> {
     let store = Store::rebuild(&store_dir(&config.data_dir), Options::default()).map_err(store_failure)?;
     let report = store.verify().map_err(anyhow::Error::from)?;
     runtime()?.block_on(store.close()).map_err(anyhow::Error::from)?;
-    Ok(verified(&report))
-}
-
-/// What a verification found, as the API says it.
-pub fn verified(report: &VerifyReport) -> Verified {
-    let read =
-        [("segments", report.segments), ("groups", report.groups), ("keys", report.keys), ("messages", report.raws)];
-    Verified {
-        ok: report.is_clean(),
-        read: read.into_iter().map(|(name, count)| (name.to_owned(), count)).collect::<BTreeMap<_, _>>(),
-        problems: report.problems.clone(),
-    }
+    Ok(upkeep::verified(&report))
 }
 
 /// Puts a backup into a data directory that has no store.
@@ -55,15 +41,15 @@ pub fn restore(config: &Config, backup: &Path) -> Result<BackedUp, Failure> {
         )
         .into());
     }
-    let source = store_dir(backup);
+    let source = backup.join(upkeep::STORE);
     if !source.is_dir() {
         return Err(anyhow::anyhow!("{} holds no backup: there is no {}", backup.display(), source.display()).into());
     }
     crate::config::check::create_data_dir(config).map_err(|problem| Failure::BadConfig(vec![problem]))?;
-    let mut copied = copy(&source, &target)?;
-    let dkim = backup.join("dkim");
+    let mut copied = copy_folder(&source, &target)?;
+    let dkim = backup.join(upkeep::DKIM);
     if dkim.is_dir() {
-        let keys = copy(&dkim, &config.data_dir.join("dkim"))?;
+        let keys = copy_folder(&dkim, &config.data_dir.join(upkeep::DKIM))?;
         copied.files += keys.files;
         copied.size += keys.size;
     }
@@ -75,56 +61,4 @@ pub fn restore(config: &Config, backup: &Path) -> Result<BackedUp, Failure> {
         })
         .map_err(anyhow::Error::from)?;
     Ok(BackedUp { directory: config.data_dir.display().to_string(), ..copied })
-}
-
-/// Copies the store and the keys into an empty or missing directory, while the daemon goes on.
-pub fn backup(config: &Config, store: &Store, directory: &Path) -> anyhow::Result<BackedUp> {
-    store.copy_to(&store_dir(directory))?;
-    let mut copied = counted(&store_dir(directory))?;
-    let keys = config.data_dir.join("dkim");
-    if keys.is_dir() {
-        let keys = copy(&keys, &directory.join("dkim"))?;
-        copied.files += keys.files;
-        copied.size += keys.size;
-    }
-    Ok(BackedUp { directory: directory.display().to_string(), ..copied })
-}
-
-/// Copies a directory with what is in it, keeping modes, each file synced.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<BackedUp> {
-    let context = |path: &Path| format!("{} can't be copied to {}", path.display(), to.display());
-    fs::create_dir_all(to).with_context(|| context(from))?;
-    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
-    let mut copied = BackedUp { directory: to.display().to_string(), files: 0, size: 0 };
-    for entry in fs::read_dir(from).with_context(|| context(from))? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            let inner = copy(&entry.path(), &target)?;
-            copied.files += inner.files;
-            copied.size += inner.size;
-        } else {
-            copied.size += fs::copy(entry.path(), &target).with_context(|| context(&entry.path()))?;
-            copied.files += 1;
-            fs::File::open(&target)?.sync_all()?;
-        }
-    }
-    fs::File::open(to)?.sync_all()?;
-    Ok(copied)
-}
-
-fn counted(directory: &Path) -> anyhow::Result<BackedUp> {
-    let mut found = BackedUp { directory: directory.display().to_string(), files: 0, size: 0 };
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            let inner = counted(&entry.path())?;
-            found.files += inner.files;
-            found.size += inner.size;
-        } else {
-            found.files += 1;
-            found.size += entry.metadata()?.len();
-        }
-    }
-    Ok(found)
 }

@@ -75,6 +75,18 @@ pub fn compose(message: &Composed) -> Vec<u8> {
     out
 }
 
+/// The type that a file is sent as: as given, in lower case, or `application/octet-stream` where
+/// that is no type, or a composite one, which must not be encoded (RFC 2045 §6.4).
+#[must_use]
+pub fn media_type(given: &str) -> String {
+    let given = given.trim().to_ascii_lowercase();
+    let word = |word: &str| !word.is_empty() && word.len() < 60 && word.bytes().all(encode::is_token);
+    let simple = given
+        .split_once('/')
+        .is_some_and(|(major, minor)| word(major) && word(minor) && !matches!(major, "message" | "multipart"));
+    if simple { given } else { "application/octet-stream".to_owned() }
+}
+
 fn text_part(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     out.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
@@ -85,13 +97,8 @@ fn text_part(out: &mut Vec<u8>, text: &str) {
 }
 
 fn attachment(out: &mut Vec<u8>, file: &File) {
-    let is_type = file.content_type.split_once('/').is_some_and(|(major, minor)| {
-        let word = |word: &str| !word.is_empty() && word.len() < 60 && word.bytes().all(encode::is_token);
-        // A composite type must not be encoded (RFC 2045 §6.4).
-        word(major) && word(minor) && !matches!(major.to_ascii_lowercase().as_str(), "message" | "multipart")
-    });
     let mut field = encode::Field::new(out, "Content-Type");
-    field.token(if is_type { &file.content_type } else { "application/octet-stream" });
+    field.token(&media_type(&file.content_type));
     if file.name.is_ascii() {
         field.parameter("name", &file.name);
     }

@@ -1,0 +1,245 @@
+//! Records of the store as the API shows them.
+
+use std::collections::BTreeMap;
+
+use super::types::{
+    Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Contact, Copy, Department, Entry, Event, Member,
+    Participant, ParticipantRole, Person, Property, QueuedCopy, Ticket,
+};
+use crate::actions::{ActionError, Desk, copies, find};
+use crate::desk;
+use crate::desk::address::Address;
+use crate::desk::entry::Kind;
+use crate::desk::ticket::{Ground, Standing};
+use crate::store::Read;
+
+type Shown<T> = Result<T, ActionError>;
+
+pub(super) fn property(tx: &impl Read, desk: &Desk, property: &desk::property::Property) -> Shown<Property> {
+    let forwarding = |domain: &String| property.forwarding_address(domain);
+    let addresses = desk.domains.local.iter().map(forwarding).chain(property.addresses.iter().cloned());
+    Ok(Property {
+        slug: property.slug.clone(),
+        name: property.name.clone(),
+        language: property.language,
+        addresses: addresses.collect(),
+        forwarding_address: property.forwarding_address(desk.domains.first()),
+        public: property.public.clone(),
+        public_verified: property.public_verified,
+        default_assignee: assignee(tx, property.default_assignee)?,
+        after_reply: property.after_reply,
+        auto_close_days: property.auto_close_days,
+        strict: property.strict,
+        trusted: property.trusted.clone(),
+        created_at: property.created_at,
+    })
+}
+
+pub(super) fn member(tx: &impl Read, member: &desk::member::Member) -> Shown<Member> {
+    let mut roles = BTreeMap::new();
+    for (property, role) in &member.roles {
+        roles.insert(find::property_by_id(tx, *property)?.slug.to_string(), *role);
+    }
+    Ok(Member {
+        address: member.login.clone(),
+        name: member.name.clone(),
+        aliases: member.aliases.clone(),
+        list: member.list,
+        roles,
+        copies: member.copies,
+        password: member.password.is_some(),
+        created_at: member.created_at,
+    })
+}
+
+pub(super) fn department(tx: &impl Read, desk: &Desk, department: &desk::department::Department) -> Shown<Department> {
+    let property = find::property_by_id(tx, department.property)?;
+    let local = format!("{}+{}", property.slug, department.slug);
+    let mut members = Vec::with_capacity(department.members.len());
+    for id in &department.members {
+        let member = find::member_by_id(tx, *id)?;
+        members.push(Person { name: member.name, address: member.login });
+    }
+    Ok(Department {
+        address: Address::new(&local, desk.domains.first()).expect("two slugs and a + are a local part"),
+        property: property.slug,
+        slug: department.slug.clone(),
+        name: department.name.clone(),
+        members,
+    })
+}
+
+/// A contact without his tickets.
+pub(super) fn contact(contact: &desk::contact::Contact) -> Contact {
+    Contact {
+        id: contact.id.to_string(),
+        name: contact.name.clone(),
+        addresses: contact.addresses.clone(),
+        organisation: contact.organisation.clone(),
+        note: contact.note.clone(),
+        created_at: contact.created_at,
+        updated_at: contact.updated_at,
+        tickets: None,
+    }
+}
+
+/// A ticket without its entries.
+pub(super) fn ticket(tx: &impl Read, ticket: &desk::ticket::Ticket) -> Shown<Ticket> {
+    let merged_into = match ticket.merged_into {
+        Some(id) => Some(find::ticket_by_id(tx, id)?),
+        None => None,
+    };
+    let mut requester = None;
+    let mut participants = Vec::new();
+    for participant in &ticket.participants {
+        let name = name(tx, participant.person)?;
+        let role = match participant.ground {
+            Ground::Requester => {
+                requester = Some(Person { name: name.clone(), address: participant.address.clone() });
+                ParticipantRole::Requester
+            }
+            Ground::Cc => ParticipantRole::Cc,
+            Ground::Follower => ParticipantRole::Follower,
+        };
+        participants.push(Participant {
+            role,
+            name,
+            address: participant.address.clone(),
+            state: participant.standing,
+        });
+    }
+    for colleague in find::colleagues(tx, ticket.property, ticket.assignee)? {
+        participants.push(Participant {
+            role: ParticipantRole::Assignee,
+            name: find::member_by_id(tx, colleague.id)?.name,
+            address: colleague.address,
+            state: Standing::Accepted,
+        });
+    }
+    // A merged ticket gave its participants away.
+    if requester.is_none()
+        && let Some(participant) = merged_into.as_ref().and_then(desk::ticket::Ticket::requester)
+    {
+        requester = Some(Person { name: name(tx, participant.person)?, address: participant.address.clone() });
+    }
+    Ok(Ticket {
+        reference: ticket.reference.to_string(),
+        number: ticket.reference.number,
+        property: ticket.reference.property.clone(),
+        subject: ticket.subject.clone(),
+        status: ticket.status,
+        wake_at: ticket.wake_at,
+        priority: ticket.priority,
+        tags: ticket.tags.iter().cloned().collect(),
+        door: ticket.door,
+        merged_into: merged_into.map(|into| into.reference.to_string()),
+        requester: requester.ok_or_else(|| {
+            ActionError::refused(format!("{} has no requester; run: guichet verify", ticket.reference))
+        })?,
+        assignee: assignee(tx, ticket.assignee)?,
+        participants,
+        created_at: ticket.created_at,
+        updated_at: ticket.updated_at,
+        entries: None,
+    })
+}
+
+/// A ticket with its entries.
+pub(super) fn conversation(tx: &impl Read, record: &desk::ticket::Ticket) -> Shown<Ticket> {
+    Ok(Ticket { entries: Some(entries(tx, record, |_| true)?), ..ticket(tx, record)? })
+}
+
+/// The entries of a ticket that are wanted, oldest first.
+pub(super) fn entries(
+    tx: &impl Read,
+    ticket: &desk::ticket::Ticket,
+    wanted: impl Fn(&desk::entry::Entry) -> bool,
+) -> Shown<Vec<Entry>> {
+    let all = find::entries(tx, ticket.id)?;
+    all.iter().filter(|record| wanted(record)).map(|record| entry(tx, record)).collect()
+}
+
+/// Whether an entry only tells what changed.
+pub(super) fn is_event(entry: &desk::entry::Entry) -> bool {
+    entry.kind == Kind::Event
+}
+
+fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
+    let mut shown = Vec::with_capacity(entry.copies.len());
+    for id in &entry.copies {
+        let copy = copies::get(tx, *id)?;
+        shown.push(Copy { to: copy.to, state: copy.state, attempts: copy.attempts, reply: copy.reply });
+    }
+    let attachments = entry.attachments.iter().map(|attachment| AttachmentView {
+        name: attachment.name.clone(),
+        content_type: attachment.content_type.clone(),
+        size: attachment.size,
+    });
+    Ok(Entry {
+        id: entry.id.to_string(),
+        kind: entry.kind,
+        author: author(&entry.author),
+        state: entry.state,
+        reason: entry.reason.or(entry.warning),
+        machine: entry.machine,
+        verified: entry.verified,
+        message_id: entry.message_id.as_ref().or(entry.minted_id.as_ref()).map(ToString::to_string),
+        text: entry.text.clone(),
+        attachments: attachments.collect(),
+        copies: shown,
+        event: entry.event.as_ref().map(|event| Event {
+            what: event.what,
+            from: event.from.clone(),
+            to: event.to.clone(),
+        }),
+        door: entry.door,
+        at: entry.at,
+    })
+}
+
+fn author(author: &desk::entry::Author) -> Author {
+    let Some(mailbox) = author.mailbox() else {
+        return Author { kind: AuthorKind::System, name: String::new(), address: None };
+    };
+    Author {
+        kind: if author.is_member() { AuthorKind::Member } else { AuthorKind::Contact },
+        name: mailbox.name.clone(),
+        address: Some(mailbox.address.clone()),
+    }
+}
+
+fn assignee(tx: &impl Read, assignee: Option<desk::ticket::Assignee>) -> Shown<Option<Assignee>> {
+    Ok(match assignee {
+        None => None,
+        Some(desk::ticket::Assignee::Member(id)) => {
+            let member = find::member_by_id(tx, id)?;
+            Some(Assignee { kind: AssigneeKind::Member, id: member.login.to_string(), name: member.name })
+        }
+        Some(desk::ticket::Assignee::Department(id)) => {
+            let department = find::department_by_id(tx, id)?;
+            Some(Assignee { kind: AssigneeKind::Department, id: department.slug.to_string(), name: department.name })
+        }
+    })
+}
+
+pub(super) fn queued(tx: &impl Read, copy: &desk::copy::Copy) -> Shown<QueuedCopy> {
+    Ok(QueuedCopy {
+        id: copy.id.to_string(),
+        ticket: find::ticket_by_id(tx, copy.ticket)?.reference.to_string(),
+        entry: copy.entry.to_string(),
+        to: copy.to.clone(),
+        state: copy.state,
+        attempts: copy.attempts,
+        reply: copy.reply.clone(),
+        queued_at: copy.queued_at,
+        next_at: copy.next_at,
+        updated_at: copy.updated_at,
+    })
+}
+
+fn name(tx: &impl Read, person: desk::ticket::Person) -> Shown<String> {
+    Ok(match person {
+        desk::ticket::Person::Contact(id) => find::contact_by_id(tx, id)?.name,
+        desk::ticket::Person::Member(id) => find::member_by_id(tx, id)?.name,
+    })
+}
