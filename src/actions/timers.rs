@@ -79,14 +79,14 @@ mod tests {
         let until = office.now + SignedDuration::from_hours(48);
         office.act(|tx, act| ticket::snooze(tx, act, &name, until)).await.unwrap();
         office.now = until - SignedDuration::from_secs(1);
-        assert_eq!(office.act(|tx, act| tick(tx, act)).await.unwrap(), 0);
+        assert_eq!(office.act(tick).await.unwrap(), 0);
         assert_eq!(office.store.read(|view| next(view)).unwrap(), Some(until));
         office.now = until;
-        assert_eq!(office.act(|tx, act| tick(tx, act)).await.unwrap(), 1);
+        assert_eq!(office.act(tick).await.unwrap(), 1);
         let woken = office.act(|tx, _| find::ticket(tx, &name)).await.unwrap();
         assert_eq!((woken.status, woken.wake_at), (Status::Open, None));
         assert_eq!(events(&office, made.id).await.last(), Some(&What::Woken));
-        assert_eq!(office.act(|tx, act| tick(tx, act)).await.unwrap(), 0, "it wakes once");
+        assert_eq!(office.act(tick).await.unwrap(), 0, "it wakes once");
     }
 
     #[tokio::test]
@@ -106,9 +106,9 @@ mod tests {
             .await
             .unwrap();
         office.now += SignedDuration::from_hours(24 * 7);
-        assert_eq!(office.act(|tx, act| tick(tx, act)).await.unwrap(), 0, "not on the seventh day");
+        assert_eq!(office.act(tick).await.unwrap(), 0, "not on the seventh day");
         office.now += SignedDuration::from_secs(1);
-        assert_eq!(office.act(|tx, act| tick(tx, act)).await.unwrap(), 1);
+        assert_eq!(office.act(tick).await.unwrap(), 1);
         for (name, status) in [(quiet, Status::Closed), (snoozed, Status::Pending), (open, Status::Open)] {
             assert_eq!(office.act(|tx, _| find::ticket(tx, &name)).await.unwrap().status, status, "{name}");
         }
