@@ -1,12 +1,14 @@
 //! A disk that is full or fails: a temporary error, nothing by half, nothing refused that comes
 //! back, and on it goes once there is room.
 
+use std::future::Future as _;
 use std::io::ErrorKind;
+use std::task::{Context, Waker};
 
-use guichet::store::{Store, StoreError};
+use guichet::store::{Options, Store, StoreError};
 
 use super::store_sim::{Fault, SimFiles, Unsynced};
-use super::store_work::{model, small, state, step};
+use super::store_work::{LARGE, model, small, state, step};
 
 const STEPS: u64 = 12;
 
@@ -80,9 +82,33 @@ async fn what_was_refused_on_a_full_disk_does_not_come_back_after_a_kill() {
 }
 
 #[tokio::test]
+async fn a_message_whose_first_part_was_lost_to_another_failure_is_refused() {
+    let files = SimFiles::default();
+    let store = Store::open_with(files.parts("first"), Options::default()).unwrap();
+    step(&store, 0).await.unwrap();
+    let before = files.operations();
+    // Asked once, it hands in its first part and waits.
+    let mut large = Box::pin(step(&store, LARGE));
+    assert!(large.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    while files.operations() == before {
+        std::thread::yield_now();
+    }
+    // Another one's failure takes the segment with it, and that part.
+    let now = files.operations();
+    files.fail(Some(Fault { from: now, until: now + 1, kind: ErrorKind::StorageFull }));
+    step(&store, 1).await.unwrap_err();
+    files.fail(None);
+    let error = large.await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    step(&store, LARGE).await.unwrap();
+    let store = Store::open_with(files.restarted(Unsynced::Lost).parts("second"), small()).unwrap();
+    assert_eq!(state(&store), model(&[0, LARGE]));
+}
+
+#[tokio::test]
 async fn too_little_room_refuses_before_anything_is_written() {
     let files = SimFiles::default();
-    let options = guichet::store::Options { keep_free: u64::MAX, ..small() };
+    let options = Options { keep_free: u64::MAX, ..small() };
     // The simulated disk says that it has less than that.
     let store = Store::open_with(files.parts("first"), options).unwrap();
     files.say_free(1000);
