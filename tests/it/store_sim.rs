@@ -327,7 +327,9 @@ impl File for SimFile {
             Ok(mut world) => {
                 let inode = &mut world.inodes[self.inode];
                 let pending = std::mem::take(&mut inode.pending);
-                pending.iter().for_each(|change| apply(&mut inode.durable, change));
+                for change in &pending {
+                    apply(&mut inode.durable, change);
+                }
                 Ok(())
             }
             Err(error) => {
