@@ -6,6 +6,7 @@ mod architecture;
 mod command_line;
 mod config;
 mod conversation;
+mod crash;
 mod kit;
 mod next_server;
 mod rfcs;

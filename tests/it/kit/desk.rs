@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use guichet::actions::{Act, ActionError, Actor, department, find, member, property};
 use guichet::config::Config;
@@ -14,7 +15,7 @@ use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
 use guichet::store::tables::COPIES;
-use guichet::store::{Read, StoreError, Tx, View};
+use guichet::store::{Read, StoreError, Tx, VerifyReport, View};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -51,7 +52,9 @@ impl TestDesk {
             sink.address(),
             dns.servers()[0]
         );
-        let config = Config::parse(&text, &dir.path().join("guichet.toml")).unwrap();
+        let file = dir.path().join("guichet.toml");
+        std::fs::write(&file, &text).unwrap();
+        let config = Config::parse(&text, &file).unwrap();
         let running = Some(daemon::start(&config).await.unwrap());
         let desk = Self { dir, dns, sink, config, running };
         desk.trust("example.com");
@@ -75,10 +78,30 @@ impl TestDesk {
 
     /// Stops the daemon as SIGTERM does, and starts it again on what it left.
     pub async fn restart(&mut self) {
+        self.stop().await;
+        self.resume().await;
+    }
+
+    /// Stops the daemon as SIGTERM does.
+    pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }
+    }
+
+    /// Starts a daemon in this process again, on whatever the last one left.
+    pub async fn resume(&mut self) {
         self.running = Some(daemon::start(&self.config).await.unwrap());
+    }
+
+    /// The config file, for daemons of their own process and for commands.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("guichet.toml")
+    }
+
+    /// What `guichet verify` finds.
+    pub fn verify(&self) -> VerifyReport {
+        self.running().opened.store.verify().unwrap()
     }
 
     fn running(&self) -> &Running {
