@@ -6,6 +6,7 @@ mod architecture;
 mod command_line;
 mod config;
 mod conversation;
+mod dependencies;
 mod kit;
 mod next_server;
 mod rfcs;
