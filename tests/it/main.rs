@@ -10,6 +10,7 @@ mod dependencies;
 mod kit;
 mod next_server;
 mod rfcs;
+mod security;
 mod smtp_dialogues;
 mod smtp_server;
 mod store_faults;
