@@ -9,6 +9,7 @@ mod conversation;
 mod dependencies;
 mod kit;
 mod next_server;
+mod readme;
 mod rfcs;
 mod security;
 mod smtp_dialogues;
