@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use self::inbound::Inbound;
-use crate::actions::{Act, ActionError, Actor, Desk, LookAlikeCap, timers};
+use crate::actions::{Act, ActionError, Actor, Desk, timers};
 use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
 use crate::config::{self, Config};
@@ -25,6 +25,7 @@ use crate::desk::entry::Door;
 use crate::desk::recipient::Domains;
 use crate::desk::token::Keys;
 use crate::intake::Intake;
+use crate::intake::looks::{LookAlikeCap, Looks};
 use crate::net::limits::ConnectionLimits;
 use crate::net::listen::Listener;
 use crate::net::resolver::resolver;
@@ -88,10 +89,6 @@ fn desk(config: &Config, keys: Keys) -> Desk {
         },
         keys,
         postmaster: config.postmaster.parse().ok(),
-        look_alikes: LookAlikeCap {
-            count: u32::try_from(config.limits.look_alike).unwrap_or(u32::MAX),
-            minutes: u32::try_from(config.limits.look_alike_window.as_secs() / 60).unwrap_or(u32::MAX),
-        },
         random: Box::new(move || {
             let mut bytes = [0; 16];
             random.fill(&mut bytes).expect("the system's random numbers do not fail once they have begun");
@@ -195,6 +192,10 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
         store: store.clone(),
         desk: Arc::clone(desk),
         trust: Authenticator::new(resolver, config.hostname.to_string()),
+        looks: Looks::new(LookAlikeCap {
+            count: u32::try_from(config.limits.look_alike).unwrap_or(u32::MAX),
+            minutes: u32::try_from(config.limits.look_alike_window.as_secs() / 60).unwrap_or(u32::MAX),
+        }),
     };
     let settings = smtp_settings(config, acceptor, spool);
     let server = Arc::new(Server::new(Arc::new(Inbound { intake }), settings));

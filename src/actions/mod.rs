@@ -38,16 +38,8 @@ pub struct Desk {
     pub keys: Keys,
     /// The property that gets `postmaster@` and `abuse@`.
     pub postmaster: Option<PropertySlug>,
-    pub look_alikes: LookAlikeCap,
     /// 128 fresh random bits.
     pub random: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
-}
-
-/// From how many on, within which time, mail of one look from one sender goes quiet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LookAlikeCap {
-    pub count: u32,
-    pub minutes: u32,
 }
 
 impl Desk {

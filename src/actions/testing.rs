@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::post::{self, Content, Opening, Standpoint};
-use super::{Act, ActionError, Actor, Desk, LookAlikeCap, member, property};
+use super::{Act, ActionError, Actor, Desk, member, property};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Author, Door, State, Verified};
@@ -31,7 +31,6 @@ impl Office {
                 domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
                 keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
                 postmaster: None,
-                look_alikes: LookAlikeCap { count: 10, minutes: 60 },
                 random: {
                     let next = std::sync::atomic::AtomicU64::new(1);
                     Box::new(move || u128::from(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).to_be_bytes())

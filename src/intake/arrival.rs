@@ -1,9 +1,8 @@
 //! One message at one property: the marks, then the ticket, then what it may do there.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use jiff::SignedDuration;
 
+use super::looks::Look;
 use super::threads::StoredThreads;
 use super::writer::{self, Author};
 use super::{Arrival, Mail, report};
@@ -21,7 +20,7 @@ use crate::desk::thread::{self, Bond, Found, Signals};
 use crate::desk::ticket::{Assignee, Person, Priority, Standing, Status, Ticket};
 use crate::desk::token::ReplyToken;
 use crate::mime::ids::ThreadIndex;
-use crate::store::tables::{ENTRIES, LOOK_ALIKES, LookAlikes, MESSAGE_IDS};
+use crate::store::tables::{ENTRIES, MESSAGE_IDS};
 use crate::store::{Order, Read, Tx};
 
 /// After this long a closed ticket is not opened by mail about something else.
@@ -200,7 +199,7 @@ fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Option<A
         }
         ticket.updated_at = act.now;
         state::save(tx, Some(&before), &ticket)?;
-        return Ok(Some(Arrival::Filed(ticket.reference)));
+        return Ok(Some(Arrival::Filed(ticket.reference, None)));
     }
     Ok(None)
 }
@@ -256,57 +255,26 @@ fn look_alike(tx: &mut Tx<'_>, act: &Act<'_>, case: &mut Case<'_>) -> Result<Opt
     if matches!(case.author.writer, Writer::Member(_)) {
         return Ok(None);
     }
-    let cap = act.desk.look_alikes;
-    let key = (case.property.id, case.author.mailbox.address.clone(), looks(case.mail));
-    let window = SignedDuration::from_mins(i64::from(cap.minutes));
-    let Some(mut seen) = tx.get(&LOOK_ALIKES, &key)?.filter(|seen| act.now.duration_since(seen.since) <= window) else {
-        return Ok(None);
+    let Some(first) = case.mail.looks.too_many(&look(case), act.now) else { return Ok(None) };
+    let before = match case.ticket.take() {
+        Some(ticket) => ticket,
+        None => find::ticket_by_id(tx, first)?,
     };
-    if seen.count < cap.count {
-        return Ok(None);
-    }
-    seen.count = seen.count.saturating_add(1);
-    tx.put(&LOOK_ALIKES, &key, &seen)?;
-    if case.ticket.is_none() {
-        case.ticket = Some(find::ticket_by_id(tx, seen.ticket)?);
-    }
-    let machine = case.mail.machine.map(|(machine, _)| machine);
-    let before = case.ticket.clone();
-    let Some(mut ticket) = before.clone() else { return Ok(None) };
+    let mut ticket = before.clone();
     let (author, addresses) = person(tx, act, case)?;
     let standpoint = Standpoint {
         state: State::Kept,
         reason: Some(Reason::LookAlike),
-        machine,
+        machine: case.mail.machine.map(|(machine, _)| machine),
         ..standpoint(case, author, addresses, Verified::None)
     };
     let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
+    let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
     Ok(Some(filed(&ticket, &entry)))
 }
 
-/// Counts a relayed mail towards the cap.
-fn count_looks(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, ticket: TicketId) -> Result<(), ActionError> {
-    let key = (case.property.id, case.author.mailbox.address.clone(), looks(case.mail));
-    let window = SignedDuration::from_mins(i64::from(act.desk.look_alikes.minutes));
-    let seen = tx.get(&LOOK_ALIKES, &key)?.filter(|seen| act.now.duration_since(seen.since) <= window);
-    let mut seen = seen.unwrap_or(LookAlikes { since: act.now, count: 0, ticket });
-    seen.count = seen.count.saturating_add(1);
-    Ok(tx.put(&LOOK_ALIKES, &key, &seen)?)
-}
-
-/// What mails that look alike share: subject and beginning of the text, without digits and case.
-fn looks(mail: &Mail<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let words = |text: &str, most: usize, hasher: &mut DefaultHasher| {
-        for c in text.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).take(most) {
-            c.hash(hasher);
-        }
-        0u8.hash(hasher);
-    };
-    words(&canonical_subject(&mail.understood.subject), 200, &mut hasher);
-    words(&mail.understood.text.new, 200, &mut hasher);
-    hasher.finish()
+fn look(case: &Case<'_>) -> Look {
+    Look::of(case.mail, case.property.id, &case.author.mailbox.address)
 }
 
 /// The authority table, and what follows from it.
@@ -441,8 +409,7 @@ fn by_contact(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, verified: Verifie
         Standpoint { voice: Voice::of_contact(verified), machine, ..standpoint(case, author, addresses, verified) };
     let content = content(act, case);
     let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
-    count_looks(tx, act, case, ticket.id)?;
-    Ok(filed(&ticket, &entry))
+    Ok(counted(case, &ticket, &entry))
 }
 
 /// Somebody unknown on a known ticket: members hear of it with a warning, contacts don't.
@@ -464,8 +431,7 @@ fn unverified(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, propose: bool) ->
     };
     let content = content(act, case);
     let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
-    count_looks(tx, act, case, ticket.id)?;
-    Ok(filed(&ticket, &entry))
+    Ok(counted(case, &ticket, &entry))
 }
 
 /// Mail that says it is a member's, and waits for his word.
@@ -529,7 +495,15 @@ fn marked(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, Ac
 
 fn filed(ticket: &Ticket, entry: &Entry) -> Arrival {
     tracing::debug!(ticket = %ticket.reference, entry = %entry.id, state = ?entry.state, reason = ?entry.reason, "filed");
-    Arrival::Filed(ticket.reference.clone())
+    Arrival::Filed(ticket.reference.clone(), None)
+}
+
+/// The same for mail that counts towards the cap for look-alikes.
+fn counted(case: &Case<'_>, ticket: &Ticket, entry: &Entry) -> Arrival {
+    match filed(ticket, entry) {
+        Arrival::Filed(reference, _) => Arrival::Filed(reference, Some((look(case), ticket.id))),
+        refused @ Arrival::Refused(_) => refused,
+    }
 }
 
 /// A new ticket for a requester, with the assignee that the recipient's department names.

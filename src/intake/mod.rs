@@ -4,6 +4,7 @@
 
 mod arrival;
 mod directory;
+pub mod looks;
 mod report;
 mod threads;
 mod writer;
@@ -12,12 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use directory::StoredDirectory;
+use looks::{Look, Looks};
 
 use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Door, Machine, Reason};
 use crate::desk::envelope::Envelope;
-use crate::desk::id::{PropertyId, RawId};
+use crate::desk::id::{PropertyId, RawId, TicketId};
 use crate::desk::message_id::MessageId;
 use crate::desk::recipient::{self, Refusal, Target};
 use crate::desk::ticket::TicketRef;
@@ -35,6 +37,7 @@ pub struct Intake {
     pub store: Store,
     pub desk: Arc<Desk>,
     pub trust: Authenticator,
+    pub looks: Looks,
 }
 
 /// What became of a message that was taken.
@@ -102,11 +105,13 @@ struct Mail<'a> {
     machine: Option<(Machine, Option<Reason>)>,
     /// The sender's own, or one made of what the message says.
     message_id: MessageId,
+    looks: &'a Looks,
 }
 
 /// What one recipient's property made of a message.
 enum Arrival {
-    Filed(TicketRef),
+    /// On a ticket; with what its look is, where that counts.
+    Filed(TicketRef, Option<(Look, TicketId)>),
     Refused(Rejection),
 }
 
@@ -155,15 +160,21 @@ impl Intake {
             understood: &understood,
             from,
             verdict: &verdict,
+            looks: &self.looks,
         };
         let raw: Arc<[u8]> = raw.into();
-        self.store
+        let (accepted, seen) = self
+            .store
             .transact(|tx| {
                 let act = Act { desk: &self.desk, now: envelope.at, door: Door::Smtp, actor: Actor::System };
                 let raw = tx.put_raw(Arc::clone(&raw))?;
                 file(tx, &act, &mail, &targets, raw)
             })
-            .await
+            .await?;
+        for (look, ticket) in seen {
+            self.looks.count(look, ticket, envelope.at);
+        }
+        Ok(accepted)
     }
 
     /// Where the message goes: within one property only to the most specific recipient.
@@ -193,15 +204,17 @@ impl Intake {
     }
 }
 
-/// Files a message for all its recipients. It is refused only when all of them refuse it.
+/// Files a message for all its recipients. It is refused only when all of them refuse it. Answers
+/// besides which looks are to be counted.
 fn file(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     mail: &Mail<'_>,
     targets: &[(Address, Target)],
     raw: RawId,
-) -> Result<Accepted, Rejection> {
+) -> Result<(Accepted, Vec<(Look, TicketId)>), Rejection> {
     let mut tickets = Vec::new();
+    let mut seen = Vec::new();
     let mut refused = None;
     for (address, target) in targets {
         let arrival = match *target {
@@ -215,7 +228,10 @@ fn file(
             }
         };
         match arrival {
-            Arrival::Filed(ticket) => tickets.push(ticket),
+            Arrival::Filed(ticket, look) => {
+                tickets.push(ticket);
+                seen.extend(look);
+            }
             Arrival::Refused(rejection) => refused = Some(rejection),
         }
     }
@@ -223,6 +239,6 @@ fn file(
     tickets.dedup();
     match refused {
         Some(rejection) if tickets.is_empty() => Err(rejection),
-        _ => Ok(Accepted { tickets }),
+        _ => Ok((Accepted { tickets }, seen)),
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn at_copy(
             Action::Delivered | Action::Relayed | Action::Expanded => {}
         }
     }
-    Ok(Arrival::Filed(ticket.reference))
+    Ok(Arrival::Filed(ticket.reference, None))
 }
 
 /// A report that came to a property's own address: found by the identifier of what it reports on,
@@ -71,7 +71,7 @@ pub(super) fn elsewhere(
             bounce_event(tx, act, ticket.id, who, &words)?;
         }
     }
-    Ok(Arrival::Filed(ticket.reference))
+    Ok(Arrival::Filed(ticket.reference, None))
 }
 
 /// A copy of ours that a support mailbox forwarded back: an event, and nothing else.
@@ -107,7 +107,7 @@ pub(super) fn returned(
         to: understood.message_id.as_ref().map(ToString::to_string),
     };
     state::event_by(tx, act, &ticket, Author::System, event)?;
-    Ok(Some(Arrival::Filed(ticket.reference)))
+    Ok(Some(Arrival::Filed(ticket.reference, None)))
 }
 
 /// The ticket that a copy of ours names in its Reply-To or its ancestors.

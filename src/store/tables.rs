@@ -55,8 +55,6 @@ pub const ENTRIES: Table<(TicketId, EntryId), Entry> = Table::new(70, "entries")
 pub const MESSAGE_IDS: Table<(PropertyId, MessageId), Vec<Bearer>> = Table::new(71, "message_ids");
 /// The tickets of an Outlook conversation, by the first 22 octets of Thread-Index.
 pub const CONVERSATIONS: Table<(PropertyId, [u8; 22]), Vec<TicketId>> = Table::new(72, "conversations");
-/// Mail that looks alike, by property, sender and looks.
-pub const LOOK_ALIKES: Table<(PropertyId, Address, u64), LookAlikes> = Table::new(73, "look_alikes");
 
 pub const COPIES: Table<CopyId, Copy> = Table::new(80, "copies");
 /// Copies that wait, by the time at which they are offered next.
@@ -81,20 +79,7 @@ pub struct TokenKey {
     pub created_at: Timestamp,
 }
 
-/// How often mail of one look came from one sender.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LookAlikes {
-    pub since: Timestamp,
-    pub count: u32,
-    /// Where the first of them went.
-    pub ticket: TicketId,
-}
-
 impl Record for TokenKey {
-    const VERSION: u8 = 1;
-}
-
-impl Record for LookAlikes {
     const VERSION: u8 = 1;
 }
 
