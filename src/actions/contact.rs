@@ -26,7 +26,7 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, address: &str, changes: Changes) -> 
         contact.name = clean::line(&name, LONGEST_LINE);
     }
     if let Some(note) = changes.note {
-        contact.note = clean::start(&clean::lines(&note), LONGEST_NOTE).to_owned();
+        clean::start(&clean::lines(&note), LONGEST_NOTE).clone_into(&mut contact.note);
     }
     if let Some(organisation) = changes.organisation {
         contact.organisation = clean::line(&organisation, LONGEST_LINE);
