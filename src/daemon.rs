@@ -289,14 +289,11 @@ fn smtp_settings(config: &Config, acceptor: Acceptor, spool: Spool) -> Settings 
 
 /// The configured certificate, or a self-signed one.
 fn acceptor(config: &Config) -> Result<Acceptor, Failure> {
-    let (files, key) = match &config.tls {
-        Some(tls) => {
-            (CertificateFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }, "tls.certificate")
-        }
-        None => {
-            let files = CertificateFiles::self_signed(&config.data_dir.join("certs"), &[config.hostname.to_string()]);
-            (files.map_err(anyhow::Error::from)?, "tls")
-        }
+    let (files, key) = if let Some(tls) = &config.tls {
+        (CertificateFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }, "tls.certificate")
+    } else {
+        let files = CertificateFiles::self_signed(&config.data_dir.join("certs"), &[config.hostname.to_string()]);
+        (files.map_err(anyhow::Error::from)?, "tls")
     };
     let server = files.load().map_err(|error| Failure::BadConfig(vec![config.problem(key, error.to_string())]))?;
     Ok(Acceptor::new(server))

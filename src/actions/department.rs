@@ -23,7 +23,7 @@ pub fn add(
     tx: &mut Tx<'_>,
     property: &str,
     slug: DepartmentSlug,
-    name: String,
+    name: &str,
     members: Vec<String>,
 ) -> Result<Department, ActionError> {
     let property = find::property(tx, property)?;
@@ -78,7 +78,7 @@ fn apply(
     changes: Changes,
 ) -> Result<(), ActionError> {
     if let Some(name) = changes.name {
-        department.name = check_name(name)?;
+        department.name = check_name(&name)?;
     }
     for who in changes.remove_members {
         let member = member_of(tx, property, &who)?;

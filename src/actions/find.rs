@@ -184,13 +184,11 @@ pub fn contact_at(tx: &impl Read, address: &Address) -> Result<Option<Contact>, 
 /// A contact by address.
 pub fn contact(tx: &impl Read, name: &str) -> Result<Contact, ActionError> {
     let address = name.parse::<Address>().map_err(|error| ActionError::refused(format!("{name}: {error}")))?;
-    match contact_at(tx, &address)? {
-        Some(contact) => Ok(contact),
-        None => {
-            let near = tx.range(&CONTACT_ADDRESSES, .., Order::Up, 1_000)?;
-            Err(not_found("contact", name, near.into_iter().map(|(address, _)| address.to_string())))
-        }
+    if let Some(contact) = contact_at(tx, &address)? {
+        return Ok(contact);
     }
+    let near = tx.range(&CONTACT_ADDRESSES, .., Order::Up, 1_000)?;
+    Err(not_found("contact", name, near.into_iter().map(|(address, _)| address.to_string())))
 }
 
 /// A contact by id, following merges.
@@ -216,6 +214,7 @@ pub fn ticket_named(tx: &impl Read, name: &str) -> Result<Ticket, ActionError> {
     let reference: TicketRef = name.parse().map_err(|error| ActionError::refused(format!("{name}: {error}")))?;
     let property = match property_ever(tx, reference.property.as_str())? {
         Some(property) => property,
+        // It says which slugs are near.
         None => property(tx, reference.property.as_str())?,
     };
     if let Some(id) = tx.get(&TICKET_NUMBERS, &(property.id, reference.number))? {

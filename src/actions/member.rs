@@ -50,7 +50,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Member, ActionErr
     }
     let mut member = Member {
         id: MemberId(tx.allocate(&MEMBER_IDS, &())?),
-        name: check_name(new.name)?,
+        name: check_name(&new.name)?,
         login: new.login.clone(),
         aliases: Vec::new(),
         list: new.list,
@@ -72,7 +72,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Member, ActionErr
 pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, changes: Changes) -> Result<Member, ActionError> {
     let mut member = find::member(tx, who)?;
     if let Some(name) = changes.name {
-        member.name = check_name(name)?;
+        member.name = check_name(&name)?;
     }
     for alias in changes.remove_aliases {
         if !member.aliases.contains(&alias) {

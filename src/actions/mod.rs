@@ -13,6 +13,8 @@ pub mod member;
 pub mod post;
 pub mod property;
 pub mod state;
+#[cfg(test)]
+mod testing;
 pub mod ticket;
 pub mod timers;
 

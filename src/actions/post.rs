@@ -55,6 +55,8 @@ pub struct Standpoint {
     /// All addresses of the author, to which nothing of it goes.
     pub addresses: Vec<Address>,
     pub verified: Verified,
+    /// He used a valid reply address, or answered an identifier that only its readers know.
+    pub invited: bool,
     pub scope: Scope,
     pub state: State,
     pub reason: Option<Reason>,
@@ -159,8 +161,9 @@ pub fn add(
             Voice::Member => speak(tx, act, property, ticket, before.is_none(), &entry)?,
             Voice::Contact { .. } if before.is_none() => {}
             Voice::Contact { .. } => {
-                if let Some(status) = reopened(ticket, &entry) {
-                    state::set_status(tx, act, ticket, entry.author.clone(), status)?;
+                // Spam and trash stay where they are, but for whom we wrote to.
+                if standpoint.invited || !matches!(ticket.status, Status::Spam | Status::Trash) {
+                    state::set_status(tx, act, ticket, entry.author.clone(), Status::Open)?;
                 }
             }
         }
@@ -236,16 +239,6 @@ pub fn relay(
         entry.copies.push(copies::queue(tx, act, entry, property.id, reader)?);
     }
     Ok(())
-}
-
-/// What a contact's message makes of a ticket: open again, but out of spam and trash only with a
-/// valid reply address or an identifier of ours.
-fn reopened(ticket: &Ticket, entry: &Entry) -> Option<Status> {
-    let proved = matches!(entry.verified, Verified::Token | Verified::MintedId | Verified::Submission);
-    match ticket.status {
-        Status::Spam | Status::Trash if !proved => None,
-        _ => Some(Status::Open),
-    }
 }
 
 /// A member's public answer accepts the first few contacts whom an aligned requester named.
@@ -352,6 +345,7 @@ pub fn by_actor(tx: &impl Read, act: &Act<'_>, scope: Scope) -> Result<Standpoin
         voice: Voice::Member,
         addresses,
         verified: Verified::Submission,
+        invited: true,
         scope,
         state: State::Relayed,
         reason: None,

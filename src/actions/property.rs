@@ -48,7 +48,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Property, ActionE
     let mut property = Property {
         id: PropertyId(tx.allocate(&PROPERTY_IDS, &())?),
         slug: new.slug,
-        name: check_name(new.name)?,
+        name: check_name(&new.name)?,
         language: new.language,
         addresses: Vec::new(),
         public: None,
@@ -92,7 +92,7 @@ pub fn remove(tx: &mut Tx<'_>, slug: &str) -> Result<Property, ActionError> {
 
 fn apply(tx: &mut Tx<'_>, act: &Act<'_>, property: &mut Property, changes: Changes) -> Result<(), ActionError> {
     if let Some(name) = changes.name {
-        property.name = check_name(name)?;
+        property.name = check_name(&name)?;
     }
     for address in changes.remove_addresses {
         let Some(at) = property.addresses.iter().position(|known| *known == address) else {
@@ -214,7 +214,7 @@ fn check_local(tx: &impl Read, act: &Act<'_>, address: &Address) -> Result<(), A
 }
 
 /// A name that can stand in a header field.
-pub(super) fn check_name(name: String) -> Result<String, ActionError> {
+pub(super) fn check_name(name: &str) -> Result<String, ActionError> {
     let name = name.trim().to_owned();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(ActionError::refused("a name is one line of 1 to 100 characters"));

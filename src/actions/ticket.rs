@@ -256,7 +256,7 @@ pub fn cc(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, address: &Address) ->
     change(tx, act, reference, |tx, ticket| {
         match ticket.participants.iter_mut().find(|participant| participant.address == *address) {
             Some(participant) if participant.standing == Standing::Proposed => {
-                participant.standing = Standing::Accepted
+                participant.standing = Standing::Accepted;
             }
             Some(_) => return Ok(()),
             None => {
@@ -397,4 +397,127 @@ pub fn acting(tx: &impl Read, property: &Property, who: Option<&str>) -> Result<
         return Err(ActionError::refused(format!("{} can't write for {}", member.login, property.slug)));
     }
     Ok(post::as_member(&member))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::testing::{Office, address, content};
+    use crate::actions::{member, property};
+    use crate::desk::copy::{Content, CopyState};
+    use crate::store::Order;
+    use crate::store::tables::{CONTACT_TICKETS, COPIES, TICKET_LISTS};
+
+    async fn find_ticket(office: &Office, name: &str) -> Ticket {
+        office.act(|tx, _| find::ticket(tx, name)).await.unwrap()
+    }
+
+    /// Readers with what they were sent, in order.
+    async fn copies(office: &Office) -> Vec<(String, Content, CopyState)> {
+        let all = office.act(|tx, _| Ok(tx.range(&COPIES, .., Order::Up, 100)?)).await.unwrap();
+        all.into_iter().map(|(_, copy)| (copy.to.local().to_owned(), copy.content, copy.state)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_merged_ticket_is_found_under_its_old_name_with_everything_on_it() {
+        let office = Office::open().await;
+        let one = office.ticket("carol").await;
+        let two = office.ticket("dave").await;
+        let (first, second) = (one.reference.to_string(), two.reference.to_string());
+        office.act(|tx, act| tag(tx, act, &first, "refund")).await.unwrap();
+        let merged = office.act(|tx, act| merge(tx, act, &first, &second)).await.unwrap();
+        assert_eq!(find_ticket(&office, &first).await, merged);
+        assert_eq!(merged.participants.len(), 2);
+        assert!(merged.tags.contains("refund"));
+        let entries = office.act(|tx, _| Ok(find::entries(tx, two.id)?)).await.unwrap();
+        assert_eq!(entries.iter().filter(|entry| entry.raw.is_some()).count(), 2);
+        let listed = office.act(|tx, _| Ok(tx.range(&TICKET_LISTS, .., Order::Up, 10)?)).await.unwrap();
+        assert_eq!(listed.len(), 1, "a merged ticket is in no list");
+        let error = office.act(|tx, act| merge(tx, act, &first, &second)).await.unwrap_err();
+        assert_eq!(error.to_string(), "acme-1 and acme-2 are one ticket already");
+    }
+
+    #[tokio::test]
+    async fn who_is_assigned_anew_gets_the_conversation_and_the_others_nothing() {
+        let office = Office::open().await;
+        let name = office.ticket("carol").await.reference.to_string();
+        assert_eq!(copies(&office).await.len(), 2, "both members hear of a ticket that nobody has");
+        office.act(|tx, act| assign(tx, act, &name, "bob")).await.unwrap();
+        let all = copies(&office).await;
+        assert_eq!(all[2..], [("bob".to_owned(), Content::Conversation, CopyState::Queued)]);
+        office.act(|tx, act| assign(tx, act, &name, "bob")).await.unwrap();
+        assert_eq!(copies(&office).await.len(), 3, "again changes nothing");
+        office.act(|tx, act| assign(tx, act, &name, "none")).await.unwrap();
+        assert_eq!(find_ticket(&office, &name).await.assignee, None);
+    }
+
+    #[tokio::test]
+    async fn a_member_who_leaves_gets_nothing_more_and_his_tickets_go_to_the_default() {
+        let office = Office::open().await;
+        let name = office.ticket("carol").await.reference.to_string();
+        office.act(|tx, act| assign(tx, act, &name, "bob")).await.unwrap();
+        office
+            .act(|tx, act| {
+                let default_assignee = Some("alice".to_owned());
+                property::edit(tx, act, "acme", property::Changes { default_assignee, ..Default::default() })
+            })
+            .await
+            .unwrap();
+        let bob = office.act(|tx, act| member::remove(tx, act, "bob")).await.unwrap();
+        let ticket = find_ticket(&office, &name).await;
+        let alice = office.act(|tx, _| find::member(tx, "alice")).await.unwrap();
+        assert_eq!(ticket.assignee, Some(Assignee::Member(alice.id)));
+        for (reader, _, state) in copies(&office).await {
+            let expected = if reader == "bob" { CopyState::Cancelled } else { CopyState::Queued };
+            assert_eq!(state, expected, "{reader}");
+        }
+        let again = office.act(|tx, _| find::member(tx, "bob")).await.unwrap_err();
+        assert!(again.to_string().starts_with("there is no member bob"), "{again}");
+        assert!(bob.removed);
+    }
+
+    #[tokio::test]
+    async fn a_new_requester_keeps_the_old_one_on_the_ticket() {
+        let office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let name = made.reference.to_string();
+        let other: Address = "erin@example.com".parse().unwrap();
+        let ticket = office.act(|tx, act| set_requester(tx, act, &name, &other)).await.unwrap();
+        assert_eq!(ticket.requester().map(|requester| &requester.address), Some(&other));
+        assert_eq!(ticket.participants[1].address, address("carol"));
+        assert_eq!(ticket.participants[1].ground, Ground::Cc);
+        let rows = office.act(|tx, _| Ok(tx.range(&CONTACT_TICKETS, .., Order::Up, 10)?)).await.unwrap();
+        assert_eq!(rows.len(), 2, "both find the ticket in their history");
+        for taken in ["alice@team.example", "acme@desk.example.org"] {
+            let taken = taken.parse().unwrap();
+            assert!(office.act(|tx, act| set_requester(tx, act, &name, &taken)).await.is_err(), "{taken}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_desk_writes_itself_goes_to_the_requester() {
+        let office = Office::open().await;
+        let name = office.ticket("carol").await.reference.to_string();
+        let (ticket, entry) = office
+            .act(|tx, act| {
+                let content = content(tx, act)?;
+                write(tx, act, &name, Scope::Public, None, content)
+            })
+            .await
+            .unwrap();
+        assert_eq!(ticket.status, Status::Pending);
+        assert_eq!(entry.copies.len(), 1);
+        let readers: Vec<_> = copies(&office).await.into_iter().map(|(to, ..)| to).collect();
+        assert_eq!(readers[2..], ["carol"]);
+    }
+
+    #[test]
+    fn tags_are_words() {
+        for good in ["refund", "größe", "a-b_c"] {
+            assert!(check_tag(good).is_ok(), "{good}");
+        }
+        for bad in ["", "two words", "a,b", "(x)", "#x", &"x".repeat(51)] {
+            assert!(check_tag(bad).is_err(), "{bad}");
+        }
+    }
 }

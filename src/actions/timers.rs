@@ -58,3 +58,59 @@ pub fn tick(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<usize, ActionError> {
 pub fn next(tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
     Ok(tx.range(&SNOOZED, .., Order::Up, 1)?.first().map(|((at, _), ())| *at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::testing::Office;
+    use crate::actions::{property, ticket};
+    use crate::desk::entry::Entry;
+
+    async fn events(office: &Office, id: TicketId) -> Vec<What> {
+        let entries = office.act(|tx, _| Ok(find::entries(tx, id)?)).await.unwrap();
+        entries.into_iter().filter_map(|entry: Entry| entry.event.map(|event| event.what)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_snoozed_ticket_wakes_at_its_time_and_not_before() {
+        let mut office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let name = made.reference.to_string();
+        let until = office.now + SignedDuration::from_hours(48);
+        office.act(|tx, act| ticket::snooze(tx, act, &name, until)).await.unwrap();
+        office.now = until - SignedDuration::from_secs(1);
+        assert_eq!(office.act(tick).await.unwrap(), 0);
+        assert_eq!(office.store.read(|view| next(view)).unwrap(), Some(until));
+        office.now = until;
+        assert_eq!(office.act(tick).await.unwrap(), 1);
+        let woken = office.act(|tx, _| find::ticket(tx, &name)).await.unwrap();
+        assert_eq!((woken.status, woken.wake_at), (Status::Open, None));
+        assert_eq!(events(&office, made.id).await.last(), Some(&What::Woken));
+        assert_eq!(office.act(tick).await.unwrap(), 0, "it wakes once");
+    }
+
+    #[tokio::test]
+    async fn a_pending_ticket_closes_by_itself_where_its_property_wants_that() {
+        let mut office = Office::open().await;
+        let quiet = office.ticket("carol").await.reference.to_string();
+        let snoozed = office.ticket("dave").await.reference.to_string();
+        let open = office.ticket("eve").await.reference.to_string();
+        let far = office.now + SignedDuration::from_hours(24 * 100);
+        office
+            .act(|tx, act| {
+                let changes = property::Changes { auto_close_days: Some(Some(7)), ..property::Changes::default() };
+                property::edit(tx, act, "acme", changes)?;
+                ticket::snooze(tx, act, &snoozed, far)?;
+                ticket::set_status(tx, act, &quiet, Status::Pending)
+            })
+            .await
+            .unwrap();
+        office.now += SignedDuration::from_hours(24 * 7);
+        assert_eq!(office.act(tick).await.unwrap(), 0, "not on the seventh day");
+        office.now += SignedDuration::from_secs(1);
+        assert_eq!(office.act(tick).await.unwrap(), 1);
+        for (name, status) in [(quiet, Status::Closed), (snoozed, Status::Pending), (open, Status::Open)] {
+            assert_eq!(office.act(|tx, _| find::ticket(tx, &name)).await.unwrap().status, status, "{name}");
+        }
+    }
+}

@@ -63,7 +63,7 @@ pub(super) async fn add(
     let added = app
         .change(&caller, |tx, act| {
             let NewDepartment { slug, name, members } = new.clone();
-            let record = department::add(tx, &property, slug, name, texts(&members))?;
+            let record = department::add(tx, &property, slug, &name, texts(&members))?;
             view::department(tx, act.desk, &record)
         })
         .await?;

@@ -118,8 +118,8 @@ mod tests {
     const CAROL: ContactId = ContactId(7);
     const DAVE: ContactId = ContactId(8);
 
-    fn holder(list: bool) -> Option<Holder> {
-        Some(Holder::Member { id: ALICE, list, scope: Scope::Public })
+    fn holder(list: bool) -> Holder {
+        Holder::Member { id: ALICE, list, scope: Scope::Public }
     }
 
     fn speaks(member: MemberId, verified: Verified) -> Authority {
@@ -149,52 +149,52 @@ mod tests {
         for (row, claim, expected) in [
             (
                 "member, his reply address",
-                Claim { writer: Writer::Member(ALICE), holder: holder(false), ..base },
+                Claim { writer: Writer::Member(ALICE), holder: Some(holder(false)), ..base },
                 speaks(ALICE, Verified::Token),
             ),
             (
                 "the property's address, his reply address",
-                Claim { writer: Writer::Property, holder: holder(false), ..base },
+                Claim { writer: Writer::Property, holder: Some(holder(false)), ..base },
                 speaks(ALICE, Verified::Token),
             ),
             (
                 "the same in a strict property",
-                Claim { writer: Writer::Member(ALICE), holder: holder(false), strict: true, ..base },
+                Claim { writer: Writer::Member(ALICE), holder: Some(holder(false)), strict: true, ..base },
                 speaks(ALICE, Verified::Token),
             ),
             (
                 "the same unaligned",
-                Claim { writer: Writer::Member(ALICE), holder: holder(false), ..unaligned },
+                Claim { writer: Writer::Member(ALICE), holder: Some(holder(false)), ..unaligned },
                 held(Reason::Unaligned, Some(ALICE)),
             ),
             (
                 "another member with his reply address",
-                Claim { writer: Writer::Member(BOB), holder: holder(false), ..base },
+                Claim { writer: Writer::Member(BOB), holder: Some(holder(false)), ..base },
                 held(Reason::UnknownAddress, Some(ALICE)),
             ),
             (
                 "a stranger with his reply address",
-                Claim { holder: holder(false), ..base },
+                Claim { holder: Some(holder(false)), ..base },
                 held(Reason::UnknownAddress, Some(ALICE)),
             ),
             (
                 "an unaligned stranger with his reply address",
-                Claim { holder: holder(false), ..unaligned },
+                Claim { holder: Some(holder(false)), ..unaligned },
                 held(Reason::UnknownAddress, Some(ALICE)),
             ),
             (
                 "list reply address, any member",
-                Claim { writer: Writer::Member(BOB), holder: holder(true), ..base },
+                Claim { writer: Writer::Member(BOB), holder: Some(holder(true)), ..base },
                 speaks(BOB, Verified::Token),
             ),
             (
                 "list reply address, a stranger",
-                Claim { holder: holder(true), ..base },
+                Claim { holder: Some(holder(true)), ..base },
                 held(Reason::UnknownAddress, Some(ALICE)),
             ),
             (
                 "list reply address, the property",
-                Claim { writer: Writer::Property, holder: holder(true), ..base },
+                Claim { writer: Writer::Property, holder: Some(holder(true)), ..base },
                 held(Reason::UnknownAddress, Some(ALICE)),
             ),
             (

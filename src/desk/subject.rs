@@ -50,9 +50,14 @@ pub fn is_forward(subject: &str) -> bool {
     tagged || prefix(subject).is_some_and(|(forward, _)| forward)
 }
 
+/// Whether the outermost prefix says that the mail answers another.
+#[must_use]
+pub fn is_answer(subject: &str) -> bool {
+    prefix(subject.trim()).is_some_and(|(forward, _)| !forward)
+}
+
 /// The number of the ticket `slug-number` that a subject names, apart from other words: for
-/// `acme`, `[acme-1042]` but neither `xacme-1042` nor `acme-1042b`. The last one counts, since
-/// what a person adds stands behind what a machine wrote.
+/// `acme`, `[acme-1042]` but neither `xacme-1042` nor `acme-1042b`. The first one counts.
 #[must_use]
 pub fn ticket_ref_in(subject: &str, slug: &str) -> Option<u64> {
     if slug.is_empty() {
@@ -61,14 +66,12 @@ pub fn ticket_ref_in(subject: &str, slug: &str) -> Option<u64> {
     let text = subject.to_ascii_lowercase();
     let name = format!("{}-", slug.to_ascii_lowercase());
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    text.match_indices(&name)
-        .filter_map(|(at, found)| {
-            let rest = &text[at + found.len()..];
-            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            let bounded = !text[..at].ends_with(word) && !rest[end..].starts_with(word);
-            bounded.then(|| rest[..end].parse().ok()).flatten()
-        })
-        .last()
+    text.match_indices(&name).find_map(|(at, found)| {
+        let rest = &text[at + found.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let bounded = !text[..at].ends_with(word) && !rest[end..].starts_with(word);
+        bounded.then(|| rest[..end].parse().ok()).flatten()
+    })
 }
 
 /// `Re:`, `RE[2]:`, `Re (3) :`, `TR :` and so on: whether it forwards, and what follows.
@@ -123,6 +126,21 @@ mod tests {
         ] {
             assert_eq!(canonical_subject(subject), canonical, "{subject}");
             assert_eq!(is_forward(subject), forward, "{subject}");
+            assert!(!(forward && is_answer(subject)), "{subject}");
+        }
+    }
+
+    #[test]
+    fn the_outermost_prefix_says_what_a_mail_is_for() {
+        for (subject, answer) in [
+            ("Re: x", true),
+            ("AW: x", true),
+            ("RE: Fwd: x", true),
+            ("Fwd: Re: x", false),
+            ("x", false),
+            ("Note: x", false),
+        ] {
+            assert_eq!(is_answer(subject), answer, "{subject}");
         }
     }
 
@@ -132,7 +150,7 @@ mod tests {
             ("Re: [acme-1042] Printer", Some(1042)),
             ("acme-1042", Some(1042)),
             ("ACME-7: hello", Some(7)),
-            ("about acme-1 and acme-2", Some(2)),
+            ("about acme-1 and acme-2", Some(1)),
             ("xacme-1042", None),
             ("my-acme-1042", None),
             ("acme-1042b", None),

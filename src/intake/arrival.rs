@@ -20,6 +20,7 @@ use crate::desk::subject::{canonical_subject, is_forward, ticket_ref_in};
 use crate::desk::thread::{self, Bond, Found, Signals};
 use crate::desk::ticket::{Assignee, Person, Priority, Standing, Status, Ticket};
 use crate::desk::token::ReplyToken;
+use crate::mime::ids::ThreadIndex;
 use crate::store::tables::{ENTRIES, LOOK_ALIKES, LookAlikes, MESSAGE_IDS};
 use crate::store::{Order, Read, Tx};
 
@@ -88,7 +89,7 @@ pub(super) fn at_property(
     if let Some(arrival) = look_alike(tx, act, &mut case)? {
         return Ok(arrival);
     }
-    decide(tx, act, case)
+    decide(tx, act, &case)
 }
 
 /// Keeps a silent machine's mail on the ticket of the copy whose envelope sender it answers.
@@ -126,7 +127,7 @@ fn locate(tx: &impl Read, case: &mut Case<'_>, token: Option<ReplyToken>) -> Res
     let signals = Signals {
         in_reply_to: &understood.in_reply_to,
         references: &understood.references,
-        conversation: understood.thread_index.as_ref().map(|index| index.conversation()),
+        conversation: understood.thread_index.as_ref().map(ThreadIndex::conversation),
         number: ticket_ref_in(&understood.subject, case.property.slug.as_str()),
         aligned: case.author.aligned,
     };
@@ -309,7 +310,7 @@ fn looks(mail: &Mail<'_>) -> u64 {
 }
 
 /// The authority table, and what follows from it.
-fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>) -> Result<Arrival, ActionError> {
+fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, ActionError> {
     let takes_part = match (&case.ticket, case.author.writer) {
         (Some(ticket), Writer::Outside(Some(id))) => ticket
             .participant(Person::Contact(id))
@@ -345,7 +346,7 @@ fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>) -> Result<Arrival, Act
 fn by_member(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
-    case: Case<'_>,
+    case: &Case<'_>,
     id: MemberId,
     scope: Scope,
     verified: Verified,
@@ -359,14 +360,14 @@ fn by_member(
             && !act.desk.is_local(&forwarded.from.address)
             && find::member_at(tx, case.property.id, &forwarded.from.address)?.is_none()
         {
-            return forwarded_by(tx, act, &case, addresses, forwarded);
+            return forwarded_by(tx, act, case, addresses, forwarded);
         }
-        let mut ticket = open(tx, act, &case, member.mailbox(), Status::Open)?;
+        let mut ticket = open(tx, act, case, member.mailbox(), Status::Open)?;
         let standpoint = Standpoint {
             voice: Voice::Contact { to_contacts: false },
-            ..standpoint(&case, author, addresses, verified)
+            ..standpoint(case, author, addresses, verified)
         };
-        let content = content(act, &case);
+        let content = content(act, case);
         let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
         return Ok(filed(&ticket, &entry));
     };
@@ -377,17 +378,17 @@ fn by_member(
         None => false,
     };
     let scope = if parent_is_note { Scope::Note } else { scope };
-    let mut standpoint = Standpoint { voice: Voice::Member, scope, ..standpoint(&case, author, addresses, verified) };
+    let mut standpoint = Standpoint { voice: Voice::Member, scope, ..standpoint(case, author, addresses, verified) };
     let crosses = scope == Scope::Public && held::crossed(tx, &ticket, case.parent, &standpoint.author)?.is_some();
     if crosses {
         standpoint.state = State::Held;
         standpoint.reason = Some(Reason::Crossed);
         standpoint.claims = Some(id);
     }
-    let named = outsiders(act, &case);
-    let content = content(act, &case);
+    let named = outsiders(act, case);
+    let content = content(act, case);
     post::propose(tx, act, &case.property, &mut ticket, &named, Standing::Proposed, false)?;
-    learn_parents(tx, &case, &ticket)?;
+    learn_parents(tx, case, &ticket)?;
     let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
     if crosses {
         copies::notify_held(tx, act, &ticket, entry.clone(), id)?;
@@ -416,13 +417,13 @@ fn forwarded_by(
 }
 
 /// A contact's message on his ticket, or the first of a new one.
-fn by_contact(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>, verified: Verified) -> Result<Arrival, ActionError> {
+fn by_contact(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, verified: Verified) -> Result<Arrival, ActionError> {
     let before = case.ticket.clone();
     let mut ticket = match case.ticket.clone() {
         Some(ticket) => ticket,
-        None => open(tx, act, &case, case.author.mailbox.clone(), Status::Open)?,
+        None => open(tx, act, case, case.author.mailbox.clone(), Status::Open)?,
     };
-    let (author, addresses) = person(tx, act, &case)?;
+    let (author, addresses) = person(tx, act, case)?;
     let mut by_requester = false;
     if let Some(person) = author.person()
         && let Some(participant) = ticket.participant_mut(person)
@@ -432,25 +433,25 @@ fn by_contact(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>, verified: Verified
         by_requester = participant.ground == crate::desk::ticket::Ground::Requester;
     }
     let vouched = by_requester && case.author.aligned;
-    let named = outsiders(act, &case);
+    let named = outsiders(act, case);
     post::propose(tx, act, &case.property, &mut ticket, &named, Standing::Proposed, vouched)?;
-    learn_parents(tx, &case, &ticket)?;
+    learn_parents(tx, case, &ticket)?;
     let machine = case.mail.machine.map(|(machine, _)| machine);
     let standpoint =
-        Standpoint { voice: Voice::of_contact(verified), machine, ..standpoint(&case, author, addresses, verified) };
-    let content = content(act, &case);
+        Standpoint { voice: Voice::of_contact(verified), machine, ..standpoint(case, author, addresses, verified) };
+    let content = content(act, case);
     let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
-    count_looks(tx, act, &case, ticket.id)?;
+    count_looks(tx, act, case, ticket.id)?;
     Ok(filed(&ticket, &entry))
 }
 
 /// Somebody unknown on a known ticket: members hear of it with a warning, contacts don't.
-fn unverified(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>, propose: bool) -> Result<Arrival, ActionError> {
+fn unverified(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, propose: bool) -> Result<Arrival, ActionError> {
     let Some(before) = case.ticket.clone() else {
         return by_contact(tx, act, case, Verified::None);
     };
     let mut ticket = before.clone();
-    let (author, addresses) = person(tx, act, &case)?;
+    let (author, addresses) = person(tx, act, case)?;
     if propose {
         let writer = [case.author.mailbox.clone()];
         post::propose(tx, act, &case.property, &mut ticket, &writer, Standing::Proposed, false)?;
@@ -459,11 +460,11 @@ fn unverified(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>, propose: bool) -> 
         warning: Some(Reason::Unverified),
         reason: Some(Reason::Unverified),
         machine: case.mail.machine.map(|(machine, _)| machine),
-        ..standpoint(&case, author, addresses, Verified::None)
+        ..standpoint(case, author, addresses, Verified::None)
     };
-    let content = content(act, &case);
+    let content = content(act, case);
     let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
-    count_looks(tx, act, &case, ticket.id)?;
+    count_looks(tx, act, case, ticket.id)?;
     Ok(filed(&ticket, &entry))
 }
 
@@ -471,21 +472,21 @@ fn unverified(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>, propose: bool) -> 
 fn hold(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
-    case: Case<'_>,
+    case: &Case<'_>,
     reason: Reason,
     ask: Option<MemberId>,
 ) -> Result<Arrival, ActionError> {
     let before = case.ticket.clone();
     let mut ticket = match case.ticket.clone() {
         Some(ticket) => ticket,
-        None => open(tx, act, &case, case.author.mailbox.clone(), Status::Open)?,
+        None => open(tx, act, case, case.author.mailbox.clone(), Status::Open)?,
     };
     let (author, addresses) = match case.author.writer {
         Writer::Member(id) => {
             let mailbox = Mailbox::new(find::member_by_id(tx, id)?.name, case.author.mailbox.address.clone());
             (entry::Author::Person { person: Person::Member(id), mailbox }, Vec::new())
         }
-        _ => person(tx, act, &case)?,
+        _ => person(tx, act, case)?,
     };
     let claimed = match case.author.writer {
         Writer::Member(id) => Some(id),
@@ -501,9 +502,9 @@ fn hold(
         warning: Some(reason),
         claims: ask.or(claimed),
         scope,
-        ..standpoint(&case, author, addresses, Verified::None)
+        ..standpoint(case, author, addresses, Verified::None)
     };
-    let content = content(act, &case);
+    let content = content(act, case);
     let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
     if let Some(member) = ask {
         copies::notify_held(tx, act, &ticket, entry.clone(), member)?;
@@ -512,16 +513,16 @@ fn hold(
 }
 
 /// A new ticket whose writer says he is a member, and can't be believed: there to be seen.
-fn marked(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>) -> Result<Arrival, ActionError> {
-    let mut ticket = open(tx, act, &case, case.author.mailbox.clone(), Status::Open)?;
-    let (author, addresses) = person(tx, act, &case)?;
+fn marked(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, ActionError> {
+    let mut ticket = open(tx, act, case, case.author.mailbox.clone(), Status::Open)?;
+    let (author, addresses) = person(tx, act, case)?;
     let standpoint = Standpoint {
         state: State::Kept,
         reason: Some(Reason::Unaligned),
         warning: Some(Reason::Unaligned),
-        ..standpoint(&case, author, addresses, Verified::None)
+        ..standpoint(case, author, addresses, Verified::None)
     };
-    let content = content(act, &case);
+    let content = content(act, case);
     let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
     Ok(filed(&ticket, &entry))
 }
@@ -564,6 +565,7 @@ fn standpoint(case: &Case<'_>, author: entry::Author, addresses: Vec<Address>, v
         voice: Voice::Contact { to_contacts: false },
         addresses,
         verified,
+        invited: case.holder.is_some() || case.found == Some(Found::Minted),
         scope: Scope::Public,
         state: State::Relayed,
         reason: None,

@@ -117,9 +117,12 @@ impl Intake {
     }
 
     fn target(&self, address: &Address) -> Result<Target, Rejection> {
+        // `<postmaster>` alone is the postmaster of this host (RFC 5321 §4.5.1).
+        let of_host = address.domain() == self.desk.hostname && address.local().eq_ignore_ascii_case("postmaster");
+        let of_host = of_host.then(|| Address::new("postmaster", self.desk.domains.first()).ok()).flatten();
         let found = self.store.read(|view| {
             let directory = StoredDirectory { tx: view, postmaster: self.desk.postmaster.as_ref() };
-            recipient::resolve(address, &self.desk.domains, &self.desk.keys, &directory)
+            recipient::resolve(of_host.as_ref().unwrap_or(address), &self.desk.domains, &self.desk.keys, &directory)
         })?;
         Ok(found?)
     }

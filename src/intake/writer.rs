@@ -10,7 +10,7 @@ use crate::desk::authority::Writer;
 use crate::desk::envelope::Envelope;
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
-use crate::mime::understand::Understood;
+use crate::mime::understand::{Problem, Understood};
 use crate::store::Read;
 
 /// The one mailbox in From. More or fewer are refused: nobody could say who speaks.
@@ -19,7 +19,7 @@ use crate::store::Read;
 /// host that sent it: refused, it would be lost (RFC 5321 §6.1).
 pub fn from(understood: &Understood, envelope: &Envelope) -> Result<Mailbox, Rejection> {
     match understood.from.as_slice() {
-        [one] if understood.from_fields == 1 => Ok(one.clone()),
+        [one] if understood.from_fields == 1 && !understood.problems.contains(&Problem::GroupFrom) => Ok(one.clone()),
         _ if envelope.reverse_path.is_none() && understood.from.len() <= 1 => {
             let postmaster = || format!("postmaster@{}", envelope.helo).parse().ok();
             let fallback = || postmaster().map(|address| Mailbox::new("", address));

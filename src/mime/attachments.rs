@@ -65,6 +65,7 @@ fn name(part: &Part<'_>) -> String {
         return if subject == "eml" || subject.is_empty() { "message.eml".to_owned() } else { subject };
     }
     let stem = match part.content_type.token.split('/').next() {
+        _ if part.is("text/calendar") => "invite",
         Some("image") => "image",
         Some("audio") => "audio",
         Some("video") => "video",
@@ -145,6 +146,6 @@ mod tests {
             assert_eq!(safe_name(given), safe, "{given:?}");
         }
         let cut = safe_name(&long);
-        assert!(cut.len() <= LONGEST_NAME && cut.ends_with(".gz"), "{cut}");
+        assert!(cut.len() <= LONGEST_NAME && cut.rsplit_once('.').unwrap().1 == "gz", "{cut}");
     }
 }

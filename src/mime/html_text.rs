@@ -70,8 +70,8 @@ struct Reader<'a> {
     line: String,
     /// A blank is due before the next word.
     blank: bool,
-    /// The next line must be set off by an empty one.
-    gap: bool,
+    /// The next line must be set off by an empty one, of this depth of quotation.
+    gap: Option<usize>,
     open: Vec<(Tag, Effect)>,
     /// How many of each tag are open, so that a stray end tag costs nothing.
     counts: [usize; TRACKED.len()],
@@ -169,18 +169,20 @@ impl<'a> Reader<'a> {
             "br" => self.end_line_always(),
             "p" => {
                 self.end_line();
-                self.gap |= !is_tight(attributes);
+                if !is_tight(attributes) {
+                    self.gap = Some(self.depth);
+                }
             }
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" => {
                 self.end_line();
-                self.gap = true;
+                self.gap = Some(self.depth);
             }
             "li" => {
                 self.end_line();
                 self.line.push_str("- ");
             }
             "tr" | "hr" | "body" | "section" | "article" | "header" | "footer" | "center" | "dt" | "dd" => {
-                self.end_line()
+                self.end_line();
             }
             "td" | "th" => self.blank = true,
             _ => {}
@@ -276,15 +278,12 @@ impl<'a> Reader<'a> {
             self.words(&rest[..at]);
             let after = &rest[at..];
             let end = clean::start(after, 32).find(';').map(|end| end + 1);
-            match end {
-                Some(end) => {
-                    self.words(&entity(&after[..end]));
-                    rest = &after[end..];
-                }
-                None => {
-                    self.words("&");
-                    rest = &after[1..];
-                }
+            if let Some(end) = end {
+                self.words(&entity(&after[..end]));
+                rest = &after[end..];
+            } else {
+                self.words("&");
+                rest = &after[1..];
             }
         }
         self.words(rest);
@@ -306,7 +305,7 @@ impl<'a> Reader<'a> {
                 self.blank = true;
                 // A hard blank alone makes a line that is not nothing: it is an empty line.
                 if c == '\u{a0}' && self.line.is_empty() {
-                    self.gap = true;
+                    self.gap = Some(self.depth);
                 }
             } else if !c.is_control() && !clean::turns_direction(c) && !matches!(c, '\u{feff}' | '\u{200b}' | '\u{ad}')
             {
@@ -331,13 +330,20 @@ impl<'a> Reader<'a> {
     fn end_line_always(&mut self) {
         let text = std::mem::take(&mut self.line);
         self.blank = false;
-        if std::mem::take(&mut self.gap) && !self.lines.is_empty() && !text.trim().is_empty() {
-            self.push(String::new());
+        if let Some(depth) = self.gap.take()
+            && let Some(last) = self.lines.last()
+            && !text.trim().is_empty()
+        {
+            // Where a quotation begins or ends, only a gap outside of it counts.
+            let before = last.text.bytes().take_while(|b| *b == b'>').count();
+            if depth == before.min(self.depth) {
+                self.lines.push(Line { text: ">".repeat(depth.min(20)), mark: last.mark.within() });
+            }
         }
-        self.push(text);
+        self.push(&text);
     }
 
-    fn push(&mut self, text: String) {
+    fn push(&mut self, text: &str) {
         let mark = if std::mem::take(&mut self.quote_from) {
             Mark::QuoteFrom
         } else if self.depth > 0 {
@@ -469,8 +475,8 @@ mod tests {
         for piece in
             ["<a \"", "<!--", "<div>", "</div>", "<style>", "&", "<blockquote type=cite>", "<", "<p x='", "&#1;"]
         {
-            let html = piece.repeat(200_000);
-            assert!(lines(&html).len() <= 200_001);
+            let html = piece.repeat(50_000);
+            assert!(lines(&html).len() <= 50_001);
         }
     }
 }

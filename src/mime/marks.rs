@@ -46,6 +46,8 @@ pub fn machine(marks: &Marks, null_reverse_path: bool) -> Option<(Machine, Optio
         (marks.receipt, Machine::Silent, Some(Reason::Receipt)),
         (matches!(method, Some("REPLY" | "COUNTER" | "REFRESH")), Machine::Silent, Some(Reason::Calendar)),
         (auto == Some(Replied) || marks.autoreply, Machine::Silent, Some(Reason::AutoReply)),
+        // Exchange calls its vacation notices generated, and sends them from `<>`.
+        (null_reverse_path && matches!(auto, Some(Generated | Notified)), Machine::Silent, Some(Reason::AutoReply)),
         (null_reverse_path, Machine::Silent, Some(Reason::Automatic)),
         (matches!(auto, Some(Generated | Notified)), Machine::Talking, None),
         (marks.bulk || marks.list, Machine::Talking, None),
@@ -164,6 +166,7 @@ mod tests {
             ("Precedence: auto_reply", false, silent(Reason::AutoReply)),
             ("Auto-Submitted: auto-replied\r\nPrecedence: bulk", false, silent(Reason::AutoReply)),
             ("Subject: x", true, silent(Reason::Automatic)),
+            ("Auto-Submitted: auto-generated", true, silent(Reason::AutoReply)),
             ("Auto-Submitted: auto-generated", false, talking),
             ("Auto-Submitted: auto-notified", false, talking),
             ("Precedence: bulk", false, talking),

@@ -1,8 +1,10 @@
 //! Fields with parameters, Content-Type and Content-Disposition (RFC 2045 §5.1, RFC 2183), with
 //! parameter values as RFC 2231 writes them and as everybody else does.
 
-use super::{charset, words};
+use super::{charset, clean, words};
 
+/// How much of a field is read, in octets.
+const LONGEST: usize = 64 * 1024;
 /// The most parameters that are read of one field.
 const MOST: usize = 100;
 
@@ -18,7 +20,7 @@ pub struct Value {
 impl Value {
     #[must_use]
     pub fn read(text: &str) -> Self {
-        let mut pieces = split(text).into_iter();
+        let mut pieces = split(clean::start(text, LONGEST)).into_iter();
         let token = pieces.next().map(|piece| strip_comment(piece.trim())).unwrap_or_default();
         let raw: Vec<(String, String)> = pieces
             .take(MOST)

@@ -210,6 +210,8 @@ fn guess_boundary(body: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
 
     /// Indented types and bodies.
@@ -220,16 +222,16 @@ mod tests {
         let mut out = String::new();
         show(&tree, 0, 0, &mut out);
         for problem in &tree.problems {
-            out.push_str(&format!("!{problem:?}\n"));
+            let _ = writeln!(out, "!{problem:?}");
         }
         out
     }
 
     fn show(tree: &Tree<'_>, part: usize, depth: usize, out: &mut String) {
         let part = &tree.parts[part];
-        out.push_str(&format!("{}{}", " ".repeat(depth), part.content_type.token));
+        let _ = write!(out, "{}{}", " ".repeat(depth), part.content_type.token);
         if !part.is_open() {
-            out.push_str(&format!(" {:?}", String::from_utf8_lossy(part.body)));
+            let _ = write!(out, " {:?}", String::from_utf8_lossy(part.body));
         }
         out.push('\n');
         for child in &part.children {
@@ -275,7 +277,7 @@ mod tests {
     fn deep_and_many_are_cut_and_told() {
         let mut raw = String::new();
         for n in 0..100 {
-            raw.push_str(&format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n"));
+            let _ = write!(raw, "Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n");
         }
         assert!(shape(&raw).contains("!TooDeep"));
         let many = format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n{}", "--x\r\n\r\n".repeat(100));

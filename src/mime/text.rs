@@ -44,6 +44,16 @@ pub enum Mark {
     Signature,
 }
 
+impl Mark {
+    /// What an empty line after such a line is.
+    pub(super) fn within(self) -> Self {
+        match self {
+            Self::Signature => Self::Signature,
+            Self::None | Self::Attribution | Self::QuoteFrom => Self::None,
+        }
+    }
+}
+
 /// The text as it was found.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
@@ -93,7 +103,7 @@ fn choose(tree: &Tree<'_>, index: usize) -> Vec<Choice> {
     if !part.is_open() {
         return match part.content_type.token.as_str() {
             _ if is_attachment(part) => Vec::new(),
-            "text/plain" | "text" | "text/enriched" => vec![Choice { plain: vec![index], html: vec![] }],
+            "text/plain" | "text/enriched" => vec![Choice { plain: vec![index], html: vec![] }],
             "text/html" => vec![Choice { plain: vec![], html: vec![index] }],
             // A boundary that never came: what is there is text.
             token if token.starts_with("multipart/") && token != "multipart/encrypted" => {
@@ -166,6 +176,10 @@ fn plain_lines(part: &Part<'_>, left: &mut usize, problems: &mut Vec<Problem>) -
     let mut open = false; // the line before ends in a soft break
     let mut depth_before = 0;
     for line in text.split('\n') {
+        // Where an image stood, Outlook leaves its Content-ID.
+        if line.starts_with("[cid:") && line.trim_end().ends_with(']') {
+            continue;
+        }
         if !flowed {
             lines.push(line.trim_end().to_owned());
             continue;

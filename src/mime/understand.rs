@@ -10,11 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 use mail_parser::DateTime;
+use serde::{Deserialize, Serialize};
 
 use super::header::Header;
 use super::ids::{self, ThreadIndex};
 use super::marks::Marks;
 use super::parts::{self, Part, Tree};
+use super::reply_text::Purpose;
 use super::report::Report;
 use super::text::{self, Text};
 use super::{attachments, clean, mailboxes, marks, report, words};
@@ -139,7 +141,8 @@ pub struct Forwarded {
 }
 
 /// Something odd about a message that a reader of its ticket may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Problem {
     NoFrom,
     SeveralFrom,
@@ -181,7 +184,7 @@ pub fn understand(raw: &[u8], limits: &Limits) -> Result<Understood, TooMuch> {
     if header.cut {
         return Err(TooMuch::Fields(limits.fields));
     }
-    if header.body_at.min(raw.len()) > limits.header && header.fields.len() > 1 {
+    if header.body_at.min(raw.len()) > limits.header {
         return Err(TooMuch::Header(limits.header));
     }
     let mut said = Understood::default();
@@ -279,19 +282,35 @@ fn read_body(tree: &Tree<'_>, limits: &Limits, said: &mut Understood) {
     marks::of_parts(tree, &mut said.marks);
     said.report = report::read(tree);
     said.protection = protection(tree);
-    let body = text::read(tree, limits, &mut said.problems);
+    let mut body = text::read(tree, limits, &mut said.problems);
     said.attachments = attachments::list(tree, &body.used);
     if said.protection == Protection::None {
         said.protection = inline_protection(&body.lines);
+        if said.protection == Protection::Signed {
+            strip_armour(&mut body.lines);
+        }
     }
     said.text = Text::default();
     if said.protection != Protection::Encrypted {
-        let (separated, block) = super::reply_text::separate(&body.lines, subject::is_forward(&said.subject));
+        let (separated, block) = super::reply_text::separate(&body.lines, purpose(said));
         said.text = Text { from_html: body.from_html, ..separated };
         said.forwarded = block.or_else(|| attached_forward(tree, limits, said));
     }
     if said.text.is_blank() && said.attachments.is_empty() && said.protection == Protection::None {
         said.problems.push(Problem::NoBody);
+    }
+}
+
+fn purpose(said: &Understood) -> Purpose {
+    let answers = !said.in_reply_to.is_empty()
+        || !said.references.is_empty()
+        || said.thread_index.as_ref().is_some_and(|index| index.parent().is_some());
+    if subject::is_forward(&said.subject) {
+        Purpose::Forward
+    } else if answers || subject::is_answer(&said.subject) {
+        Purpose::Answer
+    } else {
+        Purpose::New
     }
 }
 
@@ -342,6 +361,20 @@ fn inline_protection(lines: &[text::Line]) -> Protection {
         }
     }
     Protection::None
+}
+
+/// Leaves of an inline signed text what was signed (RFC 9580 §7).
+fn strip_armour(lines: &mut Vec<text::Line>) {
+    let (mut in_head, mut in_signature) = (false, false);
+    lines.retain(|line| {
+        let text = line.text.trim_end();
+        in_head |= text == "-----BEGIN PGP SIGNED MESSAGE-----";
+        in_signature |= text == "-----BEGIN PGP SIGNATURE-----";
+        let keep = !in_head && !in_signature;
+        in_head &= !text.is_empty();
+        in_signature &= text != "-----END PGP SIGNATURE-----";
+        keep
+    });
 }
 
 /// A message attached to a mail whose subject says that it hands something on.

@@ -55,7 +55,7 @@ fn read_word(text: &str) -> Option<(String, Vec<u8>, usize)> {
     let (encoding, rest) = rest.split_at_checked(1)?;
     let rest = rest.strip_prefix('?')?;
     let end = rest.find("?=")?;
-    let body = rest[..end].as_bytes();
+    let body = &rest.as_bytes()[..end];
     let octets = match encoding {
         "B" | "b" => transfer::base64(body),
         "Q" | "q" => {

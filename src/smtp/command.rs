@@ -347,6 +347,8 @@ mod tests {
             ("MAIL FROM:<a@b.example> BODY=BINARYMIME", 501),
             ("MAIL FROM:<a@b.example> COLOUR=blue", 555),
             ("MAIL FROM:<\"a b\"@c.example>", 553),
+            ("MAIL FROM:<\"a>b\"@c.example>", 553),
+            ("MAIL FROM:<\"a\\\">b\"@c.example>", 553),
             ("MAIL FROM:<a@[192.0.2.1]>", 553),
             ("MAIL FROM:<é@b.example>", 553),
             ("RCPT TO:<>", 501),

@@ -24,6 +24,8 @@ pub(super) enum Outcome {
 pub(super) enum Request {
     Commit(Commit),
     Data(Data),
+    /// Build the index again if it failed.
+    Revive(oneshot::Sender<Result<(), StoreError>>),
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
@@ -105,6 +107,9 @@ impl Committer {
                         let outcome = self.journal.append_data(&data.bytes[data.part]);
                         let _ = data.answer.send(outcome);
                     }
+                    Request::Revive(answer) => {
+                        let _ = answer.send(self.ready());
+                    }
                     Request::Close(answer) => close = Some(answer),
                 }
                 let full = gathered.group.len() >= GROUP_OCTETS || gathered.answers.len() >= GROUP_COUNT;
@@ -176,14 +181,13 @@ impl Committer {
         state.version = self.version;
         let at = written?;
         writes.extend(group.places(at.segment, at.offset));
-        let applied = match &mut state.index {
-            Ok(index) => index.apply(writes, self.journal.end()).map_err(StoreError::from),
-            Err(error) => Err(error.clone()),
-        };
-        if let Err(error) = applied {
-            // The group is durable, so its transactions stand. The next one finds an index built again.
+        if let Ok(index) = &mut state.index
+            && let Err(error) = index.apply(writes, self.journal.end())
+        {
+            // The group is durable, so its transactions stand. The next one has the index built again.
             tracing::error!(%error, "the index is given up");
-            state.index = Err(error);
+            state.index = Err(error.into());
+            keep::distrust(&self.shared);
         }
         Ok(())
     }

@@ -58,11 +58,20 @@ pub(super) fn snapshot_if_due(shared: &Arc<Shared>, appended: u64) {
     }
 }
 
+/// Notes on disk that the index is not whole, for the case that the process dies before it is again.
+pub(super) fn distrust(shared: &Shared) {
+    if let Err(error) = marker::set(&*shared.files, &shared.boot, marker::Index::Building) {
+        tracing::warn!(%error, "a failed index could not be marked; if this process dies, run guichet rebuild");
+    }
+}
+
 /// Builds an index again that was given up. Only the committer does this.
 pub(super) fn revive(shared: &Shared) -> Result<(), StoreError> {
-    if shared.state().index.is_ok() {
+    if !shared.state().is_failed() {
         return Ok(());
     }
+    // A checkpoint may still have the old index in hand.
+    let _one = shared.upkeep.writing.lock().unwrap_or_else(PoisonError::into_inner);
     let recovered = recover::rebuild(&shared.files, &*shared.engine, &shared.boot).map_err(StoreError::from)?;
     let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
     state.index = Ok(recovered.index);

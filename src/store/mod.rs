@@ -127,6 +127,10 @@ impl State {
     fn index(&self) -> Result<&dyn Index, StoreError> {
         self.index.as_deref().map_err(Clone::clone)
     }
+
+    fn is_failed(&self) -> bool {
+        matches!(self.index, Err(StoreError::Index(_)))
+    }
 }
 
 /// The most octets that wait for the committer.
@@ -219,6 +223,9 @@ impl Store {
         let mut streamed = Vec::new();
         let mut conflicts = 0;
         loop {
+            if self.shared.state().is_failed() {
+                self.revive().await?;
+            }
             let (_beside, _alone);
             if conflicts < PATIENCE {
                 _beside = self.shared.gate.read().await;
@@ -291,6 +298,13 @@ impl Store {
             return Ok(());
         }
         outcome.await.unwrap_or(Ok(()))
+    }
+
+    /// Has a failed index built again.
+    async fn revive(&self) -> Result<(), StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        self.ask(Request::Revive(answer))?;
+        outcome.await.map_err(|_| StoreError::Closed)?
     }
 
     async fn commit(

@@ -5,6 +5,8 @@
 mod architecture;
 mod command_line;
 mod config;
+mod conversation;
+mod crash;
 mod kit;
 mod next_server;
 mod rfcs;

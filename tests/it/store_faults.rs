@@ -1,12 +1,18 @@
 //! A disk that is full or fails: a temporary error, nothing by half, nothing refused that comes
 //! back, and on it goes once there is room.
 
+use std::future::Future as _;
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Waker};
 
-use guichet::store::{Store, StoreError};
+use guichet::desk::id::RawId;
+use guichet::store::{Engine, Index, IndexError, MemoryIndex, Options, Order, Parts, Position};
+use guichet::store::{Span, Store, StoreError, Syncer, Write};
 
 use super::store_sim::{Fault, SimFiles, Unsynced};
-use super::store_work::{model, small, state, step};
+use super::store_work::{LARGE, model, small, state, step};
 
 const STEPS: u64 = 12;
 
@@ -80,9 +86,98 @@ async fn what_was_refused_on_a_full_disk_does_not_come_back_after_a_kill() {
 }
 
 #[tokio::test]
+async fn a_message_whose_first_part_was_lost_to_another_failure_is_refused() {
+    let files = SimFiles::default();
+    let store = Store::open_with(files.parts("first"), Options::default()).unwrap();
+    step(&store, 0).await.unwrap();
+    let before = files.operations();
+    // Asked once, it hands in its first part and waits.
+    let mut large = Box::pin(step(&store, LARGE));
+    assert!(large.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    while files.operations() == before {
+        std::thread::yield_now();
+    }
+    // Another one's failure takes the segment with it, and that part.
+    let now = files.operations();
+    files.fail(Some(Fault { from: now, until: now + 1, kind: ErrorKind::StorageFull }));
+    step(&store, 1).await.unwrap_err();
+    files.fail(None);
+    let error = large.await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    step(&store, LARGE).await.unwrap();
+    let store = Store::open_with(files.restarted(Unsynced::Lost).parts("second"), small()).unwrap();
+    assert_eq!(state(&store), model(&[0, LARGE]));
+}
+
+/// An engine whose index fails once, at a given write.
+struct Failing(Arc<AtomicU32>);
+
+struct FailingIndex {
+    inner: MemoryIndex,
+    left: Arc<AtomicU32>,
+}
+
+impl Engine for Failing {
+    fn exists(&self) -> bool {
+        false
+    }
+
+    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        Ok(Box::new(FailingIndex { inner: MemoryIndex::default(), left: Arc::clone(&self.0) }))
+    }
+
+    fn delete(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Index for FailingIndex {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.inner.get(key)
+    }
+
+    fn range(&self, span: &Span, order: Order, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), IndexError> {
+        self.inner.range(span, order, visit)
+    }
+
+    fn apply(&mut self, mut writes: Vec<Write>, position: Position) -> Result<(), IndexError> {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            writes.truncate(1);
+            self.inner.apply(writes, position)?;
+            return Err(IndexError("as the test wants it".into()));
+        }
+        self.inner.apply(writes, position)
+    }
+
+    fn sync(&self) -> Syncer {
+        self.inner.sync()
+    }
+
+    fn position(&self) -> Position {
+        self.inner.position()
+    }
+}
+
+#[tokio::test]
+async fn a_failing_index_is_built_again_and_nothing_is_lost() {
+    let files = SimFiles::default();
+    let engine = Box::new(Failing(Arc::new(AtomicU32::new(5))));
+    let store = Store::open_with(Parts { engine, ..files.parts("first") }, small()).unwrap();
+    for n in 0..5 {
+        step(&store, n).await.unwrap();
+    }
+    let reading = store.raw(RawId(1)).unwrap_err();
+    assert!(matches!(reading, StoreError::Index(_)) && reading.is_temporary());
+    step(&store, 5).await.unwrap();
+    assert_eq!(state(&store), model(&[0, 1, 2, 3, 4, 5]));
+    assert!(store.verify().unwrap().is_clean());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn too_little_room_refuses_before_anything_is_written() {
     let files = SimFiles::default();
-    let options = guichet::store::Options { keep_free: u64::MAX, ..small() };
+    let options = Options { keep_free: u64::MAX, ..small() };
     // The simulated disk says that it has less than that.
     let store = Store::open_with(files.parts("first"), options).unwrap();
     files.say_free(1000);

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use guichet::store::files::RealFiles;
-use guichet::store::{Counter, Options, Order, Parts, Read, SledEngine, Store, StoreError, Table, Tx};
+use guichet::store::{Counter, Options, Order, Parts, Read, SledEngine, Store, StoreError, Table, Tx, View};
 
 use super::store_sim::{Random, SimFiles};
 
 static ROWS: Table<(u8, String), u64> = Table::new(0x70, "rows");
 static OTHERS: Table<(u8, String), u64> = Table::new(0x71, "others");
+static TEXTS: Table<u8, String> = Table::new(0x72, "texts");
 static COUNTER: Counter<u8> = Counter::new(0x70, "counter");
 
 type Model = BTreeMap<(u8, String), u64>;
@@ -140,7 +141,11 @@ async fn random_transactions_and_reopening() {
                 assert!(number > highest, "{number} after {highest}");
                 highest = number;
             }
-            store.read(|view| Ok::<_, StoreError>(compare_range(view, &model, &mut random))).unwrap();
+            let look = |view: &View<'_>| {
+                compare_range(view, &model, &mut random);
+                Ok::<_, StoreError>(())
+            };
+            store.read(look).unwrap();
         }
         let all = store.read(|view| view.range(&ROWS, .., Order::Up, usize::MAX)).unwrap();
         assert_eq!(all, model.into_iter().collect::<Vec<_>>());
@@ -278,7 +283,6 @@ async fn counters_move_on_together() {
 #[tokio::test]
 async fn what_is_too_large_or_missing_is_said() {
     let store = Store::memory();
-    static TEXTS: Table<u8, String> = Table::new(0x72, "texts");
     let text = "x".repeat(1024 * 1024);
     let outcome = store.transact(|tx| (0..40).try_for_each(|n| tx.put(&TEXTS, &n, &text))).await;
     assert!(matches!(outcome, Err(StoreError::TooLarge(_))));

@@ -47,18 +47,34 @@ async fn at_every_operation_of_commits_checkpoints_and_closing() {
                 found == model(&done) || found == model(&more),
                 "power off at {off}, {unsynced:?}: {done:?} were acknowledged, {found:?} is there"
             );
+            // What was shown once stays, also when the power goes before anything else is written.
+            let files = files.restarted(Unsynced::Lost);
+            let store = Store::open_with(files.parts("third"), small()).unwrap();
+            assert_eq!(state(&store), found, "power off at {off}, {unsynced:?}, opened, then again");
             // It goes on from there, through another loss of power.
             let mut all = found.0;
             step(&store, 100).await.unwrap();
             all.push(100);
             assert_eq!(state(&store), model(&all));
             let files = files.restarted(Unsynced::Lost);
-            let store = Store::open_with(files.parts("third"), small()).unwrap();
+            let store = Store::open_with(files.parts("fourth"), small()).unwrap();
             assert_eq!(state(&store), model(&all), "power off at {off}, {unsynced:?}, then once more");
             let report = store.verify().unwrap();
             assert!(report.is_clean(), "{:?}", report.problems);
         }
     }
+}
+
+#[tokio::test]
+async fn the_marker_is_durable_from_opening_to_closing() {
+    let marked = |files: &SimFiles| files.restarted(Unsynced::Lost).dump().contains_key("unclean");
+    let files = SimFiles::default();
+    let store = Store::open_with(files.parts("first"), small()).unwrap();
+    assert!(marked(&files));
+    step(&store, 0).await.unwrap();
+    assert!(marked(&files));
+    store.close().await.unwrap();
+    assert!(!marked(&files));
 }
 
 /// The files of a few steps in one segment, with where the last step's record starts in it.
@@ -95,6 +111,9 @@ async fn a_tail_torn_at_any_byte_keeps_all_before_it() {
             let mut all = found.0;
             step(&store, 9).await.unwrap();
             all.push(9);
+            if cut > before && all.len() == 4 {
+                assert!(files.dump()[&name] == bytes, "a torn segment was written again");
+            }
             let files = files.restarted(Unsynced::Lost);
             let store = Store::open_with(files.parts("third"), small()).unwrap();
             assert_eq!(state(&store), model(&all), "cut at {cut}");

@@ -104,33 +104,26 @@ impl SimFiles {
         self.world().free = Some(octets);
     }
 
-    /// What is found when the machine, or the process, is started again.
+    /// What is found when the machine, or only the process, is started again.
     pub fn restarted(&self, unsynced: Unsynced) -> Self {
         let world = self.world();
-        let mut random = Random::new(if let Unsynced::Some(seed) = unsynced { seed } else { 1 });
-        let mut names = world.durable_names.clone();
-        let kept = match unsynced {
-            Unsynced::Lost => 0,
-            Unsynced::Kept => world.renames.len(),
-            Unsynced::Some(_) => usize::try_from(random.below(world.renames.len() as u64 + 1)).unwrap(),
+        let (seed, machine) = match unsynced {
+            Unsynced::Lost => (None, true),
+            Unsynced::Some(seed) => (Some(seed), true),
+            Unsynced::Kept => (None, false),
         };
-        for (name, inode) in &world.renames[..kept] {
-            change_name(&mut names, name, *inode);
-        }
-        let inodes = world.inodes.iter().map(|inode| {
-            let mut bytes = if matches!(unsynced, Unsynced::Kept) { inode.now.clone() } else { inode.durable.clone() };
-            if matches!(unsynced, Unsynced::Some(_)) {
-                inode.pending.iter().for_each(|change| some_of(change, &mut bytes, &mut random));
-            }
-            Inode { now: bytes.clone(), durable: bytes, pending: Vec::new() }
-        });
-        Self(Arc::new(Mutex::new(World {
-            inodes: inodes.collect(),
+        let mut next = World {
+            inodes: world.inodes.clone(),
             dirs: world.dirs.clone(),
-            names: names.clone(),
-            durable_names: names,
+            names: world.names.clone(),
+            durable_names: world.durable_names.clone(),
+            renames: world.renames.clone(),
             ..World::default()
-        })))
+        };
+        if machine {
+            next.lose_power(seed.map(Random::new));
+        }
+        Self(Arc::new(Mutex::new(next)))
     }
 
     /// The names of all files, with what is in them.
@@ -161,6 +154,28 @@ impl SimFiles {
         match world.fault {
             Some(fault) if (fault.from..fault.until).contains(&number) => Err(fault.kind.into()),
             _ => Ok(world),
+        }
+    }
+}
+
+impl World {
+    /// Forgets what was not synced, but for what the random generator keeps.
+    fn lose_power(&mut self, mut random: Option<Random>) {
+        if let Some(random) = &mut random {
+            let kept = random.below(self.renames.len() as u64 + 1);
+            for (name, inode) in self.renames.iter().take(usize::try_from(kept).unwrap()) {
+                change_name(&mut self.durable_names, name, *inode);
+            }
+        }
+        self.renames.clear();
+        self.names = self.durable_names.clone();
+        for inode in &mut self.inodes {
+            for change in std::mem::take(&mut inode.pending) {
+                if let Some(random) = &mut random {
+                    some_of(&change, &mut inode.durable, random);
+                }
+            }
+            inode.now = inode.durable.clone();
         }
     }
 }
@@ -312,7 +327,9 @@ impl File for SimFile {
             Ok(mut world) => {
                 let inode = &mut world.inodes[self.inode];
                 let pending = std::mem::take(&mut inode.pending);
-                pending.iter().for_each(|change| apply(&mut inode.durable, change));
+                for change in &pending {
+                    apply(&mut inode.durable, change);
+                }
                 Ok(())
             }
             Err(error) => {

@@ -117,6 +117,20 @@ async fn a_spoiled_index_under_another_boot_is_built_again() {
 }
 
 #[tokio::test]
+async fn an_index_that_opens_and_is_silently_wrong_is_found_and_not_trusted_on_another_boot() {
+    let (killed, _) = killed().await;
+    let index = sled::open(killed.path().join("index")).unwrap();
+    let rows = index.scan_prefix([0x71]).keys().step_by(2);
+    rows.for_each(|key| drop(index.remove(key.unwrap()).unwrap()));
+    drop(index);
+    let copy = tempfile::tempdir().unwrap();
+    copy_dir(killed.path(), copy.path());
+    // On the same boot nothing tells, but for those who look.
+    assert!(!open(copy.path(), "0").verify().unwrap().is_clean());
+    check(&open(killed.path(), "1"), STEPS);
+}
+
+#[tokio::test]
 async fn after_a_kill_on_the_same_boot_the_index_is_caught_up() {
     let (killed, old) = killed().await;
     check(&open(killed.path(), "0"), STEPS);

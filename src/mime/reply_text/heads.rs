@@ -4,6 +4,7 @@
 //! lines behind it, so that prose which ends in "wrote:" stays prose.
 
 use super::super::text::{Line, Mark};
+use super::Purpose;
 
 /// What begins at a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +128,7 @@ const LONGEST_ATTRIBUTION: usize = 5;
 const LONGEST_HEADER: usize = 12;
 
 /// What begins at a line that is not quoted.
-pub(super) fn at(lines: &[Line], at: usize) -> Option<Head> {
+pub(super) fn at(lines: &[Line], at: usize, purpose: Purpose) -> Option<Head> {
     let line = lines.get(at)?;
     let text = line.text.trim();
     if text.is_empty() && line.mark != Mark::QuoteFrom {
@@ -137,7 +138,7 @@ pub(super) fn at(lines: &[Line], at: usize) -> Option<Head> {
     if is_forward(&lower) {
         return Some(Head::Forward);
     }
-    if line.mark == Mark::QuoteFrom || is_separator(&lower) || is_header(lines, at) {
+    if line.mark == Mark::QuoteFrom || is_separator(&lower) || purpose != Purpose::New && is_header(lines, at) {
         return Some(Head::ToTheEnd);
     }
     if line.mark == Mark::Attribution {

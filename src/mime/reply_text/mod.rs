@@ -13,11 +13,22 @@ use super::text::{Line, Mark, Text};
 use super::understand::Forwarded;
 use heads::Head;
 
-/// Separates the lines. `forwarding`: the subject says that the mail is handed on; then what it
-/// hands on is what its sender wants to say, and stays new, besides being read as [`Forwarded`].
+/// What the header says the message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It answers nothing: a header in words within it is more likely a form than a quotation.
+    New,
+    Answer,
+    /// It hands a mail on: what it hands on is what its sender wants to say, and stays new, besides
+    /// being read as [`Forwarded`].
+    Forward,
+}
+
+/// Separates the lines.
 #[must_use]
-pub fn separate(lines: &[Line], forwarding: bool) -> (Text, Option<Forwarded>) {
-    let plan = Plan::of(lines, forwarding);
+pub fn separate(lines: &[Line], purpose: Purpose) -> (Text, Option<Forwarded>) {
+    let forwarding = purpose == Purpose::Forward;
+    let plan = Plan::of(lines, purpose);
     if let Some((at, Cut::Forward)) = plan.cut.filter(|_| !forwarding) {
         // Handed on without saying so in the subject: the text above may hold quotations.
         let above = Plan { kinds: plan.kinds[..at].to_vec(), cut: None };
@@ -28,9 +39,9 @@ pub fn separate(lines: &[Line], forwarding: bool) -> (Text, Option<Forwarded>) {
     if let (Some((at, _)), true) = (plan.cut, forwarding) {
         let above = Plan { kinds: plan.kinds[..at].to_vec(), cut: None };
         let comment = compose(&lines[..at], &above).map(|text| text.new).unwrap_or_default();
-        let block = forward::read(&lines[at..], comment);
-        let text = Text { new: whole(lines), ..Text::default() };
-        return (text, block);
+        let handed_on = forward::unquoted(&lines[at..]);
+        let new = tidy(&format!("{}\n\n{}", whole(&lines[..at]), whole(&handed_on)));
+        return (Text { new, ..Text::default() }, forward::read(&handed_on, comment));
     }
     let text = compose(lines, &plan).unwrap_or_else(|| Text { new: whole(lines), ..Text::default() });
     (text, None)
@@ -69,14 +80,16 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(lines: &[Line], forwarding: bool) -> Self {
+    fn of(lines: &[Line], purpose: Purpose) -> Self {
         let mut kinds = Vec::with_capacity(lines.len());
         let mut cut = None;
         let mut at = 0;
         while let Some(line) = lines.get(at) {
             if line.text.starts_with('>') {
                 // Apple Mail quotes what it hands on, the words above it included.
-                if forwarding && heads::is_forward(&line.text.trim_start_matches(['>', ' ']).to_lowercase()) {
+                if purpose == Purpose::Forward
+                    && heads::is_forward(&line.text.trim_start_matches(['>', ' ']).to_lowercase())
+                {
                     cut = Some((at, Cut::Forward));
                     break;
                 }
@@ -84,7 +97,7 @@ impl Plan {
                 at += 1;
                 continue;
             }
-            match heads::at(lines, at) {
+            match heads::at(lines, at, purpose) {
                 Some(Head::Forward) => {
                     cut = Some((at, Cut::Forward));
                     break;
@@ -145,14 +158,13 @@ fn compose(lines: &[Line], plan: &Plan) -> Option<Text> {
     let is_quote = |range: Range<usize>| plan.kinds[range].contains(&Kind::Quote);
     let between = runs.windows(2).any(|pair| is_quote(pair[0].end..pair[1].start));
     let around = is_quote(0..first.start) && is_quote(last.end..plan.kinds.len());
-    let from =
-        if (between || around) && is_quote(0..first.start) { context(lines, plan, first.start) } else { first.start };
-    let range = from..last.end;
-    let keeps = |at: usize| match plan.kinds.get(at) {
-        Some(Kind::New) => range.contains(&at),
-        Some(Kind::Quote) => (between || around) && range.contains(&at),
-        _ => false,
-    };
+    // Answers within a quotation keep the paragraph that each of them answers.
+    let mut kept: Vec<bool> = vec![false; lines.len()];
+    for run in &runs {
+        let from = if between || around { context(lines, plan, run.start) } else { run.start };
+        kept[from..run.end].fill(true);
+    }
+    let keeps = |at: usize| kept[at];
     let pick = |wanted: &dyn Fn(usize) -> bool| {
         tidy(&join(lines.iter().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, line)| line)))
     };
@@ -209,7 +221,12 @@ fn tidy(text: &str) -> String {
             out.push_str(if empty > 0 { "\n\n" } else { "\n" });
         }
         empty = 0;
-        out.push_str(line);
+        // Yahoo begins with a blank.
+        out.push_str(if out.is_empty() {
+            line.strip_prefix(' ').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)
+        } else {
+            line
+        });
     }
     out
 }

@@ -3,45 +3,61 @@
 use super::super::text::Line;
 use super::Kind;
 
-/// What telephones and webmails put last, in lower case.
-const ADDED: [&str; 37] = [
-    "sent from my ",
-    "sent from mail for ",
-    "sent from outlook",
-    "sent from yahoo",
-    "sent from proton",
-    "sent from samsung",
-    "sent from the ",
-    "sent from a mobile",
-    "sent with proton",
-    "sent with airmail",
+/// How the line begins that telephones and webmails put last, in lower case.
+const ADDED: [&str; 22] = [
+    "sent from ",
+    "sent with ",
     "sent via ",
-    "get outlook for ",
-    "get bluemail for ",
-    "envoyé de mon ",
-    "envoyé de ma ",
-    "envoyé depuis ",
+    "get ",
+    "envoyé d",
     "envoyé à partir d",
     "envoyé avec ",
     "envoyé via ",
-    "obtenir outlook pour ",
-    "obtenez outlook pour ",
-    "télécharger outlook pour ",
-    "téléchargez outlook pour ",
-    "von meinem ",
-    "gesendet von ",
-    "gesendet mit ",
+    "obtenir ",
+    "obtenez ",
+    "télécharge",
+    "von mein",
+    "gesendet ",
     "outlook für ",
-    "enviado desde ",
-    "enviado do meu ",
-    "enviado de mi ",
-    "obtener outlook para ",
+    "enviado d",
+    "obtener ",
     "inviato da",
-    "verstuurd vanaf ",
-    "verzonden vanaf ",
-    "skickat från min ",
-    "sendt fra min ",
+    "verstuurd ",
+    "verzonden ",
+    "skickat från ",
+    "sendt fra ",
     "wysłane z ",
+];
+
+/// What such a line names besides: without one of these it is a sentence.
+const PRODUCTS: [&str; 27] = [
+    "iphone",
+    "ipad",
+    "android",
+    "samsung",
+    "galaxy",
+    "huawei",
+    "xiaomi",
+    "pixel",
+    "blackberry",
+    "mobile",
+    "mobil",
+    "móvil",
+    "smartphone",
+    "téléphone",
+    "telefon",
+    "portable",
+    "handy",
+    "tablet",
+    "outlook",
+    "yahoo",
+    "proton",
+    "gmx",
+    "web.de",
+    "bluemail",
+    "airmail",
+    "mail for windows",
+    "courrier pour windows",
 ];
 
 /// Longer than this is a sentence.
@@ -88,5 +104,7 @@ fn is_added(text: &str) -> bool {
         return false;
     }
     let lower = text.trim_start_matches(['*', '_', '[', '(', '<', ' ']).to_lowercase();
-    ADDED.iter().any(|start| lower.starts_with(start)) && !lower.trim_end().ends_with('?')
+    ADDED.iter().any(|start| lower.starts_with(start))
+        && PRODUCTS.iter().any(|product| lower.contains(product))
+        && !lower.trim_end().ends_with('?')
 }

@@ -1,14 +1,14 @@
 //! Tables of texts as clients write them.
 
 use super::super::text::{Line, Mark};
-use super::separate;
+use super::{Purpose, separate};
 
 fn lines(text: &str) -> Vec<Line> {
     text.lines().map(|line| Line { text: line.trim_end().to_owned(), mark: Mark::None }).collect()
 }
 
 fn new(text: &str) -> String {
-    separate(&lines(text), false).0.new
+    separate(&lines(text), Purpose::Answer).0.new
 }
 
 #[test]
@@ -93,6 +93,10 @@ fn answers_between_quotations_keep_what_they_answer() {
             "See below.\n\nOn Mon, 23 Nov 2026, Acme wrote:\n> Which printer?\nThe red one.\n",
             "See below.\n\n> Which printer?\nThe red one.",
         ),
+        (
+            "Thanks.\n\nOn Mon, 23 Nov 2026, Acme wrote:\n> One.\n>\n> Two.\n>\n> Three.\n\nScanned by a gateway.\n",
+            "Thanks.\n\n> Three.\n\nScanned by a gateway.",
+        ),
         ("> Which printer?\n\nThe red one.\n\n> Since when?\n", "> Which printer?\n\nThe red one."),
     ] {
         assert_eq!(new(text), expected, "{text}");
@@ -106,6 +110,8 @@ fn prose_stays_prose() {
         "I forward what my boss said.\nFrom: the boss I got a no.\nWhat now?",
         "On the box it says 12 V. What the manual wrote:\n12 A.",
         "- one\n- two",
+        "It is on its way.\nEnvoyé via Colissimo lundi.",
+        "No.\nVon meinem Chef habe ich das nicht.",
         "Sent from my old flat I have moved, to where do I send it? My address is new and long, so please write it down carefully: 1 Example Road, 12345 Exampletown, Exampleland, thank you.",
         "--- a/file\n+++ b/file\n-old\n+new",
         "The error is:\n  from: nobody\nand that is all",
@@ -113,6 +119,12 @@ fn prose_stays_prose() {
     ] {
         assert_eq!(new(text), text, "{text}");
     }
+}
+
+#[test]
+fn a_form_in_a_message_that_answers_nothing_stays() {
+    let form = "You have a new enquiry.\n\nFrom: Jane\nDate: today\nSubject: Prices\n\nHow much is it?";
+    assert_eq!(separate(&lines(form), Purpose::New).0.new, form);
 }
 
 #[test]
@@ -129,7 +141,7 @@ fn signatures() {
         ),
         ("Hello\n-- \nBob\n> old\nmore", "Hello\n> old\nmore", "--\nBob"),
     ] {
-        let (found, _) = separate(&lines(text), false);
+        let (found, _) = separate(&lines(text), Purpose::Answer);
         assert_eq!(found.new, expected, "{text}");
         assert_eq!(found.signature, signature, "{text}");
     }
@@ -167,11 +179,23 @@ fn what_is_handed_on_is_read_and_stays() {
             "Please answer.\n\nBegin forwarded message:\n\n> From: Jane Doe <jane@example.com>\n> Subject: Broken\n> Date: 23 November 2026 at 10:00:00 CET\n> To: bob@example.org\n> \n> It is broken.\n",
         ),
         (
+            "outlook de",
+            "Please answer.\n\nVon: Jane Doe <jane@example.com>\nGesendet: Montag, 23. November 2026 10:00\nAn: Bob\nBetreff: Broken\n\nIt is broken.\n",
+        ),
+        (
+            "apple de",
+            "Please answer.\n\n> Anfang der weitergeleiteten Nachricht:\n> \n> Von: Jane Doe <jane@example.com>\n> Betreff: Broken\n> Datum: 23. November 2026 um 10:00:00 MEZ\n> An: bob@example.org\n> \n> It is broken.\n",
+        ),
+        (
+            "link twice",
+            "Please answer.\n\nFrom: Jane Doe <jane@example.com<mailto:jane@example.com>>\nSent: Monday\nTo: Bob\nSubject: Broken\n\nIt is broken.\n",
+        ),
+        (
             "thunderbird",
             "Please answer.\n\n-------- Forwarded Message --------\nSubject: \tBroken\nDate: \tMon, 23 Nov 2026 10:00:00 +0100\nFrom: \tJane Doe <jane@example.com>\nTo: \tbob@example.org\n\n\n\nIt is broken.\n",
         ),
     ] {
-        let (text, block) = separate(&lines(text), true);
+        let (text, block) = separate(&lines(text), Purpose::Forward);
         let block = block.unwrap_or_else(|| panic!("{what}"));
         assert_eq!(block.from.address.as_str(), "jane@example.com", "{what}");
         assert_eq!(block.from.name, "Jane Doe", "{what}");
@@ -180,6 +204,6 @@ fn what_is_handed_on_is_read_and_stays() {
         assert_eq!(block.comment, "Please answer.", "{what}");
         assert!(text.new.contains("Please answer.") && text.new.contains("It is broken."), "{what}");
     }
-    let (text, block) = separate(&lines("No block at all."), true);
+    let (text, block) = separate(&lines("No block at all."), Purpose::Forward);
     assert_eq!((text.new.as_str(), block), ("No block at all.", None));
 }

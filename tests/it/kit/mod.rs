@@ -1,5 +1,8 @@
 //! Helpers: a daemon on free ports, a sink, a DNS server, a clock.
 
+pub mod daemon;
+pub mod desk;
 pub mod dns;
+pub mod load;
 pub mod peers;
 pub mod sink;
