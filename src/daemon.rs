@@ -211,6 +211,7 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
         exit,
         signers,
         concurrency: config.limits.deliveries,
+        lifetime: SignedDuration::try_from(config.limits.queue_lifetime).unwrap_or(SignedDuration::MAX),
         now: Box::new(Timestamp::now),
     });
     parts.spawn(relay.run(parts_stop.clone()));

@@ -183,7 +183,7 @@ fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
         reason: entry.reason.or(entry.warning),
         machine: entry.machine,
         verified: entry.verified,
-        message_id: entry.message_id.as_ref().or(entry.minted_id.as_ref()).map(ToString::to_string),
+        message_id: entry.message_id.as_ref().or(entry.minted_id.as_ref()).map(|id| id.as_str().to_owned()),
         text: entry.text.clone(),
         attachments: attachments.collect(),
         copies: shown,

@@ -187,7 +187,7 @@ fn show(property: &Property, output: Output) -> String {
     facts.fact("takes mail at", &list(&property.addresses));
     if let Some(public) = &property.public {
         let from = if property.public_verified { "contacts see it in From" } else { "not yet seen by contacts" };
-        facts.fact("public address", &format!("{public} ({from})"));
+        facts.fact("public", &format!("{public} ({from})"));
     }
     facts.fact("language", &property.language.to_string());
     let assignee = property.default_assignee.as_ref();
@@ -203,12 +203,21 @@ fn show(property: &Property, output: Output) -> String {
         facts.fact("trusts", &list(&property.trusted));
     }
     let support = property.public.as_ref().map_or("your support address".to_owned(), ToString::to_string);
-    facts.text(&format!(
-        "\nHow to use it: have {support} forward everything to {}.\n\
-         Forward with the sender and the message unchanged, as mail systems do by themselves; keep no copy that answers.\n",
-        property.forwarding_address
-    ));
+    facts.text(&how_to_forward(&support, property.forwarding_address.as_str()));
     facts.done()
+}
+
+fn how_to_forward(support: &str, forwarding: &str) -> String {
+    format!(
+        "
+How to use it: let {support} forward everything to {forwarding}.
+  Gmail          Settings, Forwarding: add the address; the code to confirm it arrives as a ticket.
+  Microsoft 365  Exchange admin centre, the mailbox, Mail flow: forward to the address; the outbound
+                 spam policy must allow automatic forwarding.
+  Sieve          redirect \"{forwarding}\";
+The mail must come on as it is, with its sender: redirected, not sent anew as an attachment.
+"
+    )
 }
 
 #[cfg(test)]

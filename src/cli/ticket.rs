@@ -6,9 +6,10 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Unit};
 
 use super::client::Call;
+use super::output::{print, print_json};
 use super::{Desk, Failure, one_of, or_none};
 use crate::api::types::{AcceptAs, Action, NewAttachment, NewTicket, Tickets};
 use crate::desk::address::Address;
@@ -162,7 +163,7 @@ pub(super) struct List {
     /// Only those of one property
     #[arg(long)]
     property: Option<PropertySlug>,
-    /// Only those in a status
+    /// Only those in a status; without it all but spam and trash
     #[arg(long, value_parser = one_of(Status::ALL))]
     status: Option<Status>,
     /// Only those of a member, a department, or none
@@ -171,7 +172,7 @@ pub(super) struct List {
     /// Only those with a tag
     #[arg(long)]
     tag: Option<String>,
-    /// Only those with this in the subject, the requester or the text
+    /// Only those with this, in any case, in the name, the subject, the requester or the text
     #[arg(long)]
     query: Option<String>,
     /// Only those with an entry that waits for a member's word
@@ -222,7 +223,7 @@ impl TicketCommand {
                 let call = new.call(desk)?;
                 desk.print(&call, show::ticket)
             }
-            Self::List(list) => desk.print(&list.call(), |page: &Tickets, output| show::page(page, output)),
+            Self::List(list) => list.run(desk),
             Self::Show { reference } => desk.print(&Call::get(&["tickets", &reference.to_string()]), show::ticket),
             Self::Log { reference } => desk.print(&Call::get(&["tickets", &reference.to_string(), "log"]), show::log),
             Self::Act(verb) => {
@@ -258,6 +259,7 @@ impl Verb {
                     Wake::At(until) => until,
                     Wake::After(time) => Timestamp::now()
                         .checked_add(time)
+                        .and_then(|until| until.round(Unit::Second))
                         .map_err(|_| Failure::Usage("that is beyond the end of the calendar".to_owned()))?,
                 };
                 (reference, Action::Snooze { until })
@@ -298,16 +300,35 @@ impl New {
 }
 
 impl List {
-    fn call(self) -> Call {
+    /// Asks until there are as many as wanted: one request looks at so many tickets and no more.
+    fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+        let wanted = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let mut whole = Tickets { tickets: Vec::new(), next: self.after.clone() };
+        loop {
+            let call = self.call(wanted - whole.tickets.len(), whole.next.take());
+            let (page, _) = desk.client.ask::<Tickets>(&call)?;
+            whole.tickets.extend(page.tickets);
+            whole.next = page.next;
+            if whole.next.is_none() || whole.tickets.len() >= wanted {
+                break;
+            }
+        }
+        if desk.output.json {
+            return print_json(&serde_json::to_value(&whole).expect("texts, numbers and lists"));
+        }
+        print(&show::page(&whole, desk.output))
+    }
+
+    fn call(&self, limit: usize, after: Option<String>) -> Call {
         Call::get(&["tickets"])
-            .query("property", self.property)
+            .query("property", self.property.as_ref())
             .query("status", self.status)
-            .query("assignee", self.assignee)
-            .query("tag", self.tag)
-            .query("query", self.query)
+            .query("assignee", self.assignee.as_ref())
+            .query("tag", self.tag.as_ref())
+            .query("query", self.query.as_ref())
             .query("held", self.held.then_some(true))
-            .query("limit", Some(self.limit))
-            .query("after", self.after)
+            .query("limit", Some(limit))
+            .query("after", after)
     }
 }
 
@@ -442,7 +463,10 @@ mod tests {
         else {
             panic!("a list")
         };
-        assert_eq!(list.call().target, "/tickets?status=open&assignee=none&held=true&limit=50&after=x%2Fy");
+        assert_eq!(
+            list.call(50, list.after.clone()).target,
+            "/tickets?status=open&assignee=none&held=true&limit=50&after=x%2Fy"
+        );
     }
 
     #[test]

@@ -11,16 +11,21 @@ const WAITS: [SignedDuration; 5] = [
     SignedDuration::from_hours(1),
 ];
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(4);
-/// How long a copy is tried, from when it was queued.
-const LIFETIME: SignedDuration = SignedDuration::from_hours(5 * 24);
 
-/// When to try again after `attempts` attempts, the last of which ended `now`; `None`: give up.
+/// When to try again after `attempts` attempts, the last of which ended `now`; `None`: give up,
+/// `lifetime` after the copy was queued.
 ///
 /// `jitter` is any random number: it spreads copies that were deferred together over an eighth of
-/// the wait more. The last attempt is made when the five days end.
+/// the wait more. The last attempt is made when the lifetime ends.
 #[must_use]
-pub fn next_attempt(attempts: u32, queued_at: Timestamp, now: Timestamp, jitter: u8) -> Option<Timestamp> {
-    let end = queued_at.saturating_add(LIFETIME).ok()?;
+pub fn next_attempt(
+    attempts: u32,
+    queued_at: Timestamp,
+    lifetime: SignedDuration,
+    now: Timestamp,
+    jitter: u8,
+) -> Option<Timestamp> {
+    let end = queued_at.saturating_add(lifetime).ok()?;
     if now >= end {
         return None;
     }
@@ -38,19 +43,21 @@ pub fn next_attempt(attempts: u32, queued_at: Timestamp, now: Timestamp, jitter:
 mod tests {
     use super::*;
 
+    const DAYS: SignedDuration = SignedDuration::from_hours(5 * 24);
+
     fn at(minutes: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + 60 * minutes).unwrap()
     }
 
     #[test]
-    fn waits_grow_for_five_days_and_end() {
+    fn waits_grow_for_the_lifetime_and_end() {
         for (attempts, minutes) in
             [(0, 1), (1, 1), (2, 5), (3, 15), (4, 30), (5, 60), (6, 120), (7, 240), (8, 240), (u32::MAX, 240)]
         {
-            assert_eq!(next_attempt(attempts, at(0), at(0), 0), Some(at(minutes)), "{attempts}");
+            assert_eq!(next_attempt(attempts, at(0), DAYS, at(0), 0), Some(at(minutes)), "{attempts}");
         }
         let (mut now, mut attempts) = (at(0), 0);
-        while let Some(next) = next_attempt(attempts, at(0), now, 0) {
+        while let Some(next) = next_attempt(attempts, at(0), DAYS, now, 0) {
             assert!(next > now);
             (now, attempts) = (next, attempts + 1);
         }
@@ -60,14 +67,14 @@ mod tests {
 
     #[test]
     fn jitter_spreads_by_an_eighth_at_most() {
-        assert_eq!(next_attempt(7, at(0), at(0), u8::MAX), Some(at(270)));
-        assert!(next_attempt(1, at(0), at(0), 100).unwrap() > at(1));
+        assert_eq!(next_attempt(7, at(0), DAYS, at(0), u8::MAX), Some(at(270)));
+        assert!(next_attempt(1, at(0), DAYS, at(0), 100).unwrap() > at(1));
     }
 
     #[test]
     fn a_clock_that_jumped_does_no_harm() {
-        assert_eq!(next_attempt(1, at(0), at(-600), 0), Some(at(-599)));
-        assert_eq!(next_attempt(1, at(0), at(1_000_000), 0), None);
-        assert_eq!(next_attempt(1, Timestamp::MAX, Timestamp::MAX, 0), None);
+        assert_eq!(next_attempt(1, at(0), DAYS, at(-600), 0), Some(at(-599)));
+        assert_eq!(next_attempt(1, at(0), DAYS, at(1_000_000), 0), None);
+        assert_eq!(next_attempt(1, Timestamp::MAX, DAYS, Timestamp::MAX, 0), None);
     }
 }

@@ -41,6 +41,8 @@ pub struct Relay {
     pub signers: BTreeMap<String, Signer>,
     /// Copies under way at one time.
     pub concurrency: usize,
+    /// How long a copy is tried, from when it was queued.
+    pub lifetime: SignedDuration,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -189,7 +191,7 @@ impl Relay {
     fn judge(&self, copy: &Copy, outcome: Outcome) -> (Attempt, bool) {
         let later = |reply: String| {
             let jitter = (self.desk.random)()[0];
-            match next_attempt(copy.attempts + 1, copy.queued_at, (self.now)(), jitter) {
+            match next_attempt(copy.attempts + 1, copy.queued_at, self.lifetime, (self.now)(), jitter) {
                 Some(next_at) => Attempt::Deferred { reply, next_at },
                 None => Attempt::Failed { reply },
             }
