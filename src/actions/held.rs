@@ -110,6 +110,8 @@ fn release(
     entry.author = Author::Person { person: Person::Member(member.id), mailbox: member.mailbox() };
     entry.state = State::Relayed;
     entry.verified = Verified::Confirmed;
+    entry.reason = None;
+    entry.warning = None;
     post::speak(tx, act, property, ticket, false, entry)?;
     let addresses: Vec<Address> = std::iter::once(member.login).chain(member.aliases).collect();
     post::relay(tx, act, property, ticket, entry, Voice::Member, &addresses)
@@ -126,6 +128,7 @@ fn join(
     let Author::Person { person: Person::Contact(writer), mailbox } = entry.author.clone() else {
         return Err(ActionError::refused(format!("entry {} is not a contact's", entry.id)));
     };
+    entry.reason = None;
     entry.warning = None;
     entry.verified = Verified::Confirmed;
     if joins == Some(As::Same) {

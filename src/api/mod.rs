@@ -140,16 +140,19 @@ impl App {
     }
 }
 
-/// Opens the socket, for its owner alone. What an earlier daemon left there is removed: whoever
+/// Opens the socket, for its owner alone. What an earlier daemon left there is replaced: whoever
 /// has the store's lock is the only one.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt;
-    match std::fs::remove_file(path) {
+    // Under another name until its rights are right: nobody else may open it for even a moment.
+    let beside = path.with_extension("new");
+    match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(&beside)?;
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&beside, path)?;
     Ok(listener)
 }
 

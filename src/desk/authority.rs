@@ -1,4 +1,4 @@
-//! Whether a message may speak for the one it says it is from (design §4, Authority).
+//! Whether a message may speak for the one it says it is from (`docs/mail.md`, What it may do).
 
 use super::copy::Scope;
 use super::entry::{Reason, Verified};

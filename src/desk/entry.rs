@@ -98,7 +98,7 @@ pub enum Reason {
     Automatic,
 }
 
-/// What kind of machine wrote a message (design: silent ones are kept, talking ones relayed).
+/// What kind of machine wrote a message (`docs/mail.md`, Machines).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Machine {

@@ -1,4 +1,4 @@
-//! Who gets a copy (design §4, Fan-out).
+//! Who gets a copy (`docs/mail.md`, Who gets a copy).
 
 use std::collections::BTreeSet;
 

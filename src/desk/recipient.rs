@@ -1,4 +1,4 @@
-//! What an envelope recipient means here (design: Addresses).
+//! What an envelope recipient means here (`docs/mail.md`, Addresses).
 //!
 //! The property is found from the envelope alone, never from To.
 

@@ -1,4 +1,4 @@
-//! Which ticket a message belongs to (design §4, rules 1 to 4).
+//! Which ticket a message belongs to (`docs/mail.md`, Which ticket).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Who wrote a message (design §4, "Who wrote it").
+//! Who wrote a message (`docs/mail.md`, Who wrote it).
 
 use aws_lc_rs::digest;
 use data_encoding::BASE32_NOPAD;

@@ -42,7 +42,7 @@ pub trait Host: Send + Sync + 'static {
     /// The time that messages and log lines get.
     fn now(&self) -> Timestamp;
 
-    /// Whether mail for `address` is taken; else the reply that says why not (design: `550 5.1.1`
+    /// Whether mail for `address` is taken; else the reply that says why not (`550 5.1.1`
     /// for nobody here, `550 5.7.1` for a foreign domain). Called once for every RCPT while other
     /// sessions wait, so it may read memory and nothing slower.
     ///
