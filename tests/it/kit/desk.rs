@@ -2,7 +2,10 @@
 //! of the tests' own.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::LazyLock;
 
 use guichet::actions::{Act, ActionError, Actor, department, find, member, property};
 use guichet::config::Config;
@@ -13,15 +16,22 @@ use guichet::desk::entry::{Door, Entry};
 use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
+use guichet::desk::ticket::Participant;
 use guichet::store::tables::COPIES;
 use guichet::store::{Read, StoreError, Tx, View};
+use guichet::trust::Signer;
+use guichet::trust::keys::{DkimKeys, Record};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::dns::Dns;
+use super::letter::Letter;
 use super::sink::{Received, Sink};
+
+/// The domain of the desk under test.
+pub const DOMAIN: &str = "desk.example.org";
 
 /// The desk under test: domain `desk.example.org`, nothing in it yet.
 pub struct TestDesk {
@@ -52,6 +62,7 @@ impl TestDesk {
             dns.servers()[0]
         );
         let config = Config::parse(&text, &dir.path().join("guichet.toml")).unwrap();
+        put_keys(&dir.path().join("data/dkim"), DOMAIN);
         let running = Some(daemon::start(&config).await.unwrap());
         let desk = Self { dir, dns, sink, config, running };
         desk.trust("example.com");
@@ -136,6 +147,34 @@ impl TestDesk {
         self.act(|tx, _| department::add(tx, "acme", slug.parse().unwrap(), title(slug), members.clone())).await;
     }
 
+    /// Changes a property.
+    pub async fn edit(&self, slug: &str, changes: property::Changes) {
+        self.act(|tx, act| property::edit(tx, act, slug, changes.clone())).await;
+    }
+
+    /// Sends a mail that must be taken; the names of the tickets that it is on.
+    pub async fn post(&self, letter: &Letter) -> String {
+        let reply = self.offer(letter).await;
+        let tickets = reply.strip_prefix("250 2.0.0 ").and_then(|rest| rest.split_once(" as "));
+        let Some((tickets, _)) = tickets else { panic!("{reply} for {}", letter.message()) };
+        tickets.to_owned()
+    }
+
+    /// Sends a mail; the last reply.
+    pub async fn offer(&self, letter: &Letter) -> String {
+        let recipients = letter.recipients();
+        let recipients: Vec<_> = recipients.iter().map(String::as_str).collect();
+        self.send(&letter.sender(), &recipients, &letter.message()).await
+    }
+
+    /// Publishes the keys of a domain, and signs for it.
+    pub fn signer(&self, domain: &str) -> Signer {
+        for record in dkim_records(domain) {
+            self.dns.txt(&record.name, &record.value);
+        }
+        Signer::new(domain, &dkim_keys(domain)).unwrap()
+    }
+
     /// Sends one message; the last reply.
     pub async fn send(&self, from: &str, to: &[&str], message: &str) -> String {
         send(self.address(), from, to, message).await
@@ -153,6 +192,16 @@ impl TestDesk {
     /// The messages and notes of a ticket.
     pub fn messages(&self, reference: &str) -> Vec<Entry> {
         self.entries(reference).into_iter().filter(|entry| entry.event.is_none()).collect()
+    }
+
+    /// The newest message or note of a ticket.
+    pub fn newest(&self, reference: &str) -> Entry {
+        self.messages(reference).pop().unwrap()
+    }
+
+    /// The participants with an address.
+    pub fn participant(&self, reference: &str, address: &str) -> Option<Participant> {
+        self.ticket(reference).participants.into_iter().find(|participant| participant.address.as_str() == address)
     }
 
     pub fn copies_of(&self, entry: &Entry) -> Vec<Copy> {
@@ -181,6 +230,11 @@ impl TestDesk {
             }
             changed.changed().await.unwrap();
         }
+    }
+
+    /// What one reader was sent last.
+    pub async fn last(&self, reader: &str) -> String {
+        self.inbox(reader).await.pop().unwrap_or_else(|| panic!("{reader} was sent nothing"))
     }
 
     /// What one reader was sent, oldest first.
@@ -228,6 +282,35 @@ async fn answer(stream: &mut BufReader<TcpStream>) -> String {
             return line.trim_end().to_owned();
         }
     }
+}
+
+/// Key files that all desks of one run of the tests share: making an RSA key takes its time.
+static KEYS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    DkimKeys::load_or_generate(dir.path(), DOMAIN, Timestamp::now()).unwrap();
+    let files = fs::read_dir(dir.path().join(DOMAIN)).unwrap().map(Result::unwrap);
+    files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
+});
+
+/// Puts those keys where a daemon looks for a domain's.
+fn put_keys(dkim: &Path, domain: &str) {
+    let dir = dkim.join(domain);
+    fs::create_dir_all(&dir).unwrap();
+    for (name, key) in KEYS.iter() {
+        fs::write(dir.join(name), key).unwrap();
+    }
+}
+
+/// The keys that every domain of the tests signs with.
+fn dkim_keys(domain: &str) -> DkimKeys {
+    let dir = tempfile::tempdir().unwrap();
+    put_keys(dir.path(), domain);
+    DkimKeys::load_or_generate(dir.path(), domain, Timestamp::now()).unwrap()
+}
+
+/// The records that let others verify what a domain of the tests signs.
+pub fn dkim_records(domain: &str) -> Vec<Record> {
+    dkim_keys(domain).records(domain)
 }
 
 pub fn address(text: &str) -> Address {

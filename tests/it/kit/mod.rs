@@ -2,5 +2,7 @@
 
 pub mod desk;
 pub mod dns;
+pub mod letter;
 pub mod peers;
 pub mod sink;
+pub mod threads;
