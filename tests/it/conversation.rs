@@ -189,9 +189,8 @@ async fn one_ticket_and_one_thread_in_every_mailbox_whatever_the_clients_say() {
         mailbox.extend(sent.remove(who).unwrap_or_default());
         assert_eq!(mailbox.len(), rounds.len() + 1, "{who}");
         // A client that names no message when it answers is left with the subject for its own.
-        let unnamed = rounds.iter().filter(|(by, says, ..)| {
-            *by == who && matches!(says, Says::ThreadIndex | Says::AddressAlone)
-        });
+        let unnamed =
+            rounds.iter().filter(|(by, says, ..)| *by == who && matches!(says, Says::ThreadIndex | Says::AddressAlone));
         assert!(threads_by_id(&mailbox) <= 1 + unnamed.count(), "{who}");
         assert_eq!(threads(&mailbox), 1, "{who} sees one thread");
     }

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
 mod architecture;
+mod authority;
 mod command_line;
 mod config;
 mod conversation;
+mod fanout;
 mod kit;
 mod next_server;
 mod rfcs;

@@ -7,16 +7,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use guichet::actions::{Act, ActionError, Actor, department, find, member, property};
+use guichet::actions::post::Content;
+use guichet::actions::ticket::{self, Composition};
+use guichet::actions::{Act, ActionError, Actor, department, find, held, member, property};
 use guichet::config::Config;
 use guichet::daemon::{self, Running};
-use guichet::desk::address::Address;
-use guichet::desk::copy::Copy;
+use guichet::desk::address::{Address, Mailbox};
+use guichet::desk::copy::{Copy, Scope};
 use guichet::desk::entry::{Door, Entry};
+use guichet::desk::id::EntryId;
 use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
-use guichet::desk::ticket::Participant;
+use guichet::desk::ticket::{Participant, Priority};
+use guichet::mime::compose::{Composed, compose};
 use guichet::store::tables::COPIES;
 use guichet::store::{Read, StoreError, Tx, View};
 use guichet::trust::Signer;
@@ -105,17 +109,16 @@ impl TestDesk {
         self.dns.txt(domain, "v=spf1 ip4:127.0.0.1 -all");
     }
 
-    /// Changes the desk as the command line does.
+    /// Changes the desk as the command line does, and waits for the copies.
     pub async fn act<T: Send>(&self, mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send) -> T {
         let opened = &self.running().opened;
-        opened
-            .store
-            .transact(|tx| {
-                let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
-                f(tx, &act)
-            })
-            .await
-            .unwrap()
+        let done = opened.store.transact(|tx| {
+            let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
+            f(tx, &act)
+        });
+        let done = done.await.unwrap();
+        self.settled().await;
+        done
     }
 
     pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T, ActionError>) -> T {
@@ -141,6 +144,11 @@ impl TestDesk {
         }
     }
 
+    /// Removes a member.
+    pub async fn remove_member(&self, who: &str) {
+        self.act(|tx, act| member::remove(tx, act, who)).await;
+    }
+
     /// Adds a department of acme.
     pub async fn department(&self, slug: &str, members: &[&str]) {
         let members: Vec<String> = members.iter().map(ToString::to_string).collect();
@@ -152,9 +160,46 @@ impl TestDesk {
         self.act(|tx, act| property::edit(tx, act, slug, changes.clone())).await;
     }
 
-    /// Sends a mail that must be taken; the names of the tickets that it is on.
+    /// A reply or a note of a member, or of the system, by the command line's way.
+    pub async fn write(&self, reference: &str, who: Option<&str>, scope: Scope, text: &str) -> Entry {
+        self.act(|tx, act| {
+            let property = find::property_by_id(tx, find::ticket(tx, reference)?.property)?;
+            let actor = ticket::acting(tx, &property, who)?;
+            let content = content(tx, act, "", text)?;
+            Ok(ticket::write(tx, &act.with_actor(actor), reference, scope, None, content)?.1)
+        })
+        .await
+    }
+
+    /// A ticket that a member, or the system, composes.
+    pub async fn compose(&self, slug: &str, who: Option<&str>, to: &[&str], subject: &str, text: &str) -> String {
+        let mailboxes: Vec<_> = to.iter().map(|to| Mailbox::new("", address(to))).collect();
+        let composed = self.act(|tx, act| {
+            let property = find::property(tx, slug)?;
+            let actor = ticket::acting(tx, &property, who)?;
+            let composition = Composition {
+                requester: mailboxes[0].clone(),
+                cc: mailboxes[1..].to_vec(),
+                priority: Priority::Normal,
+                tags: Vec::new(),
+                assignee: None,
+            };
+            let content = content(tx, act, subject, text)?;
+            Ok(ticket::compose(tx, &act.with_actor(actor), &property, composition, content)?.0)
+        });
+        composed.await.reference.to_string()
+    }
+
+    /// Accepts an entry, as the command line does.
+    pub async fn accept(&self, reference: &str, entry: EntryId, joins: Option<held::As>) {
+        self.act(|tx, act| held::accept(tx, act, reference, entry, joins)).await;
+    }
+
+    /// Sends a mail that must be taken, and waits for its copies, so that mailboxes have an order;
+    /// the names of the tickets that it is on.
     pub async fn post(&self, letter: &Letter) -> String {
         let reply = self.offer(letter).await;
+        self.settled().await;
         let tickets = reply.strip_prefix("250 2.0.0 ").and_then(|rest| rest.split_once(" as "));
         let Some((tickets, _)) = tickets else { panic!("{reply} for {}", letter.message()) };
         tickets.to_owned()
@@ -282,6 +327,36 @@ async fn answer(stream: &mut BufReader<TcpStream>) -> String {
             return line.trim_end().to_owned();
         }
     }
+}
+
+/// What the command line makes of a text.
+fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<Content, ActionError> {
+    let message_id = act.desk.mint();
+    let message = compose(&Composed {
+        from: Mailbox::new("", address("acme@desk.example.org")),
+        to: Vec::new(),
+        cc: Vec::new(),
+        subject: subject.to_owned(),
+        date: act.now,
+        message_id: message_id.clone(),
+        in_reply_to: None,
+        references: Vec::new(),
+        text: text.to_owned(),
+        attachments: Vec::new(),
+    });
+    Ok(Content {
+        message_id: Some(message_id),
+        date: Some(act.now),
+        subject: subject.to_owned(),
+        text: text.to_owned(),
+        attachments: Vec::new(),
+        raw: tx.put_raw(message)?,
+        named: Vec::new(),
+        mentioned: Vec::new(),
+        conversation: None,
+        verdict: None,
+        arrived_at: None,
+    })
 }
 
 /// Key files that all desks of one run of the tests share: making an RSA key takes its time.

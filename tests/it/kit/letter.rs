@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use guichet::trust::Signer;
+use jiff::Timestamp;
+
 use super::desk::{address_in, field};
 
 /// One mail with its envelope. The envelope follows the header where nothing else is said.
@@ -13,6 +16,8 @@ pub struct Letter {
     recipients: Option<Vec<String>>,
     fields: Vec<(String, String)>,
     body: String,
+    /// Fields of a signature.
+    signature: String,
 }
 
 /// A mail from a mailbox, `Name <address>` or an address, with a Date and a Message-ID of its own.
@@ -31,6 +36,7 @@ pub fn letter(from: &str) -> Letter {
             ("Message-ID".into(), format!("<m{number}@{domain}>")),
         ],
         body: "Hello!\n".to_owned(),
+        signature: String::new(),
     }
 }
 
@@ -110,6 +116,13 @@ impl Letter {
         self
     }
 
+    /// Signs it as it is now.
+    pub fn signed(mut self, signer: &Signer) -> Self {
+        let message = self.message().replace('\n', "\r\n");
+        self.signature = signer.sign(message.as_bytes(), Timestamp::now()).unwrap().replace("\r\n", "\n");
+        self
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -126,7 +139,7 @@ impl Letter {
 
     /// Header and body; lines end in LF.
     pub fn message(&self) -> String {
-        let mut message = String::new();
+        let mut message = self.signature.clone();
         for (name, value) in &self.fields {
             writeln!(message, "{name}: {value}").unwrap();
         }
