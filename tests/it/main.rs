@@ -21,3 +21,4 @@ mod store_trust;
 mod store_work;
 mod trust;
 mod understanding;
+mod which_ticket;
