@@ -9,6 +9,7 @@ mod config;
 mod conversation;
 mod fanout;
 mod kit;
+mod machines;
 mod next_server;
 mod rfcs;
 mod smtp_dialogues;
