@@ -7,6 +7,7 @@ mod authority;
 mod command_line;
 mod config;
 mod conversation;
+mod copies;
 mod fanout;
 mod kit;
 mod machines;

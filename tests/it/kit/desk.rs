@@ -1,7 +1,6 @@
 //! A whole daemon in this process: real sockets, a store on disk, a name server and a next server
 //! of the tests' own.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -222,7 +221,14 @@ impl TestDesk {
 
     /// Sends one message; the last reply.
     pub async fn send(&self, from: &str, to: &[&str], message: &str) -> String {
-        send(self.address(), from, to, message).await
+        send(self.address(), from, to, message.as_bytes()).await
+    }
+
+    /// Sends octets that must be taken, and waits for their copies.
+    pub async fn send_octets(&self, from: &str, to: &[&str], message: &[u8]) {
+        let reply = send(self.address(), from, to, message).await;
+        assert!(reply.starts_with("250"), "{reply} for {}", String::from_utf8_lossy(message));
+        self.settled().await;
     }
 
     pub fn ticket(&self, reference: &str) -> Ticket {
@@ -290,8 +296,8 @@ impl TestDesk {
     }
 }
 
-/// Sends one message to any server; the last reply.
-pub async fn send(server: SocketAddr, from: &str, to: &[&str], message: &str) -> String {
+/// Sends one message to any server; the last reply. Lines may end in LF alone.
+pub async fn send(server: SocketAddr, from: &str, to: &[&str], message: &[u8]) -> String {
     let mut stream = BufReader::new(TcpStream::connect(server).await.unwrap());
     let mut reply = answer(&mut stream).await;
     let mut dialogue = vec!["EHLO client.example.com".to_owned(), format!("MAIL FROM:<{from}>")];
@@ -304,14 +310,17 @@ pub async fn send(server: SocketAddr, from: &str, to: &[&str], message: &str) ->
             return reply;
         }
     }
-    let mut text = String::new();
-    for line in message.split('\n') {
-        let line = line.trim_end_matches('\r');
-        let dot = if line.starts_with('.') { "." } else { "" };
-        write!(text, "{dot}{line}\r\n").unwrap();
+    let mut text = Vec::new();
+    for line in message.split(|octet| *octet == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.starts_with(b".") {
+            text.push(b'.');
+        }
+        text.extend_from_slice(line);
+        text.extend_from_slice(b"\r\n");
     }
-    text.push_str(".\r\n");
-    stream.write_all(text.as_bytes()).await.unwrap();
+    text.extend_from_slice(b".\r\n");
+    stream.write_all(&text).await.unwrap();
     reply.clear();
     reply.push_str(&answer(&mut stream).await);
     stream.write_all(b"QUIT\r\n").await.unwrap();
