@@ -279,11 +279,16 @@ pub fn propose(
     named_by_requester: bool,
 ) -> Result<(), ActionError> {
     for mailbox in named {
-        let known = ticket.participants.iter().any(|participant| participant.address == mailbox.address);
+        let known = ticket.participants.iter_mut().find(|participant| participant.address == mailbox.address);
+        if let Some(known) = known {
+            // Whom somebody named before, the requester may name in a mail that is surely his.
+            known.named_by_requester |= named_by_requester && known.standing == Standing::Proposed;
+            continue;
+        }
         let ours = act.desk.is_local(&mailbox.address)
             || find::property_of_public(tx, &mailbox.address)?.is_some()
             || find::member_at(tx, property.id, &mailbox.address)?.is_some();
-        if known || ours || ticket.participants.len() >= MOST_PARTICIPANTS {
+        if ours || ticket.participants.len() >= MOST_PARTICIPANTS {
             continue;
         }
         let person = Person::Contact(contact_for(tx, act, mailbox)?);

@@ -140,7 +140,8 @@ impl Intake {
         let understood = understand(&raw, &Limits::default()).map_err(|error| match error {
             TooMuch::Fields(_) | TooMuch::Header(_) => Rejection::new(552, (5, 3, 4), error.to_string()),
         })?;
-        if understood.received > MOST_RECEIVED {
+        // The first of them is our own.
+        if understood.received > MOST_RECEIVED + 1 {
             let text = format!("more than {MOST_RECEIVED} Received fields: the message goes round in circles");
             return Err(Rejection::new(554, (5, 4, 6), text));
         }

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
 mod architecture;
+mod authority;
 mod command_line;
 mod config;
 mod conversation;
+mod copies;
 mod crash;
 mod dependencies;
+mod fanout;
 mod kit;
+mod machines;
 mod next_server;
 mod readme;
 mod rfcs;
@@ -23,3 +27,4 @@ mod store_trust;
 mod store_work;
 mod trust;
 mod understanding;
+mod which_ticket;

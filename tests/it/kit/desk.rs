@@ -1,28 +1,40 @@
 //! A whole daemon in this process: real sockets, a store on disk, a name server and a next server
 //! of the tests' own.
 
-use std::fmt::Write as _;
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use guichet::actions::{Act, ActionError, Actor, department, find, member, property};
+use guichet::actions::post::Content;
+use guichet::actions::ticket::{self, Composition};
+use guichet::actions::{Act, ActionError, Actor, department, find, held, member, property};
 use guichet::config::Config;
 use guichet::daemon::{self, Running};
-use guichet::desk::address::Address;
-use guichet::desk::copy::Copy;
+use guichet::desk::address::{Address, Mailbox};
+use guichet::desk::copy::{Copy, Scope};
 use guichet::desk::entry::{Door, Entry};
+use guichet::desk::id::EntryId;
 use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
+use guichet::desk::ticket::{Participant, Priority};
+use guichet::mime::compose::{Composed, compose};
 use guichet::store::tables::COPIES;
 use guichet::store::{Read, StoreError, Tx, VerifyReport, View};
+use guichet::trust::Signer;
+use guichet::trust::keys::{DkimKeys, Record};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::dns::Dns;
+use super::letter::Letter;
 use super::sink::{Received, Sink};
+
+/// The domain of the desk under test.
+pub const DOMAIN: &str = "desk.example.org";
 
 /// The desk under test: domain `desk.example.org`, nothing in it yet.
 pub struct TestDesk {
@@ -53,8 +65,9 @@ impl TestDesk {
             dns.servers()[0]
         );
         let file = dir.path().join("guichet.toml");
-        std::fs::write(&file, &text).unwrap();
+        fs::write(&file, &text).unwrap();
         let config = Config::parse(&text, &file).unwrap();
+        put_keys(&dir.path().join("data/dkim"), DOMAIN);
         let running = Some(daemon::start(&config).await.unwrap());
         let desk = Self { dir, dns, sink, config, running };
         desk.trust("example.com");
@@ -117,17 +130,16 @@ impl TestDesk {
         self.dns.txt(domain, "v=spf1 ip4:127.0.0.1 -all");
     }
 
-    /// Changes the desk as the command line does.
+    /// Changes the desk as the command line does, and waits for the copies.
     pub async fn act<T: Send>(&self, mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send) -> T {
         let opened = &self.running().opened;
-        opened
-            .store
-            .transact(|tx| {
-                let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
-                f(tx, &act)
-            })
-            .await
-            .unwrap()
+        let done = opened.store.transact(|tx| {
+            let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
+            f(tx, &act)
+        });
+        let done = done.await.unwrap();
+        self.settled().await;
+        done
     }
 
     pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T, ActionError>) -> T {
@@ -153,15 +165,92 @@ impl TestDesk {
         }
     }
 
+    /// Removes a member.
+    pub async fn remove_member(&self, who: &str) {
+        self.act(|tx, act| member::remove(tx, act, who)).await;
+    }
+
     /// Adds a department of acme.
     pub async fn department(&self, slug: &str, members: &[&str]) {
         let members: Vec<String> = members.iter().map(ToString::to_string).collect();
         self.act(|tx, _| department::add(tx, "acme", slug.parse().unwrap(), &title(slug), members.clone())).await;
     }
 
+    /// Changes a property.
+    pub async fn edit(&self, slug: &str, changes: property::Changes) {
+        self.act(|tx, act| property::edit(tx, act, slug, changes.clone())).await;
+    }
+
+    /// A reply or a note of a member, or of the system, by the command line's way.
+    pub async fn write(&self, reference: &str, who: Option<&str>, scope: Scope, text: &str) -> Entry {
+        self.act(|tx, act| {
+            let property = find::property_by_id(tx, find::ticket(tx, reference)?.property)?;
+            let actor = ticket::acting(tx, &property, who)?;
+            let content = content(tx, act, "", text)?;
+            Ok(ticket::write(tx, &act.with_actor(actor), reference, scope, None, content)?.1)
+        })
+        .await
+    }
+
+    /// A ticket that a member, or the system, composes.
+    pub async fn compose(&self, slug: &str, who: Option<&str>, to: &[&str], subject: &str, text: &str) -> String {
+        let mailboxes: Vec<_> = to.iter().map(|to| Mailbox::new("", address(to))).collect();
+        let composed = self.act(|tx, act| {
+            let property = find::property(tx, slug)?;
+            let actor = ticket::acting(tx, &property, who)?;
+            let composition = Composition {
+                requester: mailboxes[0].clone(),
+                cc: mailboxes[1..].to_vec(),
+                priority: Priority::Normal,
+                tags: Vec::new(),
+                assignee: None,
+            };
+            let content = content(tx, act, subject, text)?;
+            Ok(ticket::compose(tx, &act.with_actor(actor), &property, composition, content)?.0)
+        });
+        composed.await.reference.to_string()
+    }
+
+    /// Accepts an entry, as the command line does.
+    pub async fn accept(&self, reference: &str, entry: EntryId, joins: Option<held::As>) {
+        self.act(|tx, act| held::accept(tx, act, reference, entry, joins)).await;
+    }
+
+    /// Sends a mail that must be taken, and waits for its copies, so that mailboxes have an order;
+    /// the names of the tickets that it is on.
+    pub async fn post(&self, letter: &Letter) -> String {
+        let reply = self.offer(letter).await;
+        self.settled().await;
+        let tickets = reply.strip_prefix("250 2.0.0 ").and_then(|rest| rest.split_once(" as "));
+        let Some((tickets, _)) = tickets else { panic!("{reply} for {}", letter.message()) };
+        tickets.to_owned()
+    }
+
+    /// Sends a mail; the last reply.
+    pub async fn offer(&self, letter: &Letter) -> String {
+        let recipients = letter.recipients();
+        let recipients: Vec<_> = recipients.iter().map(String::as_str).collect();
+        self.send(&letter.sender(), &recipients, &letter.message()).await
+    }
+
+    /// Publishes the keys of a domain, and signs for it.
+    pub fn signer(&self, domain: &str) -> Signer {
+        for record in dkim_records(domain) {
+            self.dns.txt(&record.name, &record.value);
+        }
+        Signer::new(domain, &dkim_keys(domain)).unwrap()
+    }
+
     /// Sends one message; the last reply.
     pub async fn send(&self, from: &str, to: &[&str], message: &str) -> String {
-        send(self.address(), from, to, message).await
+        send(self.address(), from, to, message.as_bytes()).await
+    }
+
+    /// Sends octets that must be taken, and waits for their copies.
+    pub async fn send_octets(&self, from: &str, to: &[&str], message: &[u8]) {
+        let reply = send(self.address(), from, to, message).await;
+        assert!(reply.starts_with("250"), "{reply} for {}", String::from_utf8_lossy(message));
+        self.settled().await;
     }
 
     pub fn ticket(&self, reference: &str) -> Ticket {
@@ -176,6 +265,16 @@ impl TestDesk {
     /// The messages and notes of a ticket.
     pub fn messages(&self, reference: &str) -> Vec<Entry> {
         self.entries(reference).into_iter().filter(|entry| entry.event.is_none()).collect()
+    }
+
+    /// The newest message or note of a ticket.
+    pub fn newest(&self, reference: &str) -> Entry {
+        self.messages(reference).pop().unwrap()
+    }
+
+    /// The participants with an address.
+    pub fn participant(&self, reference: &str, address: &str) -> Option<Participant> {
+        self.ticket(reference).participants.into_iter().find(|participant| participant.address.as_str() == address)
     }
 
     pub fn copies_of(&self, entry: &Entry) -> Vec<Copy> {
@@ -206,6 +305,11 @@ impl TestDesk {
         }
     }
 
+    /// What one reader was sent last.
+    pub async fn last(&self, reader: &str) -> String {
+        self.inbox(reader).await.pop().unwrap_or_else(|| panic!("{reader} was sent nothing"))
+    }
+
     /// What one reader was sent, oldest first.
     pub async fn inbox(&self, reader: &str) -> Vec<String> {
         let is_his = |received: &&Received| received.to.iter().any(|to| to.starts_with(&format!("RCPT TO:<{reader}>")));
@@ -214,8 +318,8 @@ impl TestDesk {
     }
 }
 
-/// Sends one message to any server; the last reply.
-pub async fn send(server: SocketAddr, from: &str, to: &[&str], message: &str) -> String {
+/// Sends one message to any server; the last reply. Lines may end in LF alone.
+pub async fn send(server: SocketAddr, from: &str, to: &[&str], message: &[u8]) -> String {
     let mut stream = BufReader::new(TcpStream::connect(server).await.unwrap());
     let mut reply = answer(&mut stream).await;
     let mut dialogue = vec!["EHLO client.example.com".to_owned(), format!("MAIL FROM:<{from}>")];
@@ -228,14 +332,17 @@ pub async fn send(server: SocketAddr, from: &str, to: &[&str], message: &str) ->
             return reply;
         }
     }
-    let mut text = String::new();
-    for line in message.split('\n') {
-        let line = line.trim_end_matches('\r');
-        let dot = if line.starts_with('.') { "." } else { "" };
-        write!(text, "{dot}{line}\r\n").unwrap();
+    let mut text = Vec::new();
+    for line in message.split(|octet| *octet == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.starts_with(b".") {
+            text.push(b'.');
+        }
+        text.extend_from_slice(line);
+        text.extend_from_slice(b"\r\n");
     }
-    text.push_str(".\r\n");
-    stream.write_all(text.as_bytes()).await.unwrap();
+    text.extend_from_slice(b".\r\n");
+    stream.write_all(&text).await.unwrap();
     reply.clear();
     reply.push_str(&answer(&mut stream).await);
     stream.write_all(b"QUIT\r\n").await.unwrap();
@@ -251,6 +358,65 @@ async fn answer(stream: &mut BufReader<TcpStream>) -> String {
             return line.trim_end().to_owned();
         }
     }
+}
+
+/// What the command line makes of a text.
+fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<Content, ActionError> {
+    let message_id = act.desk.mint();
+    let message = compose(&Composed {
+        from: Mailbox::new("", address("acme@desk.example.org")),
+        to: Vec::new(),
+        cc: Vec::new(),
+        subject: subject.to_owned(),
+        date: act.now,
+        message_id: message_id.clone(),
+        in_reply_to: None,
+        references: Vec::new(),
+        text: text.to_owned(),
+        attachments: Vec::new(),
+    });
+    Ok(Content {
+        message_id: Some(message_id),
+        date: Some(act.now),
+        subject: subject.to_owned(),
+        text: text.to_owned(),
+        attachments: Vec::new(),
+        raw: tx.put_raw(message)?,
+        named: Vec::new(),
+        mentioned: Vec::new(),
+        conversation: None,
+        verdict: None,
+        arrived_at: None,
+    })
+}
+
+/// Key files that all desks of one run of the tests share: making an RSA key takes its time.
+static KEYS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    DkimKeys::load_or_generate(dir.path(), DOMAIN, Timestamp::now()).unwrap();
+    let files = fs::read_dir(dir.path().join(DOMAIN)).unwrap().map(Result::unwrap);
+    files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
+});
+
+/// Puts those keys where a daemon looks for a domain's.
+fn put_keys(dkim: &Path, domain: &str) {
+    let dir = dkim.join(domain);
+    fs::create_dir_all(&dir).unwrap();
+    for (name, key) in KEYS.iter() {
+        fs::write(dir.join(name), key).unwrap();
+    }
+}
+
+/// The keys that every domain of the tests signs with.
+fn dkim_keys(domain: &str) -> DkimKeys {
+    let dir = tempfile::tempdir().unwrap();
+    put_keys(dir.path(), domain);
+    DkimKeys::load_or_generate(dir.path(), domain, Timestamp::now()).unwrap()
+}
+
+/// The records that let others verify what a domain of the tests signs.
+pub fn dkim_records(domain: &str) -> Vec<Record> {
+    dkim_keys(domain).records(domain)
 }
 
 pub fn address(text: &str) -> Address {

@@ -3,6 +3,8 @@
 pub mod daemon;
 pub mod desk;
 pub mod dns;
+pub mod letter;
 pub mod load;
 pub mod peers;
 pub mod sink;
+pub mod threads;

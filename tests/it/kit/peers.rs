@@ -20,3 +20,20 @@ pub fn python() -> Option<PathBuf> {
          GUICHET_WITHOUT_PEERS=1 leaves this test out"
     );
 }
+
+/// A program of that name on the `PATH`. `None`, with a line that says so, only where
+/// `GUICHET_WITHOUT_PEERS=1` asks for it.
+///
+/// # Panics
+/// When it is not installed.
+pub fn program(name: &str) -> Option<PathBuf> {
+    if std::env::var_os("GUICHET_WITHOUT_PEERS").is_some_and(|value| value == "1") {
+        println!("left out: GUICHET_WITHOUT_PEERS=1, so no {name}");
+        return None;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file());
+    Some(found.unwrap_or_else(|| {
+        panic!("{name} is not installed: run tests/run, which does that; GUICHET_WITHOUT_PEERS=1 leaves this test out")
+    }))
+}
