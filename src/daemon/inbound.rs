@@ -1,5 +1,7 @@
 //! What the SMTP server asks of the desk.
 
+use std::io;
+
 use jiff::Timestamp;
 
 use crate::desk::address::Address;
@@ -24,7 +26,7 @@ impl Host for Inbound {
     }
 
     async fn deliver(&self, envelope: Envelope, body: Body) -> Reply {
-        let raw = match tokio::task::block_in_place(|| body.read_all()) {
+        let raw = match read(body).await {
             Ok(raw) => raw,
             Err(error) => {
                 tracing::error!(%error, "a spooled message can't be read");
@@ -39,6 +41,14 @@ impl Host for Inbound {
             Err(rejection) => reply(rejection),
         }
     }
+}
+
+/// The whole message; a spooled one is read where blocking is allowed.
+async fn read(body: Body) -> io::Result<Vec<u8>> {
+    if body.is_in_memory() {
+        return body.read_all();
+    }
+    tokio::task::spawn_blocking(|| body.read_all()).await.map_err(io::Error::other)?
 }
 
 fn reply(rejection: Rejection) -> Reply {

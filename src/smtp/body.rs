@@ -159,6 +159,12 @@ impl Body {
         self.len() == 0
     }
 
+    /// Whether [`Body::read_all`] needs no file.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.0, Place::Memory(_))
+    }
+
     /// The message in one piece; costs nothing when it is in memory. Blocks on a spooled one.
     ///
     /// # Errors
