@@ -61,6 +61,11 @@ pub async fn open(config: &Config) -> Result<Opened, Failure> {
         .await
         .context("the store could not be opened")?
         .map_err(store_failure)?;
+    open_on(config, store).await
+}
+
+/// The same on a store that somebody else opened.
+pub async fn open_on(config: &Config, store: Store) -> Result<Opened, Failure> {
     let keys = token_keys(&store).await?;
     Ok(Opened { desk: Arc::new(desk(config, keys)), store })
 }
@@ -167,7 +172,11 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
     for warning in config::check::warnings(config) {
         tracing::warn!("{warning}");
     }
-    let opened = open(config).await?;
+    start_on(config, open(config).await?).await
+}
+
+/// The same on a store that is open already; the data directory is there.
+pub async fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let Opened { store, desk } = &opened;
     let resolver = resolver(&config.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;

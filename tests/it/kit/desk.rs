@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use guichet::actions::{Act, ActionError, Actor, department, find, member, property};
+use guichet::actions::{Act, ActionError, Actor, Desk, department, find, member, property};
 use guichet::config::Config;
 use guichet::daemon::{self, Running};
 use guichet::desk::address::Address;
@@ -15,7 +16,7 @@ use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
 use guichet::store::tables::COPIES;
-use guichet::store::{Read, StoreError, Tx, VerifyReport, View};
+use guichet::store::{Read, Store, StoreError, Tx, VerifyReport, View};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -41,6 +42,15 @@ impl TestDesk {
 
     /// The same with more lines of config.
     pub async fn with(more: &str) -> Self {
+        Self::begin(more, None).await
+    }
+
+    /// The same on a store that the test opened, and can make fail.
+    pub async fn on(store: Store) -> Self {
+        Self::begin("", Some(store)).await
+    }
+
+    async fn begin(more: &str, store: Option<Store>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let dns = Dns::start().await;
         let sink = Sink::new(&["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"]).start().await;
@@ -55,7 +65,14 @@ impl TestDesk {
         let file = dir.path().join("guichet.toml");
         std::fs::write(&file, &text).unwrap();
         let config = Config::parse(&text, &file).unwrap();
-        let running = Some(daemon::start(&config).await.unwrap());
+        let running = match store {
+            None => daemon::start(&config).await.unwrap(),
+            Some(store) => {
+                guichet::config::check::create_data_dir(&config).unwrap();
+                daemon::start_on(&config, daemon::open_on(&config, store).await.unwrap()).await.unwrap()
+            }
+        };
+        let running = Some(running);
         let desk = Self { dir, dns, sink, config, running };
         desk.trust("example.com");
         desk.trust("team.example");
@@ -97,6 +114,24 @@ impl TestDesk {
     /// The config file, for daemons of their own process and for commands.
     pub fn config_file(&self) -> PathBuf {
         self.dir.path().join("guichet.toml")
+    }
+
+    /// The store and the rules, for a part of the daemon that a test puts together itself.
+    pub fn inside(&self) -> (Store, Arc<Desk>) {
+        let opened = &self.running().opened;
+        (opened.store.clone(), Arc::clone(&opened.desk))
+    }
+
+    /// Waits until the store has what `f` looks for.
+    pub async fn until<T>(&self, mut f: impl FnMut(&View<'_>) -> Result<Option<T>, ActionError>) -> T {
+        let mut changed = self.running().opened.store.changed();
+        loop {
+            changed.mark_unchanged();
+            if let Some(found) = self.read(&mut f) {
+                return found;
+            }
+            changed.changed().await.unwrap();
+        }
     }
 
     /// What `guichet verify` finds.
