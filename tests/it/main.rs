@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
 mod architecture;
+mod bad_input;
 mod command_line;
 mod config;
 mod conversation;
