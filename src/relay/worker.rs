@@ -20,7 +20,9 @@ use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::desk::copy::{Content, Copy};
 use crate::desk::entry::Door;
 use crate::desk::id::CopyId;
+use crate::net::limits::Memory;
 use crate::net::stop::Stop;
+use crate::store::tables::ENTRIES;
 use crate::store::{Store, StoreError};
 use crate::trust::Signer;
 
@@ -31,6 +33,8 @@ const LAST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// How long to wait before what became of a copy is written down again that could not be.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
+/// How often the octets of a copy are in memory while it is made, signed and sent.
+const TIMES: u64 = 3;
 /// How long deliveries under way may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -43,6 +47,8 @@ pub struct Relay {
     pub signers: BTreeMap<String, Signer>,
     /// Copies under way at one time.
     pub concurrency: usize,
+    /// For copies of large messages under way.
+    pub memory: Memory,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -189,6 +195,11 @@ impl Relay {
     }
 
     async fn attempt(&self, id: CopyId) -> Result<Option<(Attempt, bool)>, StoreError> {
+        let Some(octets) = self.store.read(|view| view_copy(view, id)?.map(|copy| octets(view, &copy)).transpose())?
+        else {
+            return Ok(None);
+        };
+        let _room = self.memory.room(octets, TIMES).await;
         let now = (self.now)();
         let prepared = self.store.read(|view| {
             let Some(copy) = view_copy(view, id)? else { return Ok(None) };
@@ -279,6 +290,13 @@ fn view_copy(view: &impl crate::store::Read, id: CopyId) -> Result<Option<Copy>,
         Err(ActionError::Store(error)) => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// About how large a copy is: attachments make mail large.
+fn octets(view: &impl crate::store::Read, copy: &Copy) -> Result<u64, StoreError> {
+    let entry = view.get(&ENTRIES, &(copy.ticket, copy.entry))?;
+    let decoded: u64 = entry.map_or(0, |entry| entry.attachments.iter().map(|attachment| attachment.size).sum());
+    Ok(decoded / 3 * 4)
 }
 
 fn is_members(copy: &Copy) -> bool {
