@@ -13,8 +13,11 @@ use crate::kit::desk::{TestDesk, field};
 use crate::kit::load::{Client, Mail};
 
 const ACME: &str = "acme@desk.example.org";
-/// The most memory that a debug build may take with twenty large messages at once.
-const MOST_MEMORY: u64 = 3 << 30;
+/// The most memory that a daemon may take with twenty messages of 35 MB at once, 700 MB in all: room
+/// for 256 MiB on their way in, as much on their way out, and what it is itself.
+const MOST_MEMORY: u64 = 600 << 20;
+/// How many of them go out again.
+const RELAYED: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recipients_that_are_not_ours_are_refused_one_by_one() {
@@ -124,7 +127,7 @@ fn dialogues() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             with(
                 &[
                     b"Content-Disposition: attachment".as_slice(),
-                    (0..5000).map(|n| format!(";\r\n filename*{n}=x")).collect::<String>().as_bytes(),
+                    repeated(5000, |n| format!(";\r\n filename*{n}=x")).as_bytes(),
                     b"\r\n\r\nhi",
                 ]
                 .concat(),
@@ -135,12 +138,12 @@ fn dialogues() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 fn nested(depth: usize) -> Vec<u8> {
-    let mut text = String::new();
-    for level in 0..depth {
-        text.push_str(&format!("Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n"));
-    }
-    text.push_str("\r\nhi\r\n");
-    text.into_bytes()
+    let part = |n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n");
+    (repeated(depth, part) + "\r\nhi\r\n").into_bytes()
+}
+
+fn repeated(times: usize, text: impl Fn(usize) -> String) -> String {
+    (0..times).map(text).collect::<Vec<_>>().concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +197,7 @@ async fn what_is_no_smtp_is_told_so_and_cut_off() {
         ("TLS", tls, "554 5.5.1 "),
         ("a line without end", vec![b'a'; 1 << 20], "5"),
         ("bare line ends", b"EHLO a\nMAIL FROM:<a@example.com>\n".repeat(2000), "421 4.7.0 "),
-        ("noise", (0..1u32 << 16).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect(), "421 4.7.0 "),
+        ("noise", (0..1u32 << 16).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect(), "421 4.7.0 "),
         ("commands and no mail", b"EHLO a.example\r\n".repeat(1000), "421 4.7.0 "),
         ("commands in the wrong order", b"DATA\r\nRCPT TO:<a@b.example>\r\n".repeat(1000), "421 4.7.0 "),
     ] {
@@ -274,7 +277,7 @@ async fn twenty_large_messages_at_once_are_relayed_intact_within_bounded_memory(
     let config = desk.config_file();
     let daemon = tokio::task::spawn_blocking(move || Daemon::start(&config)).await.unwrap();
     let started = Instant::now();
-    let blob: String = (0..480_000usize).map(|n| format!("{n:071}\r\n")).collect();
+    let blob = repeated(38_800, |n| format!("{n:0900}\r\n"));
     let header = |n: usize| {
         format!(
             "From: <carol{n}@example.com>\r\nTo: {ACME}\r\nSubject: Large {n}\r\nMIME-Version: 1.0\r\n\
@@ -286,10 +289,12 @@ async fn twenty_large_messages_at_once_are_relayed_intact_within_bounded_memory(
     let blob = std::sync::Arc::new(blob);
     let mut senders = JoinSet::new();
     for n in 0..20 {
+        // In bulle nobody gets a copy.
+        let to = if n < RELAYED { ACME } else { "bulle@desk.example.org" };
         let (address, blob, header) = (daemon.address, std::sync::Arc::clone(&blob), header(n));
         senders.spawn(async move {
             let mut client = Client::connect(address).await.unwrap();
-            for line in [format!("MAIL FROM:<carol{n}@example.com>"), format!("RCPT TO:<{ACME}>")] {
+            for line in [format!("MAIL FROM:<carol{n}@example.com>"), format!("RCPT TO:<{to}>")] {
                 assert!(client.say(&line).await.unwrap().starts_with("250 "));
             }
             assert!(client.say("DATA").await.unwrap().starts_with("354 "));
@@ -302,7 +307,7 @@ async fn twenty_large_messages_at_once_are_relayed_intact_within_bounded_memory(
     }
     senders.join_all().await;
     println!("taken after {:?}, {} MiB", started.elapsed(), daemon.peak_memory() >> 20);
-    for received in desk.sink.wait(20).await {
+    for received in desk.sink.wait(RELAYED).await {
         let at = received.message.windows(100).position(|window| window == &blob.as_bytes()[..100]).unwrap();
         assert!(received.message[at..].starts_with(blob.as_bytes()), "the file is another");
     }

@@ -69,7 +69,7 @@ impl TestDesk {
             None => daemon::start(&config).await.unwrap(),
             Some(store) => {
                 guichet::config::check::create_data_dir(&config).unwrap();
-                daemon::start_on(&config, daemon::open_on(&config, store).await.unwrap()).await.unwrap()
+                daemon::start_on(&config, daemon::open_on(&config, store).await.unwrap()).unwrap()
             }
         };
         let running = Some(running);
