@@ -26,7 +26,7 @@ use crate::desk::recipient::Domains;
 use crate::desk::token::Keys;
 use crate::intake::Intake;
 use crate::intake::looks::{LookAlikeCap, Looks};
-use crate::net::limits::ConnectionLimits;
+use crate::net::limits::{ConnectionLimits, Memory};
 use crate::net::listen::Listener;
 use crate::net::resolver::resolver;
 use crate::net::stop::{self, Stop};
@@ -49,6 +49,9 @@ use crate::trust::{Authenticator, Signer};
 /// The longest between two looks at what time does to tickets.
 const TIMER: Duration = Duration::from_secs(30);
 
+/// Octets of large messages that are in memory on their way in, and as many on their way out.
+const MEMORY: u64 = 256 << 20;
+
 /// The desk with its store, which whoever acts on it needs.
 pub struct Opened {
     pub store: Store,
@@ -62,6 +65,11 @@ pub async fn open(config: &Config) -> Result<Opened, Failure> {
         .await
         .context("the store could not be opened")?
         .map_err(store_failure)?;
+    open_on(config, store).await
+}
+
+/// The same on a store that somebody else opened.
+pub async fn open_on(config: &Config, store: Store) -> Result<Opened, Failure> {
     let keys = token_keys(&store).await?;
     Ok(Opened { desk: Arc::new(desk(config, keys)), store })
 }
@@ -164,7 +172,11 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
     for warning in config::check::warnings(config) {
         tracing::warn!("{warning}");
     }
-    let opened = open(config).await?;
+    start_on(config, open(config).await?)
+}
+
+/// The same on a store that is open already; the data directory is there. Must be called in a runtime.
+pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let Opened { store, desk } = &opened;
     let resolver = resolver(&config.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;
@@ -198,7 +210,7 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
         }),
     };
     let settings = smtp_settings(config, acceptor, spool);
-    let server = Arc::new(Server::new(Arc::new(Inbound { intake }), settings));
+    let server = Arc::new(Server::new(Arc::new(Inbound { intake, memory: Memory::new(MEMORY) }), settings));
     let smtp = listeners.iter().map(Listener::address).collect();
     for listener in listeners {
         servers.spawn(Arc::clone(&server).serve(listener, servers_stop.clone()));
@@ -212,6 +224,7 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
         signers,
         concurrency: config.limits.deliveries,
         lifetime: SignedDuration::try_from(config.limits.queue_lifetime).unwrap_or(SignedDuration::MAX),
+        memory: Memory::new(MEMORY),
         now: Box::new(Timestamp::now),
     });
     parts.spawn(relay.run(parts_stop.clone()));

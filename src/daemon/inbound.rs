@@ -7,13 +7,19 @@ use jiff::Timestamp;
 use crate::desk::address::Address;
 use crate::desk::envelope::Envelope;
 use crate::intake::{Intake, Rejection};
+use crate::net::limits::Memory;
 use crate::smtp::body::Body;
 use crate::smtp::reply::Reply;
 use crate::smtp::server::Host;
 
+/// How often the octets of a message are in memory while it is read, judged and filed.
+const TIMES: u64 = 2;
+
 /// Mail from the world on its way to the intake.
 pub struct Inbound {
     pub intake: Intake,
+    /// For messages that were spooled and are read back whole.
+    pub memory: Memory,
 }
 
 impl Host for Inbound {
@@ -26,6 +32,7 @@ impl Host for Inbound {
     }
 
     async fn deliver(&self, envelope: Envelope, body: Body) -> Reply {
+        let _room = self.memory.room(body.len(), TIMES).await;
         let raw = match read(body).await {
             Ok(raw) => raw,
             Err(error) => {

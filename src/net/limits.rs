@@ -1,8 +1,43 @@
-//! How many connections one server holds, in all and from one address.
+//! How many connections one server holds, in all and from one address, and how many large messages
+//! are in memory.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Messages up to so many octets take no room: how many of them there are is bounded by connections.
+const SMALL: u64 = 1 << 20;
+/// Octets are counted in thousands, roughly.
+const UNIT: u64 = 1 << 10;
+
+/// Room in memory for large messages, so that many at once wait for each other.
+#[derive(Debug)]
+pub struct Memory {
+    units: Semaphore,
+    total: u32,
+}
+
+impl Memory {
+    /// Room for so many octets.
+    #[must_use]
+    pub fn new(octets: u64) -> Self {
+        let total = u32::try_from(octets / UNIT).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 4);
+        Self { units: Semaphore::new(total as usize), total }
+    }
+
+    /// Waits until there is room for a message of so many octets, `times` over, and takes it until
+    /// the answer is dropped. The largest get all of the room; small ones take none and wait for nobody.
+    pub async fn room(&self, octets: u64, times: u64) -> Option<SemaphorePermit<'_>> {
+        if octets <= SMALL {
+            return None;
+        }
+        let units = u32::try_from(octets.saturating_mul(times) / UNIT).unwrap_or(u32::MAX).min(self.total);
+        // Nobody closes it.
+        self.units.acquire_many(units).await.ok()
+    }
+}
 
 /// Counts connections. Clones count together.
 #[derive(Clone, Debug)]
@@ -108,6 +143,19 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn large_messages_wait_for_each_other_and_small_ones_for_nobody() {
+        let memory = Memory::new(100 << 20);
+        let first = memory.room(30 << 20, 2).await;
+        assert!(first.is_some());
+        let waits = memory.room(1 << 40, 2);
+        tokio::pin!(waits);
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut waits).await.is_err());
+        assert!(memory.room(1 << 20, 2).await.is_none());
+        drop(first);
+        assert!(waits.await.is_some());
     }
 
     #[test]

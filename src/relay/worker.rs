@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use super::client::{Outcome, Transaction};
 use super::exit::Exit;
@@ -20,7 +20,9 @@ use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::desk::copy::{Content, Copy};
 use crate::desk::entry::Door;
 use crate::desk::id::CopyId;
+use crate::net::limits::Memory;
 use crate::net::stop::Stop;
+use crate::store::tables::ENTRIES;
 use crate::store::{Store, StoreError};
 use crate::trust::Signer;
 
@@ -29,6 +31,10 @@ const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 const LAST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// The longest sleep: clocks are put right now and then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// How long to wait before what became of a copy is written down again that could not be.
+const WRITE_AGAIN: Duration = Duration::from_secs(2);
+/// How often the octets of a copy are in memory while it is made, signed and sent.
+const TIMES: u64 = 3;
 /// How long deliveries under way may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -43,21 +49,36 @@ pub struct Relay {
     pub concurrency: usize,
     /// How long a copy is tried, from when it was queued.
     pub lifetime: SignedDuration,
+    /// For copies of large messages under way.
+    pub memory: Memory,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 /// A route that was found down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pause {
     until: Timestamp,
     length: SignedDuration,
+}
+
+/// What an offer tells about whatever comes after it.
+enum Heard {
+    /// The route answers.
+    Up,
+    /// The route, or the store, is down.
+    Down,
+    /// What became of the copy can't be written down. Offered again it would be sent again, and so
+    /// it is left alone until the next start.
+    Unwritten,
 }
 
 impl Relay {
     /// Delivers until told to stop; then lets what is under way end.
     pub async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut changed = self.store.changed();
-        let mut leases = BTreeSet::new();
-        let mut under_way: JoinSet<(CopyId, bool)> = JoinSet::new();
+        let mut leases: BTreeMap<CopyId, task::Id> = BTreeMap::new();
+        let mut unwritten = BTreeSet::new();
+        let mut under_way: JoinSet<(CopyId, Heard)> = JoinSet::new();
         let mut pause: Option<Pause> = None;
         loop {
             changed.mark_unchanged();
@@ -66,12 +87,13 @@ impl Relay {
             // A route that was down is tried with one copy first.
             let most = if pause.is_some() { 1 } else { self.concurrency };
             if !paused && leases.len() < most {
-                match self.store.read(|view| copies::due(view, now, leases.len() + most)) {
+                match self.store.read(|view| copies::due(view, now, leases.len() + unwritten.len() + most)) {
                     Ok(due) => {
                         for id in due {
-                            if leases.len() < most && leases.insert(id) {
-                                let relay = Arc::clone(&self);
-                                under_way.spawn(async move { (id, relay.offer(id).await) });
+                            if leases.len() < most && !leases.contains_key(&id) && !unwritten.contains(&id) {
+                                let (relay, stop) = (Arc::clone(&self), stop.clone());
+                                let task = under_way.spawn(async move { (id, relay.offer(id, stop).await) });
+                                leases.insert(id, task.id());
                             }
                         }
                     }
@@ -81,9 +103,23 @@ impl Relay {
             tokio::select! {
                 () = stop.stopped() => break,
                 Some(done) = under_way.join_next() => {
-                    if let Ok((id, up)) = done {
+                    let (id, heard) = match done {
+                        Ok((id, heard)) => (Some(id), heard),
+                        Err(error) => {
+                            tracing::error!(%error, "an offer broke down");
+                            let lease = leases.iter().find(|(_, task)| **task == error.id());
+                            (lease.map(|(id, _)| *id), Heard::Unwritten)
+                        }
+                    };
+                    if let Some(id) = id {
                         leases.remove(&id);
-                        pause = self.route_heard(pause, up);
+                        match heard {
+                            Heard::Up => pause = route_heard(pause, true, (self.now)()),
+                            Heard::Down => pause = route_heard(pause, false, (self.now)()),
+                            Heard::Unwritten => {
+                                unwritten.insert(id);
+                            }
+                        }
                     }
                 }
                 _ = changed.changed() => {}
@@ -107,50 +143,65 @@ impl Relay {
         wait.clamp(Duration::from_millis(500), LONGEST_SLEEP)
     }
 
-    /// One alarm when a route goes down, one line when it is up again.
-    fn route_heard(&self, pause: Option<Pause>, up: bool) -> Option<Pause> {
-        match (pause, up) {
-            (None, true) => None,
-            (Some(_), true) => {
-                tracing::info!("the route is up again");
-                None
+    /// Offers one copy.
+    async fn offer(&self, id: CopyId, stop: Stop) -> Heard {
+        let (attempt, up) = match self.attempt(id).await {
+            Ok(Some(attempt)) => attempt,
+            Ok(None) => return Heard::Up,
+            Err(error) if error.is_temporary() => {
+                // Nothing is known, nothing is written, it stays due.
+                tracing::error!(copy = %id, %error, "a copy can't be read");
+                return Heard::Down;
             }
-            (pause, false) => {
-                let length = pause.map_or(FIRST_PAUSE, |pause| (pause.length * 2).min(LAST_PAUSE));
-                let until = (self.now)().saturating_add(length).unwrap_or(Timestamp::MAX);
-                tracing::error!(%until, "the route is down: nothing is sent until it answers");
-                Some(Pause { until, length })
-            }
+            // One damaged message must not stand in the way of all others.
+            Err(error) => (Attempt::Failed { reply: error.to_string() }, true),
+        };
+        match (self.write_down(id, &attempt, stop).await, up) {
+            (false, _) => Heard::Unwritten,
+            (true, true) => Heard::Up,
+            (true, false) => Heard::Down,
         }
     }
 
-    /// Offers one copy; whether the route is up.
-    async fn offer(&self, id: CopyId) -> bool {
-        let (attempt, up) = match self.attempt(id).await {
-            Ok(Some(attempt)) => attempt,
-            Ok(None) => return true,
-            Err(error) => {
-                // The store can't be read: nothing is known, nothing is written, it stays due.
-                tracing::error!(copy = %id, %error, "a copy can't be read");
+    /// Writes down what became of an attempt; whether that is done. While the store can't be written,
+    /// tries again and keeps the copy: let go, it would be due and be sent once more each time. So on
+    /// a full disk [`Self::concurrency`] copies wait here, and the rest is not offered.
+    async fn write_down(&self, id: CopyId, attempt: &Attempt, mut stop: Stop) -> bool {
+        let mut told = false;
+        loop {
+            let now = (self.now)();
+            let written = self
+                .store
+                .transact(|tx| {
+                    let act = Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System };
+                    copies::attempted(tx, &act, id, attempt)
+                })
+                .await;
+            let Err(error) = written else { return true };
+            let temporary = matches!(&error, ActionError::Store(error) if error.is_temporary());
+            if !temporary || stop.is_stopped() {
+                tracing::error!(
+                    copy = %id, ?attempt, %error,
+                    "what became of a copy is not written down; it is offered again at the next start"
+                );
                 return false;
             }
-        };
-        let now = (self.now)();
-        let written = self
-            .store
-            .transact(|tx| {
-                let act = Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System };
-                copies::attempted(tx, &act, id, &attempt)
-            })
-            .await;
-        if let Err(error) = written {
-            tracing::error!(copy = %id, %error, "what became of a copy can't be written down; it may be sent twice");
-            return false;
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(copy = %id, %error, "what became of a copy can't be written down yet");
+            }
+            tokio::select! {
+                () = stop.stopped() => {}
+                () = tokio::time::sleep(WRITE_AGAIN) => {}
+            }
         }
-        up
     }
 
     async fn attempt(&self, id: CopyId) -> Result<Option<(Attempt, bool)>, StoreError> {
+        let Some(octets) = self.store.read(|view| view_copy(view, id)?.map(|copy| octets(view, &copy)).transpose())?
+        else {
+            return Ok(None);
+        };
+        let _room = self.memory.room(octets, TIMES).await;
         let now = (self.now)();
         let prepared = self.store.read(|view| {
             let Some(copy) = view_copy(view, id)? else { return Ok(None) };
@@ -211,12 +262,43 @@ impl Relay {
     }
 }
 
+/// One alarm when the route goes down, one line when it is up again. Offers that were under way when
+/// it went down end during the pause, and make it no longer.
+fn route_heard(pause: Option<Pause>, up: bool, now: Timestamp) -> Option<Pause> {
+    let until = |length| now.saturating_add(length).unwrap_or(Timestamp::MAX);
+    match (pause, up) {
+        (None, true) => None,
+        (Some(_), true) => {
+            tracing::info!("the route is up again");
+            None
+        }
+        (None, false) => {
+            let pause = Pause { until: until(FIRST_PAUSE), length: FIRST_PAUSE };
+            tracing::error!(until = %pause.until, "the route is down: nothing is sent until it answers");
+            Some(pause)
+        }
+        (Some(pause), false) if pause.until > now => Some(pause),
+        (Some(pause), false) => {
+            let length = (pause.length * 2).min(LAST_PAUSE);
+            tracing::warn!(until = %until(length), "the route is still down");
+            Some(Pause { until: until(length), length })
+        }
+    }
+}
+
 fn view_copy(view: &impl crate::store::Read, id: CopyId) -> Result<Option<Copy>, StoreError> {
     match copies::get(view, id) {
         Ok(copy) => Ok(Some(copy).filter(|copy| copy.next_at.is_some())),
         Err(ActionError::Store(error)) => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// About how large a copy is: attachments make mail large.
+fn octets(view: &impl crate::store::Read, copy: &Copy) -> Result<u64, StoreError> {
+    let entry = view.get(&ENTRIES, &(copy.ticket, copy.entry))?;
+    let decoded: u64 = entry.map_or(0, |entry| entry.attachments.iter().map(|attachment| attachment.size).sum());
+    Ok(decoded / 3 * 4)
 }
 
 fn is_members(copy: &Copy) -> bool {
@@ -234,5 +316,25 @@ fn name(outcome: &Outcome) -> &'static str {
         Outcome::Deferred(_) => "deferred",
         Outcome::Failed(_) => "failed",
         Outcome::RouteDown(_) => "route down",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_that_is_down_is_left_alone_for_ever_longer_times() {
+        let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
+        let down = route_heard(None, false, at(0));
+        assert_eq!(down, Some(Pause { until: at(5), length: FIRST_PAUSE }));
+        // Forty-nine more were under way.
+        assert_eq!(route_heard(down, false, at(1)), down);
+        let later = route_heard(down, false, at(5));
+        assert_eq!(later, Some(Pause { until: at(15), length: FIRST_PAUSE * 2 }));
+        let long = Some(Pause { until: at(0), length: LAST_PAUSE });
+        assert_eq!(route_heard(long, false, at(10)).unwrap().length, LAST_PAUSE);
+        assert_eq!(route_heard(later, true, at(16)), None);
+        assert_eq!(route_heard(None, true, at(16)), None);
     }
 }

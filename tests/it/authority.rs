@@ -493,7 +493,8 @@ async fn forms_and_groups_name_their_writer_once_they_are_trusted_and_aligned() 
         entry.author.mailbox().unwrap().address.to_string()
     };
     assert_eq!(written_by(by_form.clone()).await, "forms@acme.example", "nobody trusted it yet");
-    desk.act(|tx, _| property::trust(tx, "acme", address("forms@acme.example"))).await;
+    let trust = vec![address("forms@acme.example")];
+    desk.edit("acme", property::Changes { trust, ..property::Changes::default() }).await;
     for (what, letter, writer) in [
         ("Reply-To", by_form.clone().id("<1@x.example>"), "dave@example.com"),
         (

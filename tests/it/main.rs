@@ -4,6 +4,7 @@
 
 mod architecture;
 mod authority;
+mod bad_input;
 mod command_line;
 mod config;
 mod conversation;
@@ -11,9 +12,11 @@ mod copies;
 mod crash;
 mod dependencies;
 mod fanout;
+mod full_disk;
 mod kit;
 mod machines;
 mod next_server;
+mod outages;
 mod readme;
 mod rfcs;
 mod security;

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 /// How long a start may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running `guichet serve`; killed when it is dropped.
 pub struct Daemon {
@@ -52,13 +52,11 @@ impl Daemon {
             let _ = stderr.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        match manager.ready(&mut process) {
-            Some(address) => Self { process, log: Some(log), _manager: manager, address },
-            None => {
-                let _ = process.kill();
-                panic!("the daemon did not become ready: {:?}\n{}", process.wait(), log.join().unwrap());
-            }
-        }
+        let Some(address) = manager.ready(&mut process) else {
+            let _ = process.kill();
+            panic!("the daemon did not become ready: {:?}\n{}", process.wait(), log.join().unwrap());
+        };
+        Self { process, log: Some(log), _manager: manager, address }
     }
 
     /// Ends it at once, as a power cut of the process.

@@ -4,11 +4,11 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use guichet::actions::post::Content;
-use guichet::actions::ticket::{self, Composition};
-use guichet::actions::{Act, ActionError, Actor, department, find, held, member, property};
+use guichet::actions::ticket::{self, Composition, Worker};
+use guichet::actions::{Act, ActionError, Actor, Desk, department, find, held, member, property};
 use guichet::config::Config;
 use guichet::daemon::{self, Running};
 use guichet::desk::address::{Address, Mailbox};
@@ -21,7 +21,7 @@ use guichet::desk::ticket::Ticket;
 use guichet::desk::ticket::{Participant, Priority};
 use guichet::mime::compose::{Composed, compose};
 use guichet::store::tables::COPIES;
-use guichet::store::{Read, StoreError, Tx, VerifyReport, View};
+use guichet::store::{Read, Store, StoreError, Tx, VerifyReport, View};
 use guichet::trust::Signer;
 use guichet::trust::keys::{DkimKeys, Record};
 use jiff::Timestamp;
@@ -53,6 +53,15 @@ impl TestDesk {
 
     /// The same with more lines of config.
     pub async fn with(more: &str) -> Self {
+        Self::begin(more, None).await
+    }
+
+    /// The same on a store that the test opened, and can make fail.
+    pub async fn on(store: Store) -> Self {
+        Self::begin("", Some(store)).await
+    }
+
+    async fn begin(more: &str, store: Option<Store>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let dns = Dns::start().await;
         let sink = Sink::new(&["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"]).start().await;
@@ -68,7 +77,14 @@ impl TestDesk {
         fs::write(&file, &text).unwrap();
         let config = Config::parse(&text, &file).unwrap();
         put_keys(&dir.path().join("data/dkim"), DOMAIN);
-        let running = Some(daemon::start(&config).await.unwrap());
+        let running = match store {
+            None => daemon::start(&config).await.unwrap(),
+            Some(store) => {
+                guichet::config::check::create_data_dir(&config).unwrap();
+                daemon::start_on(&config, daemon::open_on(&config, store).await.unwrap()).unwrap()
+            }
+        };
+        let running = Some(running);
         let desk = Self { dir, dns, sink, config, running };
         desk.trust("example.com");
         desk.trust("team.example");
@@ -110,6 +126,24 @@ impl TestDesk {
     /// The config file, for daemons of their own process and for commands.
     pub fn config_file(&self) -> PathBuf {
         self.dir.path().join("guichet.toml")
+    }
+
+    /// The store and the rules, for a part of the daemon that a test puts together itself.
+    pub fn inside(&self) -> (Store, Arc<Desk>) {
+        let opened = &self.running().opened;
+        (opened.store.clone(), Arc::clone(&opened.desk))
+    }
+
+    /// Waits until the store has what `f` looks for.
+    pub async fn until<T>(&self, mut f: impl FnMut(&View<'_>) -> Result<Option<T>, ActionError>) -> T {
+        let mut changed = self.running().opened.store.changed();
+        loop {
+            changed.mark_unchanged();
+            if let Some(found) = self.read(&mut f) {
+                return found;
+            }
+            changed.changed().await.unwrap();
+        }
     }
 
     /// What `guichet verify` finds.
@@ -203,7 +237,7 @@ impl TestDesk {
                 cc: mailboxes[1..].to_vec(),
                 priority: Priority::Normal,
                 tags: Vec::new(),
-                assignee: None,
+                worker: Worker::Author,
             };
             let content = content(tx, act, subject, text)?;
             Ok(ticket::compose(tx, &act.with_actor(actor), &property, composition, content)?.0)

@@ -1,0 +1,95 @@
+//! What others lack is not our senders' loss: name servers that keep silent, a next server that is
+//! not there.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use guichet::actions::copies;
+use guichet::desk::copy::CopyState;
+use guichet::desk::envelope::Envelope;
+use guichet::desk::verdict::Outcome;
+use guichet::intake::Intake;
+use guichet::intake::looks::{LookAlikeCap, Looks};
+use guichet::store::tables::COPIES;
+use guichet::store::{Order, Read};
+use guichet::trust::Authenticator;
+use jiff::Timestamp;
+
+use crate::kit::desk::{TestDesk, address};
+use crate::kit::sink::Act;
+
+const ACME: &str = "acme@desk.example.org";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_is_taken_although_no_name_server_answers() {
+    let desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    for name in ["example.com", "_dmarc.example.com", "one._domainkey.example.com"] {
+        desk.dns.silence(name);
+    }
+    let (store, rules) = desk.inside();
+    let trust =
+        Authenticator::new(desk.dns.resolver(), "mx.desk.example.org").with_deadline(Duration::from_millis(200));
+    let intake = Intake { store, desk: rules, trust, looks: Looks::new(LookAlikeCap { count: 10, minutes: 60 }) };
+    let envelope = Envelope {
+        client: Ipv4Addr::LOCALHOST.into(),
+        helo: "client.example.com".to_owned(),
+        reverse_path: Some(address("carol@example.com")),
+        recipients: vec![address(ACME)],
+        tls: false,
+        extended: true,
+        eight_bit: false,
+        smtputf8: false,
+        at: Timestamp::now(),
+        id: "one".to_owned(),
+    };
+    let raw = b"From: <carol@example.com>\r\nTo: <acme@desk.example.org>\r\nSubject: Slow\r\n\
+        Message-ID: <slow@example.com>\r\nDKIM-Signature: v=1; a=ed25519-sha256; d=example.com; s=one; h=From;\r\n \
+        bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n\r\nHello.\r\n";
+    let accepted = intake.receive(&envelope, raw.to_vec()).await.unwrap();
+    assert_eq!(accepted.tickets[0].to_string(), "acme-1");
+    let entry = desk.messages("acme-1").remove(0);
+    let verdict = entry.verdict.as_ref().unwrap();
+    assert!(verdict.temporary, "{verdict:?}");
+    assert_eq!(verdict.spf, Outcome::TempError);
+    assert_eq!(desk.readers(&entry), ["alice@team.example"]);
+    assert_eq!(desk.inbox("alice@team.example").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_next_server_is_away_copies_wait_with_the_reason_and_go_when_it_is_back() {
+    let mut desk = TestDesk::start().await;
+    desk.members(&["alice", "bob"]).await;
+    desk.sink.rule("CONNECT", Act::SayAndClose("554 5.3.2 not today".to_owned()), false);
+    for number in 1..=3 {
+        let mail = format!(
+            "From: <carol{number}@example.com>\nTo: {ACME}\nSubject: Number {number}\nMessage-ID: <{number}@example.com>\n\nHi.\n"
+        );
+        let reply = desk.send(&format!("carol{number}@example.com"), &[ACME], &mail).await;
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    // At least the first one offered hears it, and nothing fails for it.
+    let deferred = desk
+        .until(|view| {
+            let all = view.range(&COPIES, .., Order::Up, 100)?;
+            let copies: Vec<_> = all.into_iter().map(|(_, copy)| copy).collect();
+            assert!(copies.iter().all(|copy| matches!(copy.state, CopyState::Queued | CopyState::Deferred)));
+            Ok(copies.into_iter().find(|copy| copy.state == CopyState::Deferred))
+        })
+        .await;
+    assert!(deferred.reply.as_ref().unwrap().contains("not today"), "{deferred:?}");
+    assert!(deferred.next_at.unwrap() > Timestamp::now());
+    assert!(desk.sink.received().is_empty());
+
+    desk.sink.behave();
+    desk.restart().await;
+    desk.act(|tx, act| {
+        for (id, _) in tx.range(&COPIES, .., Order::Up, 100)? {
+            // A restarted daemon may have sent it already.
+            let _ = copies::retry(tx, act, id);
+        }
+        Ok(())
+    })
+    .await;
+    assert_eq!(desk.settled().await.len(), 6, "three mails, two members, each once");
+}
