@@ -159,7 +159,8 @@ resolvers = [\"{name_server}\"]
     fs::write(&file, &text).with_context(|| format!("{} can't be written", file.display()))?;
     let config = Config::parse(&text, &file)?;
     if let Err(error) = TcpListener::bind(("127.0.0.1", port)) {
-        let hint = format!("127.0.0.1:{port}: {error}; give another port with {PORT}=2526");
+        let error = if error.kind() == ErrorKind::AddrInUse { "is in use".to_owned() } else { format!("({error})") };
+        let hint = format!("127.0.0.1:{port} {error}; give another port, as in {PORT}=2626");
         return Err(Failure::BadConfig(vec![config.problem("smtp.listen", hint)]));
     }
     Ok(config)
@@ -260,6 +261,7 @@ async fn play(desk: &Api, mail: &Mailer) -> anyhow::Result<()> {
     let jane = "jane.miller@example.com";
     mail.answer(jane, jane, include_str!("demo/07-jane-answers.eml")).await?;
     mail.answer(jane, "mark.miller@example.com", include_str!("demo/08-mark-answers.eml")).await?;
+    desk.act("acme-1", "alice", json!({ "action": "follow", "member": "bob" })).await?;
     let note = "We have two of these left. Bob, can you put one into the post today?";
     desk.act("acme-1", "alice", json!({ "action": "note", "text": note })).await?;
 
@@ -311,7 +313,7 @@ Try in another terminal, in this folder:
   g ticket list --held                        what waits for a member's word
 {accept}  echo 'It left today.' | g ticket reply acme-1 --as alice
   g contact show jane.miller@example.com
-  ls -t {FOLDER}/outbox/new | head             what would have been sent
+  ls -t {FOLDER}/outbox/new | head               what would have been sent
 
 Write a mail yourself, with curl or swaks:
 

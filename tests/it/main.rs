@@ -7,6 +7,7 @@ mod command_line;
 mod config;
 mod conversation;
 mod crash;
+mod desk_by_command_line;
 mod kit;
 mod next_server;
 mod rfcs;
