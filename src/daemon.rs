@@ -3,6 +3,7 @@
 //! Everything that can be wrong is found before anything listens: first what the config says, then
 //! the data directory, the keys and the ports.
 
+pub mod demo;
 pub mod here;
 mod inbound;
 

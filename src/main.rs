@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let house = House {
         open: daemon::here::inside,
         serve: daemon::serve,
-        demo: |_| Err(cli::Failure::Usage("not there".into())),
+        demo: daemon::demo::demo,
         rebuild: daemon::here::rebuild,
         restore: daemon::here::restore,
     };

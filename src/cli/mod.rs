@@ -29,7 +29,8 @@ use crate::api::types::{self, ErrorBody};
 use crate::config::{self, Config, ConfigError, Problem};
 pub use client::Inside;
 use client::{Call, Client};
-use output::{Output, print, print_json, say};
+pub use output::say;
+use output::{Output, print, print_json};
 
 /// What the commands set going and don't do themselves.
 #[derive(Clone, Copy)]
@@ -135,7 +136,7 @@ enum Command {
     /// Try it out: a daemon on loopback with two properties and a dozen mails
     ///
     /// The store is in ./demo, mail comes in at 127.0.0.1:2525 and goes out into a Maildir there.
-    /// It goes on where it was when it is started again.
+    /// It goes on where it was when it is started again. GUICHET_DEMO_PORT names another port.
     Demo {
         /// Throw ./demo away and start anew
         #[arg(long)]
@@ -218,6 +219,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>, house: House) -> ExitCode {
 #[must_use]
 pub fn definition() -> clap::Command {
     Cli::command()
+}
+
+/// Tickets as `ticket list` prints them.
+#[must_use]
+pub fn tickets(tickets: &[types::Ticket]) -> String {
+    ticket::rows(tickets, Output::of_stdout(false), "No tickets.")
+}
+
+/// Prints a text to standard output.
+pub fn tell(text: &str) -> Result<(), Failure> {
+    print(text)
 }
 
 fn failed(failure: &Failure, json: bool) -> ExitCode {

@@ -58,7 +58,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 
 /// Says something beside the result, on standard error. Whoever closed that wants to hear nothing,
 /// so a failure is none.
-pub(super) fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 

@@ -198,6 +198,8 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
     let domains = root.required_list("domains", "[\"desk.example.org\"]", Domain::parse);
     let folder = file.parent().unwrap_or(Path::new(""));
     let data_dir = folder.join(root.text("data_dir", value::path).unwrap_or_else(|| "/var/lib/guichet".into()));
+    // Without the dots of `./data` in what is shown.
+    let data_dir = data_dir.components().collect::<PathBuf>();
     let postmaster = root.required("postmaster", "\"acme\", the property that gets postmaster@", value::slug);
 
     let smtp = root.section("smtp");

@@ -36,7 +36,7 @@ async fn simulated() -> (TestDesk, SimFiles) {
 async fn a_full_disk_says_452_and_a_broken_one_451_and_both_work_again() {
     let (desk, files) = simulated().await;
     let always = |kind| Some(Fault { from: 0, until: u64::MAX, kind });
-    assert!(desk.send("carol0@example.com", &[ACME], mail(0, 10).as_bytes()).await.starts_with("250 2.0.0 acme-1"));
+    assert!(desk.send("carol0@example.com", &[ACME], &mail(0, 10)).await.starts_with("250 2.0.0 acme-1"));
     desk.settled().await;
     let mut number = 0;
     for expected in ["452 4.3.1 ", "452 4.3.1 ", "451 4.3.0 "] {
@@ -48,7 +48,7 @@ async fn a_full_disk_says_452_and_a_broken_one_451_and_both_work_again() {
         for size in [10, 2000, 400_000] {
             number += 1;
             let sender = format!("carol{number}@example.com");
-            let reply = desk.send(&sender, &[ACME, BULLE], mail(number, size).as_bytes()).await;
+            let reply = desk.send(&sender, &[ACME, BULLE], &mail(number, size)).await;
             assert!(reply.starts_with(expected), "{number}: {reply}");
         }
         files.say_free(u64::MAX);

@@ -11,6 +11,7 @@ mod conversation;
 mod copies;
 mod crash;
 mod dependencies;
+mod desk_by_command_line;
 mod fanout;
 mod full_disk;
 mod kit;

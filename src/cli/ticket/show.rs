@@ -69,8 +69,13 @@ pub(super) fn ticket(ticket: &Ticket, output: Output) -> String {
         }
     }
     facts.fact("created", &format!("{} by {}", time(ticket.created_at), ticket.door));
+    let mut after_event = false;
     for item in ticket.entries.iter().flatten() {
+        let is_event = item.kind == Kind::Event;
+        // Events that follow each other stand together.
+        facts.text(if is_event && after_event { "" } else { "\n" });
         facts.text(&entry(item, output));
+        after_event = is_event;
     }
     facts.done()
 }
@@ -101,7 +106,7 @@ fn entry(entry: &Entry, output: Output) -> String {
             (None, None) => String::new(),
         };
         let line = format!("· {}  {}: {}{change} ({})", time(entry.at), author(entry), word(&event.what), entry.door);
-        return format!("\n{}\n", output.dim(&clean_line(&line)));
+        return format!("{}\n", output.dim(&clean_line(&line)));
     }
     let mut head = format!("#{} {}  {}  {}", entry.id, word(&entry.kind), author(entry), time(entry.at));
     let mut marks = vec![format!("by {}", entry.door)];
@@ -114,7 +119,7 @@ fn entry(entry: &Entry, output: Output) -> String {
         marks.push(format!("{} machine", word(&machine)));
     }
     head = clean_line(&format!("{head}  ({})", marks.join(", ")));
-    let mut text = format!("\n{}\n", output.bold(&head));
+    let mut text = format!("{}\n", output.bold(&head));
     match (entry.state, &entry.reason) {
         (State::Relayed, None) => {}
         (state, reason) => {
@@ -126,8 +131,7 @@ fn entry(entry: &Entry, output: Output) -> String {
         }
     }
     for line in clean(entry.text.trim_end()).lines() {
-        text.push_str("  ");
-        text.push_str(line);
+        text.push_str(format!("  {line}").trim_end());
         text.push('\n');
     }
     for attachment in &entry.attachments {
