@@ -103,12 +103,15 @@ pub(super) async fn remove(
     Ok(Json(Removed { removed: removed.login.to_string() }))
 }
 
-/// A password as it is kept: its Argon2id hash in PHC string format (RFC 9106). Takes a while and
-/// 19 MiB, on purpose.
+/// The most octets of a password.
+const LONGEST_PASSWORD: usize = 1_000;
+
+/// A password as it is kept: its Argon2id hash in PHC string format. Takes a while and 19 MiB, on
+/// purpose.
 async fn hashed(password: Option<String>) -> Result<Option<String>, ApiError> {
     let Some(password) = password else { return Ok(None) };
-    if !(8..=1_000).contains(&password.len()) {
-        return Err(ApiError::invalid("a password has from 8 to 1,000 octets"));
+    if password.is_empty() || password.len() > LONGEST_PASSWORD {
+        return Err(ApiError::invalid(format!("a password has from 1 to {LONGEST_PASSWORD} octets")));
     }
     let hash = move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string());
     match tokio::task::spawn_blocking(hash).await {

@@ -5,7 +5,8 @@
 //! answers [`types::Failure`] with a status code that fits. Names in paths are percent-encoded
 //! (RFC 3986 §2.1). Lists answer in pages: `limit` (50 unless said, 500 at most) and `after`, the
 //! `next` of the page before; a page may be shorter than that while `next` says that there is
-//! more. What changes a ticket takes `as`, the address of the member who does it; without it the
+//! more. A ticket that was merged is shown as it is, with `merged_into`; what acts on it acts on
+//! the one that goes on. What changes a ticket takes `as`, the address of the member who does it; without it the
 //! system does. The request field `guichet-door: cli` says that a change came by the command line
 //! and not by another client of the API.
 //!
@@ -161,5 +162,104 @@ pub async fn serve(listener: UnixListener, router: Router, mut stop: Stop) {
     let stopped = async move { stop.stopped().await };
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the API stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::actions::LookAlikeCap;
+    use crate::desk::recipient::Domains;
+    use crate::desk::token::Keys;
+
+    fn api() -> Router {
+        let text = "hostname = \"desk.example.org\"\ndomains = [\"desk.example.org\"]\npostmaster = \"acme\"\n\
+                    relay.mode = \"capture\"\nlimits.request_size = \"4KiB\"\nlimits.attachments = 1\n";
+        let config = Config::parse(text, Path::new("guichet.toml")).unwrap();
+        let desk = Desk {
+            hostname: "desk.example.org".to_owned(),
+            domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
+            keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
+            postmaster: None,
+            look_alikes: LookAlikeCap { count: 20, minutes: 60 },
+            random: Box::new(|| [7; 16]),
+        };
+        router(App { store: Store::memory(), desk: Arc::new(desk), config: Arc::new(config) })
+    }
+
+    async fn ask(api: &Router, method: &str, target: &str, body: &str) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(target).body(Body::from(body.to_owned())).unwrap();
+        let Ok(response) = api.clone().oneshot(request).await;
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("{method} {target}: no JSON")))
+    }
+
+    #[tokio::test]
+    async fn every_failure_is_json_with_a_status_that_fits() {
+        let api = api();
+        let (status, made) = ask(&api, "POST", "/api/v1/properties", r#"{"slug":"acme","name":"Acme"}"#).await;
+        assert_eq!((status, &made["forwarding_address"]), (201, &json!("acme@desk.example.org")));
+        let large = "x".repeat(5_000);
+        for (method, target, body, status, code) in [
+            ("GET", "/", "", 404, "not-found"),
+            ("GET", "/api/v1/nothing", "", 404, "not-found"),
+            ("PUT", "/api/v1/properties", "", 405, "invalid"),
+            ("POST", "/api/v1/properties", "{", 400, "invalid"),
+            ("POST", "/api/v1/properties", r#"{"slug":"acme","name":"x","colour":"red"}"#, 400, "invalid"),
+            ("POST", "/api/v1/properties", r#"{"slug":"bounces","name":"x"}"#, 400, "invalid"),
+            ("POST", "/api/v1/properties", r#"{"slug":"acme","name":"x"}"#, 409, "conflict"),
+            ("POST", "/api/v1/properties", &large, 413, "too-large"),
+            ("GET", "/api/v1/properties/acm", "", 404, "not-found"),
+            ("GET", "/api/v1/properties/%ff", "", 400, "invalid"),
+            ("GET", "/api/v1/tickets?limit=0", "", 400, "invalid"),
+            ("GET", "/api/v1/tickets?colour=red", "", 400, "invalid"),
+            ("GET", "/api/v1/tickets/acme", "", 422, "invalid"),
+            ("POST", "/api/v1/tickets/acme-1/actions?as=a&by=b", r#"{"action":"tag","tag":"x"}"#, 400, "invalid"),
+            ("POST", "/api/v1/backup", r#"{"directory":"relative"}"#, 422, "invalid"),
+        ] {
+            let (answered, error) = ask(&api, method, target, body).await;
+            assert_eq!((answered, &error["error"]["code"]), (status, &json!(code)), "{method} {target}: {error}");
+            assert!(!error["error"]["message"].as_str().unwrap().is_empty(), "{method} {target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_composed_is_checked_and_nothing_is_left_of_what_is_not() {
+        let api = api();
+        ask(&api, "POST", "/api/v1/properties", r#"{"slug":"acme","name":"Acme"}"#).await;
+        let new = |more: Value| {
+            let mut new = json!({ "property": "acme", "to": "bob@example.com", "subject": "Hello", "text": "Hi" });
+            new.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            new.to_string()
+        };
+        let file = |data: &str| json!({ "name": "../../etc/passwd", "content_type": "Text/Plain", "data": data });
+        for refused in [
+            json!({ "text": " \n" }),
+            json!({ "subject": "\r\n" }),
+            json!({ "attachments": [file("not base64!")] }),
+            json!({ "attachments": [file("SGk="), file("SGk=")] }),
+            json!({ "to": "acme@desk.example.org" }),
+            json!({ "tags": ["two words"] }),
+        ] {
+            assert_eq!(ask(&api, "POST", "/api/v1/tickets", &new(refused.clone())).await.0, 422, "{refused}");
+        }
+        for unknown in [json!({ "assign": "nobody" }), json!({ "property": "shop" })] {
+            assert_eq!(ask(&api, "POST", "/api/v1/tickets", &new(unknown.clone())).await.0, 404, "{unknown}");
+        }
+        let (_, list) = ask(&api, "GET", "/api/v1/tickets", "").await;
+        assert_eq!(list, json!({ "tickets": [], "next": null }));
+
+        let given = json!({ "subject": "Hello\r\nBcc: x@example.com", "attachments": [file("SGk=")] });
+        let (status, made) = ask(&api, "POST", "/api/v1/tickets", &new(given)).await;
+        assert_eq!((status, &made["subject"]), (201, &json!("Hello Bcc: x@example.com")));
+        assert_eq!(made["entries"][0]["door"], "api");
+        assert_eq!(made["entries"][0]["attachments"], json!([{ "name": "passwd", "type": "text/plain", "size": 2 }]));
     }
 }

@@ -1,6 +1,7 @@
 //! `guichet queue`
 
 use clap::Subcommand;
+use jiff::Timestamp;
 
 use super::client::Call;
 use super::output::{Facts, Output, Table, time, when};
@@ -45,11 +46,16 @@ fn table(list: &Queue, output: Output) -> String {
             copy.to.to_string(),
             copy.state.to_string(),
             copy.attempts.to_string(),
-            copy.next_at.map_or_else(|| "-".to_owned(), |at| when(at, output)),
+            copy.next_at.map_or_else(|| "-".to_owned(), |at| due(at, output)),
             copy.reply.clone().unwrap_or_default(),
         ]);
     }
     table.render(output, "No copies.")
+}
+
+/// Ages are for the past, and what is due is due now.
+fn due(at: Timestamp, output: Output) -> String {
+    if output.width.is_some() && at <= Timestamp::now() { "now".to_owned() } else { when(at, output) }
 }
 
 fn show(copy: &QueuedCopy, output: Output) -> String {

@@ -35,8 +35,7 @@ use crate::sys::{logs, signals};
 /// Where it is, below the folder that it was started in.
 const FOLDER: &str = "demo";
 /// What the demonstration makes there.
-const MADE: [&str; 10] =
-    ["guichet.toml", "played", "api.sock", "store", "spool", "dkim", "certs", "outbox", "outbox.tmp", "backup"];
+const MADE: [&str; 8] = ["guichet.toml", "played", "api.sock", "store", "spool", "dkim", "certs", "outbox"];
 /// The environment variable with another port than the usual one.
 const PORT: &str = "GUICHET_DEMO_PORT";
 const USUAL_PORT: u16 = 2525;
