@@ -117,7 +117,7 @@ async fn an_answer_accepts_five_whom_an_aligned_requester_named_and_nobody_else(
     let ticket = desk.post(&many).await;
     let copy = desk.last("alice@team.example").await;
     assert!(
-        copy.contains("c5@example.com.") && copy.contains("Not on the conversation yet: c6@example.com and c7"),
+        copy.contains("c5@example.com.") && copy.contains("without a copy of your reply: c6@example.com"),
         "{copy}"
     );
     desk.post(&reply(ALICE, &copy).cc("from-alice@example.com")).await;
