@@ -98,8 +98,10 @@ impl Language {
     pub fn proposed(self, names: &[&str]) -> String {
         let names = self.list(names);
         match self {
-            Self::En => format!("Your reply does not go to {names} (not on the conversation yet)."),
-            Self::Fr => format!("Votre réponse ne sera pas envoyée à {names} (pas encore dans la conversation)."),
+            Self::En => format!("Not on the conversation yet: {names}. Start your reply with #accept to add them."),
+            Self::Fr => format!(
+                "Pas encore dans la conversation\u{a0}: {names}. Pour les ajouter, commencez votre réponse par #accept."
+            ),
         }
     }
 
