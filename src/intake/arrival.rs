@@ -20,7 +20,6 @@ use crate::desk::subject::{canonical_subject, is_forward, ticket_ref_in};
 use crate::desk::thread::{self, Bond, Found, Signals};
 use crate::desk::ticket::{Assignee, Person, Priority, Standing, Status, Ticket};
 use crate::desk::token::ReplyToken;
-use crate::mime::understand::{Limits, understand};
 use crate::store::tables::{ENTRIES, LOOK_ALIKES, LookAlikes, MESSAGE_IDS};
 use crate::store::{Order, Read, Tx};
 
@@ -208,7 +207,7 @@ fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Option<A
 /// member by the address that he logs in with, the writer of a mail that he forwarded by his own.
 fn same_from(tx: &impl Read, entry: &Entry, case: &Case<'_>) -> Result<bool, ActionError> {
     let Some(raw) = entry.raw else { return Ok(false) };
-    let before = understand(&tx.raw(raw)?, &Limits::default());
+    let before = crate::mime::understand::understand(&tx.raw(raw)?, &crate::mime::understand::Limits::default());
     let from = |mailbox: &Mailbox| mailbox.address == case.mail.from.address;
     Ok(before.is_ok_and(|before| before.from.first().is_some_and(from)))
 }
