@@ -116,7 +116,8 @@ async fn an_answer_accepts_five_whom_an_aligned_requester_named_and_nobody_else(
     let many = (1..=7).fold(first, |letter, number| letter.cc(&format!("c{number}@example.com")));
     let ticket = desk.post(&many).await;
     let copy = desk.last("alice@team.example").await;
-    let line = |start: &str| copy.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
+    let text = copy.replace("=\r\n", "");
+    let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
     let goes_to = line("Your reply goes to");
     assert!(goes_to.contains("c5@example.com") && !goes_to.contains("c6@example.com"), "{copy}");
     let not_to = line("Not on the conversation");
