@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, find, state};
+use super::{Act, ActionError, find, post, state};
 use crate::desk::copy::{Content, Copy, CopyState, Scope};
-use crate::desk::entry::{Author, Entry, Event, State, What};
+use crate::desk::entry::{Author, Entry, Event, Kind, State, Verified, What};
 use crate::desk::fanout::Reader;
 use crate::desk::id::{CopyId, EntryId, MemberId, PropertyId};
 use crate::desk::member::Member;
+use crate::desk::thread::Bond;
 use crate::desk::ticket::{Person, Ticket};
 use crate::store::tables::{COPIES, COPY_IDS, COPY_STATES, ENTRIES, HELD_NOTICES, QUEUE};
 use crate::store::{Order, Read, StoreError, Tx};
@@ -48,7 +49,7 @@ pub fn queue_content(
     reader: Reader,
     content: Content,
 ) -> Result<CopyId, StoreError> {
-    let notice = matches!(content, Content::Held | Content::Failed(_));
+    let own = !matches!(content, Content::Entry);
     let copy = Copy {
         id: CopyId(tx.allocate(&COPY_IDS, &())?),
         property,
@@ -58,7 +59,7 @@ pub fn queue_content(
         to: reader.address,
         scope: reader.scope,
         content,
-        message_id: notice.then(|| act.desk.mint()),
+        message_id: own.then(|| act.desk.mint()),
         key: act.desk.keys.active(),
         state: CopyState::Queued,
         attempts: 0,
@@ -175,7 +176,8 @@ fn failed(tx: &mut Tx<'_>, act: &Act<'_>, copy: &Copy) -> Result<(), ActionError
     Ok(())
 }
 
-/// Tells a member that an entry which says it is his is held; at most once an hour.
+/// Tells a member that an entry which says it is his is held: where anybody may have written it at
+/// most once an hour, where he surely did always.
 pub fn notify_held(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -183,12 +185,14 @@ pub fn notify_held(
     entry: Entry,
     member: MemberId,
 ) -> Result<(), ActionError> {
-    let last = tx.get(&HELD_NOTICES, &member)?;
-    if last.is_some_and(|last| act.now.duration_since(last) < HELD_NOTICE_EVERY) {
-        return Ok(());
-    }
     let member = find::member_by_id(tx, member)?;
-    tx.put(&HELD_NOTICES, &member.id, &act.now)?;
+    if entry.verified == Verified::None {
+        let last = tx.get(&HELD_NOTICES, &member.id)?;
+        if last.is_some_and(|last| act.now.duration_since(last) < HELD_NOTICE_EVERY) {
+            return Ok(());
+        }
+        tx.put(&HELD_NOTICES, &member.id, &act.now)?;
+    }
     notify(tx, act, ticket, entry, &member, Content::Held)
 }
 
@@ -207,7 +211,9 @@ fn notify(
     Ok(())
 }
 
-/// The conversation so far, for somebody who was assigned and did not have it.
+/// The conversation so far, for somebody who was assigned and did not have it. It hangs on the
+/// newest public message, so that an answer to it is public too, and bears an identifier of its
+/// own: a client that has that message already must not take it for the same.
 pub fn queue_conversation(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -215,10 +221,13 @@ pub fn queue_conversation(
     readers: Vec<Reader>,
 ) -> Result<(), ActionError> {
     let newest = tx.range(&ENTRIES, (ticket.id, EntryId(0))..=(ticket.id, EntryId(u64::MAX)), Order::Down, 1_000)?;
-    let shown = |entry: &Entry| entry.raw.is_some() && entry.state == State::Relayed;
+    let shown = |entry: &Entry| entry.kind == Kind::Message && entry.state == State::Relayed;
     let Some((_, mut entry)) = newest.into_iter().find(|(_, entry)| shown(entry)) else { return Ok(()) };
     for reader in readers {
         let copy = queue_content(tx, act, &entry, ticket.property, reader, Content::Conversation)?;
+        if let Some(id) = get(tx, copy)?.message_id {
+            post::bear(tx, ticket, entry.id, &id, Bond::Minted)?;
+        }
         entry.copies.push(copy);
     }
     tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;

@@ -174,7 +174,6 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::actions::LookAlikeCap;
     use crate::desk::recipient::Domains;
     use crate::desk::token::Keys;
 
@@ -187,7 +186,6 @@ mod tests {
             domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
             keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
             postmaster: None,
-            look_alikes: LookAlikeCap { count: 20, minutes: 60 },
             random: Box::new(|| [7; 16]),
         };
         router(App { store: Store::memory(), desk: Arc::new(desk), config: Arc::new(config) })

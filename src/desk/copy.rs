@@ -65,7 +65,7 @@ pub struct Copy {
     pub to: Address,
     pub scope: Scope,
     pub content: Content,
-    /// A notice's own; an entry's copies all bear the entry's.
+    /// Its own, unless it is the entry: an entry's copies all bear the entry's.
     pub message_id: Option<MessageId>,
     /// The key that its reply address and envelope sender are made with.
     pub key: u8,

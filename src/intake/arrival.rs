@@ -185,8 +185,7 @@ fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Option<A
             Some(ticket) => ticket.id == before.id,
             None => opened(tx, &before)? == Some(entry.id),
         };
-        let same_from = entry.author.mailbox().is_some_and(|mailbox| mailbox.address == case.author.mailbox.address);
-        if !same_ticket || !same_from || entry.date != case.mail.understood.date {
+        if !same_ticket || entry.date != case.mail.understood.date || !same_from(tx, &entry, case)? {
             continue;
         }
         let mut ticket = before.clone();
@@ -202,6 +201,15 @@ fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Option<A
         return Ok(Some(Arrival::Filed(ticket.reference, None)));
     }
     Ok(None)
+}
+
+/// Whether an entry's message is from whom this one is from. Its author may be called otherwise: a
+/// member by the address that he logs in with, the writer of a mail that he forwarded by his own.
+fn same_from(tx: &impl Read, entry: &Entry, case: &Case<'_>) -> Result<bool, ActionError> {
+    let Some(raw) = entry.raw else { return Ok(false) };
+    let before = crate::mime::understand::understand(&tx.raw(raw)?, &crate::mime::understand::Limits::default());
+    let from = |mailbox: &Mailbox| mailbox.address == case.mail.from.address;
+    Ok(before.is_ok_and(|before| before.from.first().is_some_and(from)))
 }
 
 /// The entry that opened a ticket.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::actions::{ActionError, Desk, find, post};
+use crate::actions::{ActionError, Desk, find, post, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::{Content, Copy};
-use crate::desk::entry::{Author, Entry, Kind, Reason, State};
+use crate::desk::entry::{Entry, Kind, Reason, State};
 use crate::desk::id::EntryId;
 use crate::desk::property::Property;
 use crate::desk::references::{Ancestor, references};
@@ -87,10 +87,8 @@ pub fn render(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Rendered, Rend
             }
         }
         Content::Conversation => {
-            let range = (sources.ticket.id, EntryId(0))..=(sources.ticket.id, copy.entry);
-            let entries = tx.range(&ENTRIES, range, Order::Up, usize::MAX)?;
-            let told = |entry: &Entry| entry.state == State::Relayed;
-            let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).filter(told).collect();
+            let mut entries = find::entries(tx, sources.ticket.id)?;
+            entries.retain(|entry| entry.state == State::Relayed && entry.at <= copy.queued_at);
             conversation(&entries, &plan)
         }
         Content::Held => held(tx, &sources, &plan)?,
@@ -160,26 +158,32 @@ fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<P
     let Sources { property, ticket, entry, reader, is_member } = sources;
     let forwarding = property.forwarding_address(desk.domains.first());
     let public = property.public.clone().filter(|_| property.public_verified && !is_member);
-    let notice = copy.message_id.clone();
-    let name = match (&entry.author, &notice) {
-        (Author::Person { mailbox, .. }, None) => sender_name(mailbox, &property.name),
-        _ => property.name.clone(),
-    };
-    let reply_to = if notice.is_some() {
+    let notice = matches!(copy.content, Content::Held | Content::Failed(_));
+    let writer = entry.author.mailbox().filter(|_| copy.content == Content::Entry);
+    let name = writer.map_or_else(|| property.name.clone(), |writer| sender_name(writer, &property.name));
+    let reply_to = if notice {
         forwarding.clone()
     } else {
         let token = ReplyToken { ticket: copy.ticket, person: copy.person, scope: copy.scope };
         address(&reply_local(&property.slug, &token.encode(&desk.keys, copy.key)?), desk)?
     };
     // A notice stands alone: an answer to it must find no public message to answer.
-    let (in_reply_to, references) = match notice {
-        Some(_) => (None, Vec::new()),
-        None => references(&ancestors(tx, ticket, entry)?, !is_member),
+    let (in_reply_to, references) = match copy.content {
+        Content::Held | Content::Failed(_) => (None, Vec::new()),
+        Content::Entry => references(&ancestors(tx, ticket, entry)?, !is_member),
+        Content::Conversation => {
+            let mut ancestors = ancestors(tx, ticket, entry)?;
+            ancestors.push(ancestor(entry));
+            references(&ancestors, !is_member)
+        }
     };
     let missing = || RenderError::Broken("the entry was made without its facts".into());
-    let message_id = notice.or_else(|| entry.minted_id.clone()).ok_or_else(missing)?;
-    let facts = entry.facts.clone().ok_or_else(missing)?;
-    let writer = entry.author.mailbox();
+    let message_id = copy.message_id.clone().or_else(|| entry.minted_id.clone()).ok_or_else(missing)?;
+    let facts = match copy.content {
+        // Who was just assigned sees himself there.
+        Content::Conversation => state::facts(tx, ticket)?,
+        _ => entry.facts.clone().ok_or_else(missing)?,
+    };
     let others = facts
         .contacts
         .iter()
@@ -198,7 +202,7 @@ fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<P
         reply_to,
         to: reader.clone(),
         subject: if entry.subject.is_empty() { ticket.subject.clone() } else { entry.subject.clone() },
-        date: entry.date.unwrap_or(entry.at),
+        date: if copy.content == Content::Entry { entry.date.unwrap_or(entry.at) } else { copy.queued_at },
         message_id,
         in_reply_to,
         references,
@@ -210,7 +214,7 @@ fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<P
             writer: writer.cloned(),
             facts,
             note: entry.kind == Kind::Note,
-            warning: entry.warning,
+            warning: entry.warning.filter(|_| copy.content == Content::Entry),
             link: None,
         }),
         commands: Vec::new(),
@@ -234,15 +238,19 @@ fn ancestors(tx: &impl Read, ticket: &Ticket, entry: &Entry) -> Result<Vec<Ances
     loop {
         let parent = at.parent.and_then(|parent| known.get(&parent)).filter(|parent| parent.id < at.id);
         let Some(parent) = parent.or_else(|| known.range(..at.id).next_back().map(|(_, entry)| entry)) else { break };
-        chain.push(Ancestor {
-            client_id: parent.message_id.clone(),
-            minted: parent.minted_id.clone(),
-            public: parent.kind == Kind::Message,
-        });
+        chain.push(ancestor(parent));
         at = parent;
     }
     chain.reverse();
     Ok(chain)
+}
+
+fn ancestor(entry: &Entry) -> Ancestor {
+    Ancestor {
+        client_id: entry.message_id.clone(),
+        minted: entry.minted_id.clone(),
+        public: entry.kind == Kind::Message,
+    }
 }
 
 /// An address of ours in the first local domain.

@@ -205,8 +205,8 @@ fn address_of_others(who: &str) -> &str {
 #[test]
 fn threads_of_a_mailbox() {
     let mail = |id: &str, references: &[&str], subject: &str| {
-        let references: String = references.iter().map(|id| format!(" <{id}>")).collect();
-        format!("Message-ID: <{id}>\r\nReferences:{references}\r\nSubject: {subject}\r\n\r\n")
+        let references = references.iter().map(|id| format!("<{id}>")).collect::<Vec<_>>().join(" ");
+        format!("Message-ID: <{id}>\r\nReferences: {references}\r\nSubject: {subject}\r\n\r\n")
     };
     for (mailbox, by_id, shown) in [
         (vec![mail("1", &[], "a"), mail("2", &["1"], "a"), mail("3", &["1", "2"], "b")], 1, 1),

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use guichet::actions::{find, property, ticket};
+use guichet::actions::{find, member, property, ticket};
 use guichet::desk::entry::{State, What};
 use guichet::desk::ticket::{Assignee, Status};
 use guichet::store::Tx;
@@ -237,6 +237,55 @@ async fn broken_mail_is_taken_and_shown() {
     let all = known.len();
     known.dedup();
     assert_eq!(known.len(), all, "each id once: {ids}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_members_mail_again_is_one_entry_whatever_he_is_called() {
+    let desk = desk().await;
+    let alias = member::Changes { add_aliases: vec![address("alice@home.example")], ..Default::default() };
+    desk.act(|tx, act| member::edit(tx, act, "alice", alias.clone())).await;
+    desk.trust("home.example");
+    let ticket = desk.post(&letter(CAROL).to("acme+billing@desk.example.org")).await;
+    let answer = reply("Alice <alice@home.example>", &desk.last("alice@team.example").await);
+    for _ in 0..2 {
+        assert_eq!(desk.post(&answer).await, ticket);
+    }
+    assert_eq!(desk.messages(&ticket).len(), 2);
+    assert_eq!(desk.inbox("carol@example.com").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_a_member_forwards_is_a_ticket_for_its_writer() {
+    let desk = desk().await;
+    let block = "See below.\n\n---------- Forwarded message ---------\nFrom: Dave Low <dave@example.com>\n\
+                 Date: Mon, 23 Nov 2026 at 09:00\nSubject: Printer\nTo: <alice@team.example>\n\nIt burns.\n";
+    let forward = letter(ALICE).to("acme@desk.example.org").subject("Fwd: Printer").text(block);
+    let ticket = desk.post(&forward).await;
+    assert_eq!(desk.post(&forward).await, ticket, "the same again");
+    let entry = desk.newest(&ticket);
+    assert_eq!(desk.messages(&ticket).len(), 1);
+    assert_eq!(desk.ticket(&ticket).subject, "Printer");
+    assert_eq!(desk.ticket(&ticket).requester().unwrap().address.as_str(), "dave@example.com");
+    assert_eq!((entry.text.trim(), desk.readers(&entry)), ("It burns.", vec!["bob@team.example".to_owned()]));
+    desk.post(&reply("Bob <bob@team.example>", &desk.last("bob@team.example").await)).await;
+    assert_eq!(desk.inbox("dave@example.com").await.len(), 1, "the answer goes to him");
+    for (what, letter, requester) in [
+        ("another subject", forward.clone().id("<1@team.example>").subject("Printer"), "alice@team.example"),
+        ("an unaligned one", forward.clone().id("<2@team.example>").by("x@evil.example"), "alice@team.example"),
+        (
+            "a colleague's mail",
+            forward.clone().id("<3@team.example>").text(&block.replace("dave@example.com", "bob@team.example")),
+            "alice@team.example",
+        ),
+        (
+            "a customer who forwards",
+            forward.id("<4@example.com>").field("From", CAROL).by("carol@example.com"),
+            "carol@example.com",
+        ),
+    ] {
+        let ticket = desk.post(&letter).await;
+        assert_eq!(desk.ticket(&ticket).requester().unwrap().address.as_str(), requester, "{what}");
+    }
 }
 
 /// A header without a body, and nothing at all.

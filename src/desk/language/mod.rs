@@ -70,7 +70,8 @@ impl Language {
     pub fn from(self, writer: &str) -> String {
         match self {
             Self::En => format!("From {writer}"),
-            Self::Fr => format!("De {writer}"),
+            // With a colon, so that no name needs an elision (d’Alice).
+            Self::Fr => format!("De\u{a0}: {writer}"),
         }
     }
 
