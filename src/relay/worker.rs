@@ -4,7 +4,7 @@
 //! A claim is a lease in memory: the store has one owner, so a claim can't outlive its holder, and
 //! after a crash every copy that was not written down as sent is offered again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::client::{Outcome, Transaction};
 use super::exit::Exit;
-use super::render::{RenderError, render};
+use super::render::{Draft, RenderError, draft};
 use super::schedule::next_attempt;
 use crate::actions::copies::{self, Attempt};
 use crate::actions::{Act, ActionError, Actor, Desk};
@@ -55,6 +55,8 @@ impl Relay {
     pub async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut changed = self.store.changed();
         let mut leases = BTreeSet::new();
+        // Read from the queue, and not begun yet.
+        let mut waiting = VecDeque::new();
         let mut under_way: JoinSet<(CopyId, bool)> = JoinSet::new();
         let mut pause: Option<Pause> = None;
         loop {
@@ -63,19 +65,20 @@ impl Relay {
             let paused = pause.as_ref().is_some_and(|pause| pause.until > now);
             // A route that was down is tried with one copy first.
             let most = if pause.is_some() { 1 } else { self.concurrency };
-            if !paused && leases.len() < most {
-                match self.store.read(|view| copies::due(view, now, leases.len() + most)) {
-                    Ok(due) => {
-                        for id in due {
-                            if leases.len() < most && leases.insert(id) {
-                                let relay = Arc::clone(&self);
-                                under_way.spawn(async move { (id, relay.offer(id).await) });
-                            }
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "the queue can't be read"),
+            if !paused {
+                if waiting.is_empty() && leases.len() < most {
+                    waiting = self.due(now, &leases, most);
+                }
+                while leases.len() < most
+                    && let Some(id) = waiting.pop_front()
+                {
+                    leases.insert(id);
+                    let relay = Arc::clone(&self);
+                    under_way.spawn(async move { (id, relay.offer(id).await) });
                 }
             }
+            // Where all places are taken, whoever ends wakes the loop.
+            let wait = if paused || waiting.is_empty() { self.sleep(now, pause.as_ref()) } else { LONGEST_SLEEP };
             tokio::select! {
                 () = stop.stopped() => break,
                 Some(done) = under_way.join_next() => {
@@ -85,11 +88,23 @@ impl Relay {
                     }
                 }
                 _ = changed.changed() => {}
-                () = tokio::time::sleep(self.sleep(now, pause.as_ref())) => self.exit.sweep().await,
+                () = tokio::time::sleep(wait) => self.exit.sweep().await,
             }
         }
         let _ = tokio::time::timeout(DRAIN, async { while under_way.join_next().await.is_some() {} }).await;
         self.exit.close().await;
+    }
+
+    /// The next copies that are due and not leased, the longest waiting first. Many at once, so that
+    /// a long queue is not read from its head for each of them.
+    fn due(&self, now: Timestamp, leases: &BTreeSet<CopyId>, most: usize) -> VecDeque<CopyId> {
+        match self.store.read(|view| copies::due(view, now, leases.len() + most)) {
+            Ok(due) => due.into_iter().filter(|id| !leases.contains(id)).collect(),
+            Err(error) => {
+                tracing::error!(%error, "the queue can't be read");
+                VecDeque::new()
+            }
+        }
     }
 
     /// Until the next copy is due, or the route is tried again.
@@ -152,11 +167,11 @@ impl Relay {
         let now = (self.now)();
         let prepared = self.store.read(|view| {
             let Some(copy) = view_copy(view, id)? else { return Ok(None) };
-            let rendered = render(view, &self.desk, &copy);
-            Ok::<_, StoreError>(Some((copy, rendered)))
+            let draft = draft(view, &self.desk, &copy);
+            Ok::<_, StoreError>(Some((copy, draft)))
         })?;
-        let Some((copy, rendered)) = prepared else { return Ok(None) };
-        let rendered = match rendered {
+        let Some((copy, draft)) = prepared else { return Ok(None) };
+        let rendered = match draft.and_then(Draft::render) {
             Ok(rendered) => rendered,
             Err(RenderError::Store(error)) => return Err(error),
             Err(error) => {
