@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::inbound::Inbound;
@@ -210,6 +211,7 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
         exit,
         signers,
         concurrency: config.limits.deliveries,
+        loaded: Semaphore::new(config.limits.deliveries_per_destination + 3),
         now: Box::new(Timestamp::now),
     });
     parts.spawn(relay.run(parts_stop.clone()));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::client::{Outcome, Transaction};
@@ -41,6 +42,9 @@ pub struct Relay {
     pub signers: BTreeMap<String, Signer>,
     /// Copies under way at one time.
     pub concurrency: usize,
+    /// A place for each copy whose message is in memory: a few more than there are connections, so
+    /// that the next one is signed by the time one is free.
+    pub loaded: Semaphore,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -139,7 +143,11 @@ impl Relay {
 
     /// Offers one copy; whether the route is up.
     async fn offer(&self, id: CopyId) -> bool {
-        let (attempt, up) = match self.attempt(id).await {
+        let attempted = {
+            let _place = self.loaded.acquire().await;
+            self.attempt(id).await
+        };
+        let (attempt, up) = match attempted {
             Ok(Some(attempt)) => attempt,
             Ok(None) => return true,
             Err(error) => {
