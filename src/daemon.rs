@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::inbound::Inbound;
@@ -226,6 +227,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         concurrency: config.limits.deliveries,
         lifetime: SignedDuration::try_from(config.limits.queue_lifetime).unwrap_or(SignedDuration::MAX),
         memory: Memory::new(MEMORY),
+        loaded: Semaphore::new(config.limits.deliveries_per_destination + 3),
         now: Box::new(Timestamp::now),
     });
     parts.spawn(relay.run(parts_stop.clone()));

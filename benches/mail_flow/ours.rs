@@ -45,6 +45,8 @@ pub struct Held {
     pub tickets: u32,
     /// Messages, without events.
     pub messages: u32,
+    /// Times that the disk was waited for, at most.
+    pub groups: u32,
 }
 
 impl Desk {
@@ -99,7 +101,11 @@ impl Desk {
             let messages = entries.iter().filter(|(_, entry)| entry.event.is_none()).count();
             Ok::<_, StoreError>((tickets, messages))
         })?;
-        Ok(Held { tickets: u32::try_from(held.0)?, messages: u32::try_from(held.1)? })
+        Ok(Held {
+            tickets: u32::try_from(held.0)?,
+            messages: u32::try_from(held.1)?,
+            groups: u32::try_from(report.groups)?,
+        })
     }
 }
 

@@ -68,46 +68,67 @@ struct Sources {
     is_member: bool,
 }
 
-/// Renders a copy.
-pub fn render(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Rendered, RenderError> {
+/// A copy before it is written out: everything that the store has to say of it. So nobody waits for
+/// the store while messages are taken apart and put together.
+pub struct Draft {
+    plan: Plan,
+    source: Source,
+    reverse_path: Address,
+    to: Address,
+}
+
+enum Source {
+    /// An entry's message as it came.
+    Raw(Vec<u8>),
+    /// Made from the records alone.
+    Message(Vec<u8>),
+}
+
+/// Reads what a copy is made of.
+pub fn draft(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Draft, RenderError> {
     let sources = sources(tx, copy)?;
     let plan = plan(tx, desk, copy, &sources)?;
-    let mut eight_bit = false;
-    let message = match copy.content {
+    let source = match copy.content {
         Content::Entry => {
             let raw = sources.entry.raw.ok_or_else(|| RenderError::Broken("the entry has no message".into()))?;
-            let raw = tx.raw(raw)?;
-            match build(&raw, &plan) {
-                // Only what must stay as it is needs a server that takes 8-bit text.
-                Err(BuildError::EightBit) => {
-                    eight_bit = true;
-                    build(&raw, &Plan { eight_bit, ..plan.clone() })?
-                }
-                built => built?,
-            }
+            Source::Raw(tx.raw(raw)?)
         }
         Content::Conversation => {
             let mut entries = find::entries(tx, sources.ticket.id)?;
             entries.retain(|entry| entry.state == State::Relayed && entry.at <= copy.queued_at);
-            conversation(&entries, &plan)
+            Source::Message(conversation(&entries, &plan))
         }
-        Content::Held => held(tx, &sources, &plan)?,
+        Content::Held => Source::Message(held(tx, &sources, &plan)?),
         Content::Failed(failed) => {
             let failed =
                 tx.get(&COPIES, &failed)?.ok_or_else(|| RenderError::Broken("the failed copy is gone".into()))?;
             let to = reader(tx, &failed)?;
             let reply = failed.reply.as_deref().unwrap_or_default();
-            notice(Notice::Failed { ticket: &sources.ticket.reference, to: &to, reply }, &plan)
+            Source::Message(notice(Notice::Failed { ticket: &sources.ticket.reference, to: &to, reply }, &plan))
         }
     };
     let bounce = BounceToken(copy.id).encode(&desk.keys, copy.key)?;
-    Ok(Rendered {
-        message,
-        reverse_path: address(&bounce_local(&bounce), desk)?,
-        to: copy.to.clone(),
-        domain: plan.from.address.domain().to_owned(),
-        eight_bit,
-    })
+    Ok(Draft { plan, source, reverse_path: address(&bounce_local(&bounce), desk)?, to: copy.to.clone() })
+}
+
+impl Draft {
+    /// Writes the copy out.
+    pub fn render(self) -> Result<Rendered, RenderError> {
+        let Self { mut plan, source, reverse_path, to } = self;
+        let message = match source {
+            Source::Message(message) => message,
+            Source::Raw(raw) => match build(&raw, &plan) {
+                // Only what must stay as it is needs a server that takes 8-bit text.
+                Err(BuildError::EightBit) => {
+                    plan.eight_bit = true;
+                    build(&raw, &plan)?
+                }
+                built => built?,
+            },
+        };
+        let domain = plan.from.address.domain().to_owned();
+        Ok(Rendered { message, reverse_path, to, domain, eight_bit: plan.eight_bit })
+    }
 }
 
 /// The notice that an entry is held.

@@ -4,16 +4,17 @@
 //! A claim is a lease in memory: the store has one owner, so a claim can't outlive its holder, and
 //! after a crash every copy that was not written down as sent is offered again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 use tokio::task::{self, JoinSet};
 
 use super::client::{Outcome, Transaction};
 use super::exit::Exit;
-use super::render::{RenderError, render};
+use super::render::{Draft, RenderError, draft};
 use super::schedule::next_attempt;
 use crate::actions::copies::{self, Attempt};
 use crate::actions::{Act, ActionError, Actor, Desk};
@@ -51,6 +52,9 @@ pub struct Relay {
     pub lifetime: SignedDuration,
     /// For copies of large messages under way.
     pub memory: Memory,
+    /// A place for each copy whose message is in memory: a few more than there are connections, so
+    /// that the next one is signed by the time one is free.
+    pub loaded: Semaphore,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -78,6 +82,8 @@ impl Relay {
         let mut changed = self.store.changed();
         let mut leases: BTreeMap<CopyId, task::Id> = BTreeMap::new();
         let mut unwritten = BTreeSet::new();
+        // Read from the queue, and not begun yet.
+        let mut waiting = VecDeque::new();
         let mut under_way: JoinSet<(CopyId, Heard)> = JoinSet::new();
         let mut pause: Option<Pause> = None;
         loop {
@@ -86,20 +92,21 @@ impl Relay {
             let paused = pause.as_ref().is_some_and(|pause| pause.until > now);
             // A route that was down is tried with one copy first.
             let most = if pause.is_some() { 1 } else { self.concurrency };
-            if !paused && leases.len() < most {
-                match self.store.read(|view| copies::due(view, now, leases.len() + unwritten.len() + most)) {
-                    Ok(due) => {
-                        for id in due {
-                            if leases.len() < most && !leases.contains_key(&id) && !unwritten.contains(&id) {
-                                let (relay, stop) = (Arc::clone(&self), stop.clone());
-                                let task = under_way.spawn(async move { (id, relay.offer(id, stop).await) });
-                                leases.insert(id, task.id());
-                            }
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "the queue can't be read"),
+            if !paused {
+                if waiting.is_empty() && leases.len() < most {
+                    let taken = leases.keys().chain(&unwritten).copied().collect();
+                    waiting = self.due(now, most, &taken);
+                }
+                while leases.len() < most
+                    && let Some(id) = waiting.pop_front()
+                {
+                    let (relay, stop) = (Arc::clone(&self), stop.clone());
+                    let task = under_way.spawn(async move { (id, relay.offer(id, stop).await) });
+                    leases.insert(id, task.id());
                 }
             }
+            // Where all places are taken, whoever ends wakes the loop.
+            let wait = if paused || waiting.is_empty() { self.sleep(now, pause.as_ref()) } else { LONGEST_SLEEP };
             tokio::select! {
                 () = stop.stopped() => break,
                 Some(done) = under_way.join_next() => {
@@ -123,11 +130,23 @@ impl Relay {
                     }
                 }
                 _ = changed.changed() => {}
-                () = tokio::time::sleep(self.sleep(now, pause.as_ref())) => self.exit.sweep().await,
+                () = tokio::time::sleep(wait) => self.exit.sweep().await,
             }
         }
         let _ = tokio::time::timeout(DRAIN, async { while under_way.join_next().await.is_some() {} }).await;
         self.exit.close().await;
+    }
+
+    /// The next copies that are due and not taken, the longest waiting first. Many at once, so that a
+    /// long queue is not read from its head for each of them.
+    fn due(&self, now: Timestamp, most: usize, taken: &BTreeSet<CopyId>) -> VecDeque<CopyId> {
+        match self.store.read(|view| copies::due(view, now, taken.len() + most)) {
+            Ok(due) => due.into_iter().filter(|id| !taken.contains(id)).collect(),
+            Err(error) => {
+                tracing::error!(%error, "the queue can't be read");
+                VecDeque::new()
+            }
+        }
     }
 
     /// Until the next copy is due, or the route is tried again.
@@ -145,7 +164,11 @@ impl Relay {
 
     /// Offers one copy.
     async fn offer(&self, id: CopyId, stop: Stop) -> Heard {
-        let (attempt, up) = match self.attempt(id).await {
+        let attempted = {
+            let _place = self.loaded.acquire().await;
+            self.attempt(id).await
+        };
+        let (attempt, up) = match attempted {
             Ok(Some(attempt)) => attempt,
             Ok(None) => return Heard::Up,
             Err(error) if error.is_temporary() => {
@@ -205,11 +228,11 @@ impl Relay {
         let now = (self.now)();
         let prepared = self.store.read(|view| {
             let Some(copy) = view_copy(view, id)? else { return Ok(None) };
-            let rendered = render(view, &self.desk, &copy);
-            Ok::<_, StoreError>(Some((copy, rendered)))
+            let draft = draft(view, &self.desk, &copy);
+            Ok::<_, StoreError>(Some((copy, draft)))
         })?;
-        let Some((copy, rendered)) = prepared else { return Ok(None) };
-        let rendered = match rendered {
+        let Some((copy, draft)) = prepared else { return Ok(None) };
+        let rendered = match draft.and_then(Draft::render) {
             Ok(rendered) => rendered,
             Err(RenderError::Store(error)) => return Err(error),
             Err(error) => {

@@ -225,7 +225,7 @@ fn attribution(lines: &[Line], at: usize) -> Option<Head> {
 fn may_begin(lower: &str) -> bool {
     ATTRIBUTIONS.iter().any(|(start, _)| lower.starts_with(start))
         || lower.starts_with(|c: char| c.is_ascii_digit())
-        || ATTRIBUTIONS.iter().any(|(_, verbs)| verbs.iter().any(|verb| lower.contains(verb)) && lower.ends_with(':'))
+        || (lower.ends_with(':') && ATTRIBUTIONS.iter().any(|(_, verbs)| verbs.iter().any(|verb| lower.contains(verb))))
 }
 
 /// Whether a text is an attribution, by what it says and what follows it; and if so, whether all
