@@ -2,7 +2,6 @@
 //! under load.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::kit::daemon::Daemon;
 use crate::kit::desk::{TestDesk, field};
-use crate::kit::load::{Dice, Mail, Office, Unfinished, reader};
+use crate::kit::load::{Dice, Mail, Office, Unfinished, reader, seed};
 
 const ROUNDS: usize = 54;
 /// After so many rounds everything is looked at.
@@ -102,13 +101,6 @@ async fn a_daemon_told_to_stop_answers_every_message_that_has_begun() {
     desk.settled().await;
     assert_eq!(inspect(&desk, &office), office.composed());
     assert_eq!(delivered(&desk), 0, "no copy goes out twice");
-}
-
-fn seed() -> u64 {
-    let seed = std::env::var("GUICHET_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
-    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
-    println!("GUICHET_TEST_SEED={seed}");
-    seed
 }
 
 /// A desk with three members, not running.
