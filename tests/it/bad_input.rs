@@ -356,6 +356,9 @@ async fn a_daemon_that_cannot_start_says_why_in_one_line() {
     };
 
     fails(&text, 75, &["another guichet runs on"]);
+    // The lock of the store holds without the socket, too.
+    std::fs::rename(desk.dir.path().join("data/api.sock"), desk.dir.path().join("data/away.sock")).unwrap();
+    fails(&text, 75, &["data/store is in use by another process"]);
     let elsewhere = text.replace(&data, &format!("data_dir = {:?}", desk.dir.path().join("elsewhere")));
     let taken = elsewhere.replace("127.0.0.1:0", &daemon.address.to_string());
     fails(&taken, 78, &["other.toml:6", "smtp.listen", "in use"]);

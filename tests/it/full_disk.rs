@@ -8,7 +8,7 @@ use guichet::store::tables::{ENTRIES, TICKETS};
 use guichet::store::{Options, Order, Read, Store};
 use tokio::task::JoinSet;
 
-use crate::kit::daemon::Daemon;
+use crate::kit::daemon::{Daemon, guichet_without_disk};
 use crate::kit::desk::{TestDesk, send};
 use crate::store_sim::{Fault, SimFiles};
 
@@ -120,6 +120,14 @@ async fn a_daemon_that_can_write_no_file_refuses_and_goes_on_when_it_can() {
     daemon.terminate();
     let (status, log) = tokio::task::spawn_blocking(|| daemon.wait()).await.unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
+
+    // Nor does it start in such a state, and it harms nothing.
+    let output = guichet_without_disk(&desk.config_file(), &["serve"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(said.matches("the data directory can't be written").count(), 1, "{said}");
+
     desk.resume().await;
     assert_eq!(desk.settled().await.len(), 4, "a copy each, once");
     assert!(desk.verify().is_clean());

@@ -106,6 +106,13 @@ pub fn guichet(config: &Path, args: &[&str]) -> Output {
     command.args(args).arg("--config").arg(config).env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).output().unwrap()
 }
 
+/// The same where nothing can be written into any file.
+pub fn guichet_without_disk(config: &Path, args: &[&str]) -> Output {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_guichet")]);
+    shell.args(args).arg("--config").arg(config).env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).output().unwrap()
+}
+
 /// The socket that systemd would have (`sd_notify(3)`).
 struct ServiceManager {
     socket: UnixDatagram,
