@@ -85,7 +85,8 @@ pub fn store_dir(data_dir: &Path) -> std::path::PathBuf {
 pub fn store_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Busy { .. } => Failure::Busy(error.to_string()),
-        other => Failure::Other(other.into()),
+        // Its text has that of its source in it.
+        other => Failure::Other(anyhow::anyhow!("{other}")),
     }
 }
 

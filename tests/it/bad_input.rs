@@ -4,18 +4,24 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
+use guichet::desk::copy::CopyState;
+use guichet::store::tables::COPIES;
+use guichet::store::{Order, Read as _, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::kit::daemon::{Daemon, guichet};
 use crate::kit::desk::{TestDesk, field};
-use crate::kit::load::{Client, Mail};
+use crate::kit::load::{Client, Dice, Mail, seed};
+use crate::kit::sink::Received;
 
 const ACME: &str = "acme@desk.example.org";
 /// The most memory that a daemon may take with twenty messages of 35 MB at once, 700 MB in all: room
 /// for 256 MiB on their way in, as much on their way out, and what it is itself.
 const MOST_MEMORY: u64 = 600 << 20;
+/// How many messages are mangled.
+const MANGLED: usize = 1500;
 /// How many of them go out again.
 const RELAYED: usize = 8;
 
@@ -165,13 +171,25 @@ async fn messages_of_every_wrong_kind_get_a_right_answer_and_the_next_one_is_tak
     let accepted = dialogues().into_iter().filter(|(_, _, expected)| *expected == "250 ").count();
     let received = desk.settled().await;
     assert_eq!(received.len(), accepted + dialogues().len());
-    for received in received {
-        let text = String::from_utf8_lossy(&received.message);
-        assert!(field(&text, "Bcc").is_none() && field(&text, "Message-ID").is_some(), "{text}");
-        assert!(!received.message.contains(&0));
-        assert!(received.message.split(|byte| *byte == b'\n').all(|line| line.len() <= 1000), "a line is too long");
-    }
+    received.iter().for_each(is_sound);
     assert!(desk.verify().is_clean());
+}
+
+/// Nothing that leaves is broken.
+fn is_sound(received: &Received) {
+    let text = String::from_utf8_lossy(&received.message);
+    assert!(field(&text, "Bcc").is_none() && field(&text, "Message-ID").is_some(), "{text}");
+    assert!(!received.message.contains(&0), "{text}");
+    for line in received.message.split_inclusive(|byte| *byte == b'\n') {
+        assert!(line.len() <= 1000, "a line is too long in\n{text}");
+        let line = line.strip_suffix(b"\r\n").unwrap();
+        assert!(!line.contains(&b'\r'), "a CR alone in\n{text}");
+    }
+    let header = &received.message[..received.message.windows(4).position(|four| four == b"\r\n\r\n").unwrap()];
+    for line in String::from_utf8_lossy(header).split("\r\n") {
+        let is_field = line.split_once(':').is_some_and(|(name, _)| name.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(line.starts_with([' ', '\t']) || is_field, "{line:?} in the header of\n{text}");
+    }
 }
 
 /// The same connection, or a new one if that is over, takes a good message.
@@ -338,6 +356,9 @@ async fn a_daemon_that_cannot_start_says_why_in_one_line() {
     };
 
     fails(&text, 75, &["another guichet runs on"]);
+    // The lock of the store holds without the socket, too.
+    std::fs::rename(desk.dir.path().join("data/api.sock"), desk.dir.path().join("data/away.sock")).unwrap();
+    fails(&text, 75, &["data/store is in use by another process"]);
     let elsewhere = text.replace(&data, &format!("data_dir = {:?}", desk.dir.path().join("elsewhere")));
     let taken = elsewhere.replace("127.0.0.1:0", &daemon.address.to_string());
     fails(&taken, 78, &["other.toml:6", "smtp.listen", "in use"]);
@@ -362,4 +383,119 @@ async fn a_daemon_that_cannot_start_says_why_in_one_line() {
     }
 
     good(&mut Client::connect(daemon.address).await.unwrap(), "all that").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mangled_mail_is_taken_or_refused_and_what_is_taken_goes_on() {
+    let seed = seed();
+    let mut dice = Dice::new(seed);
+    let desk = TestDesk::on(Store::memory()).await;
+    desk.members(&["alice"]).await;
+    let messages = fixtures();
+    let mut client = Client::connect(desk.address()).await.unwrap();
+    let mut taken = 0;
+    for round in 0..MANGLED {
+        let mut message = messages[dice.roll(messages.len())].clone();
+        for _ in 0..=dice.roll(4) {
+            mangle(&mut message, &messages, &mut dice);
+        }
+        // Line ends are the SMTP dialogue's affair, in other tests.
+        let text: Vec<_> = message
+            .split(|byte| *byte == b'\n')
+            .map(|line| {
+                let line: Vec<u8> = line.iter().copied().filter(|byte| !matches!(byte, b'\r' | 0)).collect();
+                if line.starts_with(b".") { [b".", line.as_slice()].concat() } else { line }
+            })
+            .collect();
+        let text = [text.join(b"\r\n".as_slice()).as_slice(), b"\r\n.\r\n"].concat();
+        for line in ["MAIL FROM:<carol@example.com>", "RCPT TO:<acme@desk.example.org>", "DATA"] {
+            let reply = client.say(line).await.unwrap();
+            assert!(reply.starts_with(['2', '3']), "{reply}");
+        }
+        client.write(&text).await.unwrap();
+        let reply = client.answer().await;
+        let is_answer = reply.as_ref().is_ok_and(|reply| reply.starts_with(['2', '5']));
+        assert!(is_answer, "round {round}: {reply:?} to\n{}", String::from_utf8_lossy(&text));
+        if reply.unwrap().starts_with('2') {
+            taken += 1;
+        } else {
+            client = Client::connect(desk.address()).await.unwrap();
+        }
+    }
+    let received = desk.settled().await;
+    println!("{taken} of {MANGLED} taken, {} copies", received.len());
+    received.iter().for_each(is_sound);
+    let failed = desk.read(|view| {
+        let copies = view.range(&COPIES, .., Order::Up, usize::MAX)?;
+        Ok(copies.into_iter().map(|(_, copy)| copy).filter(|copy| copy.state != CopyState::Sent).collect::<Vec<_>>())
+    });
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(desk.verify().is_clean());
+}
+
+fn fixtures() -> Vec<Vec<u8>> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mail");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "eml"));
+    files.sort();
+    let messages: Vec<_> = files.into_iter().map(|path| std::fs::read(path).unwrap()).collect();
+    assert!(messages.len() > 10);
+    messages
+}
+
+/// Does one harm to a message.
+fn mangle(message: &mut Vec<u8>, others: &[Vec<u8>], dice: &mut Dice) {
+    const WORDS: [&[u8]; 24] = [
+        b"=?utf-8?q?=E2=82?=",
+        b"=?utf-8?b?4oKs",
+        b"\"",
+        b"<",
+        b">",
+        b"(",
+        b"\\",
+        b";",
+        b"=",
+        b"=\n",
+        b"--",
+        b"\n\n",
+        b"\n ",
+        b"\xff\xfe",
+        b"\xe2\x82",
+        b"boundary=",
+        b"charset=",
+        b"multipart/mixed",
+        b"message/rfc822",
+        b"text/html",
+        b"base64",
+        b"<!--",
+        b"&#x110000;",
+        b"99999999999999999999",
+    ];
+    let at = dice.roll(message.len() + 1);
+    let end = (at + 1 + dice.roll(200)).min(message.len());
+    match dice.roll(8) {
+        0 => message.truncate(at),
+        1 => drop(message.drain(at..end)),
+        2 => {
+            let again = message[at..end].to_vec();
+            message.splice(at..at, again);
+        }
+        3 | 4 => drop(message.splice(at..at, WORDS[dice.roll(WORDS.len())].iter().copied())),
+        5 => {
+            let other = &others[dice.roll(others.len())];
+            let from = dice.roll(other.len() + 1);
+            message.splice(at..end, other[from..(from + 300).min(other.len())].iter().copied());
+        }
+        6 => {
+            let mut lines: Vec<_> = message.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            let (one, two) = (dice.roll(lines.len()), dice.roll(lines.len()));
+            lines.swap(one, two);
+            *message = lines.join(b"\n".as_slice());
+        }
+        _ => {
+            if let Some(byte) = message.get_mut(at) {
+                *byte = u8::try_from(dice.roll(256)).unwrap();
+            }
+        }
+    }
 }

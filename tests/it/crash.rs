@@ -2,7 +2,6 @@
 //! under load.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::kit::daemon::Daemon;
 use crate::kit::desk::{TestDesk, field};
-use crate::kit::load::{Dice, Mail, Office, Unfinished, reader};
+use crate::kit::load::{Client, Dice, Mail, Office, Unfinished, reader, seed};
 
 const ROUNDS: usize = 54;
 /// After so many rounds everything is looked at.
@@ -104,14 +103,66 @@ async fn a_daemon_told_to_stop_answers_every_message_that_has_begun() {
     assert_eq!(delivered(&desk), 0, "no copy goes out twice");
 }
 
-fn seed() -> u64 {
-    let seed = std::env::var("GUICHET_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
-    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
-    println!("GUICHET_TEST_SEED={seed}");
-    seed
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_before_the_answer_and_comes_back_makes_no_second_entry() {
+    let desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    let mail = Mail {
+        id: "hasty@example.com".to_owned(),
+        from: "carol@example.com".to_owned(),
+        to: vec!["acme@desk.example.org".to_owned()],
+        text: "From: <carol@example.com>\nSubject: Hasty\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n\
+               Message-ID: <hasty@example.com>\n\nHello."
+            .to_owned(),
+    };
+    let mut hasty = Client::connect(desk.address()).await.unwrap();
+    for line in ["MAIL FROM:<carol@example.com>", "RCPT TO:<acme@desk.example.org>", "DATA"] {
+        hasty.say(line).await.unwrap();
+    }
+    hasty.write(format!("{}\r\n.\r\n", mail.text.replace('\n', "\r\n")).as_bytes()).await.unwrap();
+    drop(hasty);
+    desk.until(|view| Ok(view.range(&ENTRIES, .., Order::Up, 1)?.pop())).await;
+
+    let mut client = Client::connect(desk.address()).await.unwrap();
+    for _ in 0..2 {
+        let reply = client.send(&mail, |_| {}).await.unwrap();
+        assert!(reply.starts_with("250 2.0.0 acme-1 "), "{reply}");
+    }
+    assert_eq!(desk.messages("acme-1").len(), 1);
+    assert_eq!(desk.settled().await.len(), 1);
 }
 
-/// A desk with three members, not running.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_one_ticket_that_come_all_at_once_are_all_there() {
+    const ANSWERS: usize = 60;
+    let desk = TestDesk::with("[limits]\nconnections_per_address = 100\nlook_alike = 1000\n").await;
+    desk.members(&["alice", "bob"]).await;
+    let mail = |n: usize| Mail {
+        id: format!("{n}@example.com"),
+        from: "carol@example.com".to_owned(),
+        to: vec!["acme@desk.example.org".to_owned()],
+        text: format!(
+            "From: <carol@example.com>\nSubject: All at once\nMessage-ID: <{n}@example.com>\n\
+             In-Reply-To: <0@example.com>\n\nHello."
+        ),
+    };
+    let address = desk.address();
+    let send = move |mail: Mail| async move {
+        let mut client = Client::connect(address).await.unwrap();
+        let reply = client.send(&mail, |_| {}).await.unwrap();
+        assert!(reply.starts_with("250 2.0.0 acme-1 "), "{reply}");
+    };
+    send(mail(0)).await;
+    let mut senders = JoinSet::new();
+    for n in 1..=ANSWERS {
+        senders.spawn(send(mail(n)));
+    }
+    senders.join_all().await;
+    assert_eq!(desk.messages("acme-1").len(), 1 + ANSWERS);
+    assert_eq!(desk.settled().await.len(), 2 * (1 + ANSWERS));
+}
+
+/// A desk with two members, not running.
 async fn desk() -> TestDesk {
     let limits = format!("[limits]\nlook_alike = 1000000\ndeliveries = {DELIVERIES}\ndeliveries_per_destination = 4\n");
     let mut desk = TestDesk::with(&limits).await;

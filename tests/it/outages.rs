@@ -10,14 +10,19 @@ use guichet::desk::envelope::Envelope;
 use guichet::desk::verdict::Outcome;
 use guichet::intake::Intake;
 use guichet::intake::looks::{LookAlikeCap, Looks};
-use guichet::store::tables::COPIES;
+use guichet::store::tables::{COPIES, ENTRIES};
 use guichet::store::{Order, Read};
 use guichet::trust::Authenticator;
 use jiff::Timestamp;
+use rustix::process::Resource;
 
-use crate::kit::desk::{TestDesk, address};
+use crate::kit::daemon::Daemon;
+use crate::kit::desk::{TestDesk, address, send};
+use crate::kit::load::{Client, Mail};
 use crate::kit::sink::Act;
 
+/// Larger than what stays in memory, so that it is spooled.
+const LARGE: usize = 400_000;
 const ACME: &str = "acme@desk.example.org";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,10 +67,7 @@ async fn while_the_next_server_is_away_copies_wait_with_the_reason_and_go_when_i
     desk.members(&["alice", "bob"]).await;
     desk.sink.rule("CONNECT", Act::SayAndClose("554 5.3.2 not today".to_owned()), false);
     for number in 1..=3 {
-        let mail = format!(
-            "From: <carol{number}@example.com>\nTo: {ACME}\nSubject: Number {number}\nMessage-ID: <{number}@example.com>\n\nHi.\n"
-        );
-        let reply = desk.send(&format!("carol{number}@example.com"), &[ACME], &mail).await;
+        let reply = desk.send(&format!("carol{number}@example.com"), &[ACME], mail(number, 10).text.as_bytes()).await;
         assert!(reply.starts_with("250 "), "{reply}");
     }
     // At least the first one offered hears it, and nothing fails for it.
@@ -92,4 +94,77 @@ async fn while_the_next_server_is_away_copies_wait_with_the_reason_and_go_when_i
     })
     .await;
     assert_eq!(desk.settled().await.len(), 6, "three mails, two members, each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_is_down_is_alarmed_once() {
+    let mut desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    desk.stop().await;
+    desk.sink.rule("CONNECT", Act::SayAndClose("554 5.3.2 not today".to_owned()), false);
+    let config = desk.config_file();
+    let daemon = tokio::task::spawn_blocking(move || Daemon::start(&config)).await.unwrap();
+    for number in 1..=2 {
+        let reply = send(daemon.address, "carol@example.com", &[ACME], mail(number, 10).text.as_bytes()).await;
+        assert!(reply.starts_with("250 "), "{reply}");
+        // The second one is tried when the route is, after a pause.
+        desk.sink.wait_for_connections(number).await;
+    }
+    daemon.terminate();
+    let (status, log) = tokio::task::spawn_blocking(|| daemon.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let alarms: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(alarms.len(), 1, "{log}");
+    assert!(alarms[0].contains("the route is down"), "{log}");
+    assert!(log.contains("554 5.3.2 not today"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_out_of_file_descriptors_lets_nothing_get_lost_and_goes_on() {
+    let mut desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    desk.stop().await;
+    let config = desk.config_file();
+    let daemon = tokio::task::spawn_blocking(move || Daemon::start(&config)).await.unwrap();
+    let mut early = Client::connect(daemon.address).await.unwrap();
+    assert!(early.send(&mail(1, 10), |_| {}).await.unwrap().starts_with("250 "));
+    desk.sink.wait(1).await;
+
+    daemon.limit(Resource::Nofile, Some(0));
+    let reply = early.send(&mail(2, LARGE), |_| {}).await.unwrap();
+    assert!(reply.starts_with("452 4.3.1 "), "{reply}");
+    let reply = early.send(&mail(3, 10), |_| {}).await.unwrap();
+    assert!(reply.starts_with("250 "), "what needs no file is taken: {reply}");
+    // The system takes this connection, the daemon can't yet.
+    let address = daemon.address;
+    let late = tokio::spawn(async move { Client::connect(address).await });
+    let reply = early.say("NOOP").await.unwrap();
+    assert!(reply.starts_with("250 "), "{reply}");
+
+    daemon.limit(Resource::Nofile, None);
+    let mut late = late.await.unwrap().unwrap();
+    for (number, size) in [(2, LARGE), (4, 10)] {
+        let reply = late.send(&mail(number, size), |_| {}).await.unwrap();
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    daemon.terminate();
+    let (status, log) = tokio::task::spawn_blocking(|| daemon.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    desk.resume().await;
+    assert!(desk.verify().is_clean());
+    let mut ids = desk.read(|view| {
+        let entries = view.range(&ENTRIES, .., Order::Up, 100)?;
+        Ok(entries.into_iter().filter_map(|(_, entry)| entry.message_id).map(|id| id.to_string()).collect::<Vec<_>>())
+    });
+    ids.sort();
+    assert_eq!(ids, ["<1@example.com>", "<2@example.com>", "<3@example.com>", "<4@example.com>"]);
+}
+
+fn mail(number: usize, size: usize) -> Mail {
+    let id = format!("{number}@example.com");
+    let text = format!(
+        "From: <carol{number}@example.com>\nTo: {ACME}\nSubject: Number {number}\nMessage-ID: <{id}>\n\n{}",
+        "Hello.\n".repeat(size / 7)
+    );
+    Mail { id, from: format!("carol{number}@example.com"), to: vec![ACME.to_owned()], text }
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tempfile::TempDir;
 
 /// How long a start may take before the test fails.
@@ -35,7 +35,7 @@ impl Daemon {
     }
 
     /// The same, for a daemon whose disk is going to fail: a write past the limit of
-    /// [`Self::limit_files`] is an error then, and not the end of the process.
+    /// [`Self::limit`] is an error then, and not the end of the process.
     pub fn start_with_limits(config: &Path) -> Self {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_guichet")]);
@@ -76,9 +76,10 @@ impl Daemon {
         (status, self.log.take().unwrap().join().unwrap())
     }
 
-    /// From now on no file can be written beyond so many octets; `None`: as before.
-    pub fn limit_files(&self, octets: Option<u64>) {
-        prlimit(Some(self.pid()), Resource::Fsize, Rlimit { current: octets, maximum: None }).unwrap();
+    /// From now on it has only so much of a resource; `None`: as much as this process.
+    pub fn limit(&self, resource: Resource, most: Option<u64>) {
+        let own = getrlimit(resource);
+        prlimit(Some(self.pid()), resource, Rlimit { current: most.or(own.current), ..own }).unwrap();
     }
 
     /// The most memory that it ever had, in octets.
@@ -97,6 +98,11 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if std::thread::panicking()
+            && let Some(Ok(log)) = self.log.take().map(JoinHandle::join)
+        {
+            println!("the daemon's log:\n{log}");
+        }
     }
 }
 
@@ -104,6 +110,13 @@ impl Drop for Daemon {
 pub fn guichet(config: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_guichet"));
     command.args(args).arg("--config").arg(config).env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).output().unwrap()
+}
+
+/// The same where nothing can be written into any file.
+pub fn guichet_without_disk(config: &Path, args: &[&str]) -> Output {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_guichet")]);
+    shell.args(args).arg("--config").arg(config).env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).output().unwrap()
 }
 
 /// The socket that systemd would have (`sd_notify(3)`).

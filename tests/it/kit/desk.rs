@@ -56,9 +56,9 @@ impl TestDesk {
         Self::begin(more, None).await
     }
 
-    /// The same on a store that the test opened, and can make fail.
+    /// The same on a store that the test opened, and can make fail; senders may write alike.
     pub async fn on(store: Store) -> Self {
-        Self::begin("", Some(store)).await
+        Self::begin("[limits]\nlook_alike = 1000000\n", Some(store)).await
     }
 
     async fn begin(more: &str, store: Option<Store>) -> Self {

@@ -2,6 +2,7 @@
 //! a book of what was acknowledged.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,14 @@ use super::sink::Received;
 const CUSTOMERS: usize = 30;
 /// How many of the newest copies are answered to.
 const ANSWERABLE: usize = 40;
+
+/// A new seed each time, or the one in `GUICHET_TEST_SEED`; printed, so that a failure can come again.
+pub fn seed() -> u64 {
+    let seed = std::env::var("GUICHET_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
+    println!("GUICHET_TEST_SEED={seed}");
+    seed
+}
 
 /// Random numbers that come again with their seed.
 pub struct Dice(u64);

@@ -72,6 +72,7 @@ pub struct Sink {
     address: Option<SocketAddr>,
     state: Arc<Mutex<State>>,
     count: Arc<watch::Sender<usize>>,
+    talks: Arc<watch::Sender<usize>>,
 }
 
 impl Sink {
@@ -85,6 +86,7 @@ impl Sink {
             address: None,
             state: Arc::default(),
             count: Arc::new(watch::Sender::new(0)),
+            talks: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -182,6 +184,13 @@ impl Sink {
         self.received()
     }
 
+    /// Waits until there have been `count` connections in all.
+    pub async fn wait_for_connections(&self, count: usize) {
+        let mut talks = self.talks.subscribe();
+        let there = tokio::time::timeout(PATIENCE, talks.wait_for(|now| *now >= count)).await;
+        assert!(there.is_ok(), "{} connections came, not {count}", self.connections());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,6 +209,7 @@ impl Sink {
             state.connections += 1;
             state.connections - 1
         };
+        self.talks.send_replace(number + 1);
         match &self.tls {
             Some((acceptor, true)) => {
                 if let Ok(stream) = acceptor.accept(stream).await {
