@@ -67,7 +67,7 @@ async fn while_the_next_server_is_away_copies_wait_with_the_reason_and_go_when_i
     desk.members(&["alice", "bob"]).await;
     desk.sink.rule("CONNECT", Act::SayAndClose("554 5.3.2 not today".to_owned()), false);
     for number in 1..=3 {
-        let reply = desk.send(&format!("carol{number}@example.com"), &[ACME], mail(number, 10).text.as_bytes()).await;
+        let reply = desk.send(&format!("carol{number}@example.com"), &[ACME], &mail(number, 10).text).await;
         assert!(reply.starts_with("250 "), "{reply}");
     }
     // At least the first one offered hears it, and nothing fails for it.
