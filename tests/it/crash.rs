@@ -11,11 +11,13 @@ use guichet::store::tables::{COPIES, COPY_STATES, ENTRIES, MESSAGE_IDS, QUEUE, T
 use guichet::store::{Order, Read};
 use tokio::task::JoinSet;
 
-use crate::kit::daemon::Daemon;
+use crate::kit::daemon::{Daemon, guichet};
 use crate::kit::desk::{TestDesk, field};
 use crate::kit::load::{Client, Dice, Mail, Office, Unfinished, reader, seed};
 
 const ROUNDS: usize = 54;
+/// After so many starts the daemon is asked to verify its store.
+const VERIFIED_EVERY: usize = 4;
 /// After so many rounds everything is looked at.
 const INSPECTED_EVERY: usize = 9;
 const SENDERS: usize = 5;
@@ -47,6 +49,9 @@ async fn a_daemon_killed_at_any_moment_keeps_every_mail_once_and_delivers_every_
         let received = desk.sink.received();
         office.saw(&received);
         let daemon = start(&desk.config_file()).await;
+        if round % VERIFIED_EVERY == 0 {
+            verify(&desk.config_file()).await;
+        }
         let senders = senders(&office, &daemon, &mut unfinished);
         until(moment, &office, &desk, received.len()).await;
         daemon.kill();
@@ -174,6 +179,13 @@ async fn desk() -> TestDesk {
 async fn start(config: &Path) -> Daemon {
     let config = config.to_owned();
     tokio::task::spawn_blocking(move || Daemon::start(&config)).await.unwrap()
+}
+
+/// `guichet verify`, which asks the daemon.
+async fn verify(config: &Path) {
+    let config = config.to_owned();
+    let output = tokio::task::spawn_blocking(move || guichet(&config, &["verify"])).await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 fn senders(office: &Arc<Office>, daemon: &Daemon, unfinished: &mut Vec<Mail>) -> JoinSet<Unfinished> {
