@@ -261,6 +261,16 @@ impl Relay {
         Ok(Some(self.judge(&copy, outcome)))
     }
 
+    /// A copy that met a route which is down waits for the route and not for a turn of its own.
+    fn when_up(&self, copy: &Copy, reply: String) -> Attempt {
+        let now = (self.now)();
+        let end = copy.queued_at.saturating_add(self.lifetime).unwrap_or(Timestamp::MAX);
+        match now.checked_add(FIRST_PAUSE) {
+            Ok(next_at) if now < end => Attempt::Deferred { reply, next_at },
+            _ => Attempt::Failed { reply },
+        }
+    }
+
     /// What an outcome means for the copy, and whether the route is up.
     fn judge(&self, copy: &Copy, outcome: Outcome) -> (Attempt, bool) {
         let later = |reply: String| {
@@ -280,7 +290,7 @@ impl Relay {
                 (Attempt::TooLarge { reply: reply.to_string() }, true)
             }
             Outcome::Failed(reply) => (Attempt::Failed { reply: reply.to_string() }, true),
-            Outcome::RouteDown(reply) => (later(reply.to_string()), false),
+            Outcome::RouteDown(reply) => (self.when_up(copy, reply.to_string()), false),
         }
     }
 }
