@@ -50,7 +50,8 @@ pub enum Authority {
     Contact { verified: Verified },
     /// It opens the ticket and goes to members with a warning; the writer may become a participant.
     Unverified { propose: bool },
-    /// It waits on the ticket; `ask` is the member whose own reply address it bore.
+    /// It waits on the ticket; `ask` is the member whose own reply address it bore, or for whom his
+    /// domain vouches.
     Held { reason: Reason, ask: Option<MemberId> },
     /// A new ticket that nobody is told of: From says a member, and nothing proves it.
     Marked,
@@ -77,9 +78,12 @@ pub fn decide(claim: &Claim) -> Authority {
             Some(Found::Minted | Found::Entry | Found::Hint) if claim.aligned && !claim.strict => {
                 own(Verified::Aligned)(member, Scope::Public)
             }
-            // A number can be guessed, and a contact's reply address is no proof of a member.
-            Some(Found::Subject) if claim.aligned => Authority::Held { reason: Reason::Unverified, ask: None },
-            None if holder.is_some() && claim.aligned => Authority::Held { reason: Reason::Unverified, ask: None },
+            // A number can be guessed, a contact's reply address is no proof of a member, and a strict
+            // property wants his own: but his domain vouches for him, so he is told.
+            Some(_) if claim.aligned => Authority::Held { reason: Reason::Unverified, ask: Some(member) },
+            None if holder.is_some() && claim.aligned => {
+                Authority::Held { reason: Reason::Unverified, ask: Some(member) }
+            }
             None if holder.is_none() && claim.aligned && !claim.strict => own(Verified::Aligned)(member, Scope::Public),
             None if holder.is_none() => Authority::Marked,
             _ => Authority::Held { reason: Reason::Unaligned, ask: None },
@@ -210,7 +214,7 @@ mod tests {
             (
                 "the same in a strict property",
                 Claim { writer: Writer::Member(ALICE), found: Some(Found::Minted), strict: true, ..base },
-                held(Reason::Unaligned, None),
+                held(Reason::Unverified, Some(ALICE)),
             ),
             (
                 "the same unaligned",
@@ -220,12 +224,12 @@ mod tests {
             (
                 "member, by a guessed number",
                 Claim { writer: Writer::Member(ALICE), found: Some(Found::Subject), ..base },
-                held(Reason::Unverified, None),
+                held(Reason::Unverified, Some(ALICE)),
             ),
             (
                 "member, a contact's reply address alone",
                 Claim { writer: Writer::Member(ALICE), holder: contact, ..base },
-                held(Reason::Unverified, None),
+                held(Reason::Unverified, Some(ALICE)),
             ),
             (
                 "member, a contact's reply address and a minted id",

@@ -166,7 +166,8 @@ async fn a_member_speaks_by_his_reply_address_and_an_aligned_from() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_says_that_it_is_a_members_is_held_and_reaches_no_customer() {
-    // The member whose reply address it bore is asked; once an hour, so each case has its own desk.
+    // The member whose reply address it bore, or whose domain vouches for him, is asked; once an
+    // hour, so each case has its own desk.
     let asked: &[&str] = &["alice@team.example"];
     let rows: &[Row<'_>] = &[
         (
@@ -230,7 +231,7 @@ async fn what_only_says_that_it_is_a_members_is_held_and_reaches_no_customer() {
             State::Held,
             Some(Reason::Unverified),
             Verified::None,
-            &[],
+            asked,
         ),
         (
             "a customer's reply address, aligned",
@@ -239,7 +240,7 @@ async fn what_only_says_that_it_is_a_members_is_held_and_reaches_no_customer() {
             State::Held,
             Some(Reason::Unverified),
             Verified::None,
-            &[],
+            asked,
         ),
         (
             "the property's address and an identifier, aligned",
@@ -409,9 +410,9 @@ async fn a_strict_property_wants_the_reply_address() {
                 |scene| reply(ALICE, &scene.alice).field("To", "acme@desk.example.org"),
                 "alice@team.example",
                 State::Held,
-                Some(Reason::Unaligned),
+                Some(Reason::Unverified),
                 Verified::None,
-                &[],
+                &["alice@team.example"],
             ),
         ],
     )

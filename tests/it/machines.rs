@@ -273,7 +273,7 @@ async fn a_copy_of_ours_that_comes_back_goes_nowhere() {
     }
     assert_eq!(scene.desk.settled().await.len(), copies);
     assert_eq!(scene.desk.messages(&scene.ticket).len(), entries);
-    // To another property it is ordinary mail.
+    // To another property it is mail like any other, and opens a ticket there.
     let said =
         scene.desk.send("support@acme.example", &["bulle@desk.example.org"], &scene.copy.replace("\r\n", "\n")).await;
     assert!(said.starts_with("250 2.0.0 bulle-1"), "{said}");

@@ -32,7 +32,10 @@ impl Language {
             (Self::En, Reason::Unaligned) => {
                 "It bears your address, but nothing proves that you sent it: neither SPF nor DKIM vouches for it."
             }
-            (Self::En, Reason::UnknownAddress | Reason::Unverified) => {
+            (Self::En, Reason::Unverified) => {
+                "It did not come to your personal reply address, and nothing else in it proves that you wrote it."
+            }
+            (Self::En, Reason::UnknownAddress) => {
                 "It came to your personal reply address, but from an address that is not known to be yours."
             }
             (Self::En, Reason::Crossed) => "A colleague replied while you were writing. That reply is below.",
@@ -51,7 +54,10 @@ impl Language {
             (Self::Fr, Reason::Unaligned) => {
                 "Il porte votre adresse, mais rien ne prouve qu’il vient de vous\u{a0}: ni SPF ni DKIM ne le confirment."
             }
-            (Self::Fr, Reason::UnknownAddress | Reason::Unverified) => {
+            (Self::Fr, Reason::Unverified) => {
+                "Il n’est pas arrivé à votre adresse de réponse personnelle, et rien d’autre ne prouve qu’il vient de vous."
+            }
+            (Self::Fr, Reason::UnknownAddress) => {
                 "Il est arrivé à votre adresse de réponse personnelle, mais depuis une adresse qui n’est pas connue comme la vôtre."
             }
             (Self::Fr, Reason::Crossed) => {
