@@ -87,7 +87,7 @@ impl Desk {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            ensure!(start.elapsed() < Duration::from_secs(60), "the daemon does not stop");
+            ensure!(start.elapsed() < Duration::from_mins(1), "the daemon does not stop");
             std::thread::sleep(Duration::from_millis(10));
         };
         ensure!(status.success(), "the daemon ended with {status}; see {}", self.dir.join("log").display());

@@ -2,24 +2,21 @@
 
 use jiff::SignedDuration;
 
-use super::looks::Look;
 use super::threads::StoredThreads;
 use super::writer::{self, Author};
-use super::{Arrival, Mail, report};
-use crate::actions::post::{self, Content, Opening, Standpoint};
-use crate::actions::{Act, ActionError, copies, find, held, state, ticket};
+use super::{Arrival, Mail, filing, report};
+use crate::actions::{Act, ActionError, find, state, ticket};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{self, Authority, Claim, Holder, Writer};
-use crate::desk::copy::Scope;
-use crate::desk::entry::{self, Entry, Event, Machine, Reason, State, Verified, What};
-use crate::desk::fanout::Voice;
-use crate::desk::id::{ContactId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
+use crate::desk::entry::{self, Entry, Event, Machine, Reason, What};
+use crate::desk::id::{DepartmentId, EntryId, PropertyId, RawId, TicketId};
 use crate::desk::property::Property;
-use crate::desk::subject::{canonical_subject, is_forward, ticket_ref_in};
+use crate::desk::subject::{canonical_subject, ticket_ref_in};
 use crate::desk::thread::{self, Bond, Found, Signals};
-use crate::desk::ticket::{Assignee, Person, Priority, Standing, Status, Ticket};
+use crate::desk::ticket::{Assignee, Person, Standing, Status, Ticket};
 use crate::desk::token::ReplyToken;
 use crate::mime::ids::ThreadIndex;
+use crate::mime::understand::{Limits, understand};
 use crate::store::tables::{ENTRIES, MESSAGE_IDS};
 use crate::store::{Order, Read, Tx};
 
@@ -27,21 +24,21 @@ use crate::store::{Order, Read, Tx};
 const CLOSED_FOR_GOOD: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What is known of a message once its ticket was looked for.
-struct Case<'a> {
-    mail: &'a Mail<'a>,
-    address: &'a Address,
-    property: Property,
-    department: Option<DepartmentId>,
-    raw: RawId,
-    author: Author,
-    holder: Option<Holder>,
+pub(super) struct Case<'a> {
+    pub(super) mail: &'a Mail<'a>,
+    pub(super) address: &'a Address,
+    pub(super) property: Property,
+    pub(super) department: Option<DepartmentId>,
+    pub(super) raw: RawId,
+    pub(super) author: Author,
+    pub(super) holder: Option<Holder>,
     /// The ticket that it belongs to; `None`: a new one.
-    ticket: Option<Ticket>,
+    pub(super) ticket: Option<Ticket>,
     /// How it was found, besides by a reply address.
-    found: Option<Found>,
-    parent: Option<EntryId>,
+    pub(super) found: Option<Found>,
+    pub(super) parent: Option<EntryId>,
     /// The closed ticket that a new one goes on from.
-    continues: Option<TicketId>,
+    pub(super) continues: Option<TicketId>,
 }
 
 /// Files a message at a property.
@@ -82,10 +79,10 @@ pub(super) fn at_property(
         return Ok(arrival);
     }
     if let Some((Machine::Silent, reason)) = mail.machine {
-        return keep(tx, act, &case, Machine::Silent, reason.unwrap_or(Reason::Automatic));
+        return filing::keep(tx, act, &case, Machine::Silent, reason.unwrap_or(Reason::Automatic));
     }
     start_anew(act, &mut case);
-    if let Some(arrival) = look_alike(tx, act, &mut case)? {
+    if let Some(arrival) = filing::look_alike(tx, act, &mut case)? {
         return Ok(arrival);
     }
     decide(tx, act, &case)
@@ -117,7 +114,7 @@ pub(super) fn keep_on(
         parent: None,
         continues: None,
     };
-    keep(tx, act, &case, Machine::Silent, reason)
+    filing::keep(tx, act, &case, Machine::Silent, reason)
 }
 
 /// Rules 1 to 3.
@@ -207,7 +204,7 @@ fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Option<A
 /// member by the address that he logs in with, the writer of a mail that he forwarded by his own.
 fn same_from(tx: &impl Read, entry: &Entry, case: &Case<'_>) -> Result<bool, ActionError> {
     let Some(raw) = entry.raw else { return Ok(false) };
-    let before = crate::mime::understand::understand(&tx.raw(raw)?, &crate::mime::understand::Limits::default());
+    let before = understand(&tx.raw(raw)?, &Limits::default());
     let from = |mailbox: &Mailbox| mailbox.address == case.mail.from.address;
     Ok(before.is_ok_and(|before| before.from.first().is_some_and(from)))
 }
@@ -231,58 +228,6 @@ fn start_anew(act: &Act<'_>, case: &mut Case<'_>) {
         case.parent = None;
         case.holder = None;
     }
-}
-
-/// Mail of a machine that is only kept: on its ticket, or on one that is closed from the start.
-fn keep(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    case: &Case<'_>,
-    machine: Machine,
-    reason: Reason,
-) -> Result<Arrival, ActionError> {
-    let before = case.ticket.clone();
-    let mut ticket = match case.ticket.clone() {
-        Some(ticket) => ticket,
-        None => open(tx, act, case, case.author.mailbox.clone(), Status::Closed)?,
-    };
-    let (author, addresses) = person(tx, act, case)?;
-    let standpoint = Standpoint {
-        state: State::Kept,
-        reason: Some(reason),
-        machine: Some(machine),
-        ..standpoint(case, author, addresses, Verified::None)
-    };
-    let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
-    Ok(filed(&ticket, &entry))
-}
-
-/// The cap for mail that looks alike, from one sender: past it, the mail is kept and not relayed.
-fn look_alike(tx: &mut Tx<'_>, act: &Act<'_>, case: &mut Case<'_>) -> Result<Option<Arrival>, ActionError> {
-    if matches!(case.author.writer, Writer::Member(_)) {
-        return Ok(None);
-    }
-    let Some(first) = case.mail.looks.too_many(&look(case), act.now) else { return Ok(None) };
-    let before = match case.ticket.take() {
-        Some(ticket) => ticket,
-        None => find::ticket_by_id(tx, first)?,
-    };
-    let mut ticket = before.clone();
-    let (author, addresses) = person(tx, act, case)?;
-    let standpoint = Standpoint {
-        state: State::Kept,
-        reason: Some(Reason::LookAlike),
-        machine: case.mail.machine.map(|(machine, _)| machine),
-        ..standpoint(case, author, addresses, Verified::None)
-    };
-    let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
-    Ok(Some(filed(&ticket, &entry)))
-}
-
-fn look(case: &Case<'_>) -> Look {
-    Look::of(case.mail, case.property.id, &case.author.mailbox.address)
 }
 
 /// The authority table, and what follows from it.
@@ -309,299 +254,10 @@ fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, Ac
         named_by_parent,
     };
     match authority::decide(&claim) {
-        Authority::Member { member, scope, verified } => by_member(tx, act, case, member, scope, verified),
-        Authority::Contact { verified } => by_contact(tx, act, case, verified),
-        Authority::Unverified { propose } => unverified(tx, act, case, propose),
-        Authority::Held { reason, ask } => hold(tx, act, case, reason, ask),
-        Authority::Marked => marked(tx, act, case),
+        Authority::Member { member, scope, verified } => filing::by_member(tx, act, case, member, scope, verified),
+        Authority::Contact { verified } => filing::by_contact(tx, act, case, verified),
+        Authority::Unverified { propose } => filing::unverified(tx, act, case, propose),
+        Authority::Held { reason, ask } => filing::hold(tx, act, case, reason, ask),
+        Authority::Marked => filing::marked(tx, act, case),
     }
-}
-
-/// A member's public reply or note; from the bare address a ticket of his own, or of the customer
-/// whose mail he forwards.
-fn by_member(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    case: &Case<'_>,
-    id: MemberId,
-    scope: Scope,
-    verified: Verified,
-) -> Result<Arrival, ActionError> {
-    let member = find::member_by_id(tx, id)?;
-    let author = entry::Author::Person { person: Person::Member(id), mailbox: member.mailbox() };
-    let addresses = std::iter::once(member.login.clone()).chain(member.aliases.clone()).collect();
-    let Some(before) = case.ticket.clone() else {
-        if let Some(forwarded) =
-            case.mail.understood.forwarded.clone().filter(|_| is_forward(&case.mail.understood.subject))
-            && !act.desk.is_local(&forwarded.from.address)
-            && find::member_at(tx, case.property.id, &forwarded.from.address)?.is_none()
-        {
-            return forwarded_by(tx, act, case, addresses, forwarded);
-        }
-        let mut ticket = open(tx, act, case, member.mailbox(), Status::Open)?;
-        let standpoint = Standpoint {
-            voice: Voice::Contact { to_contacts: false },
-            ..standpoint(case, author, addresses, verified)
-        };
-        let content = content(act, case);
-        let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
-        return Ok(filed(&ticket, &entry));
-    };
-    let mut ticket = before.clone();
-    // An answer to a note is a note, whatever the reply address allows.
-    let parent_is_note = match case.parent {
-        Some(parent) => tx.get(&ENTRIES, &(ticket.id, parent))?.is_some_and(|parent| parent.kind == entry::Kind::Note),
-        None => false,
-    };
-    let scope = if parent_is_note { Scope::Note } else { scope };
-    let mut standpoint = Standpoint { voice: Voice::Member, scope, ..standpoint(case, author, addresses, verified) };
-    let crosses = scope == Scope::Public && held::crossed(tx, &ticket, case.parent, &standpoint.author)?.is_some();
-    if crosses {
-        standpoint.state = State::Held;
-        standpoint.reason = Some(Reason::Crossed);
-        standpoint.claims = Some(id);
-    }
-    let named = outsiders(act, case);
-    let content = content(act, case);
-    post::propose(tx, act, &case.property, &mut ticket, &named, Standing::Proposed, false)?;
-    learn_parents(tx, case, &ticket)?;
-    let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
-    if crosses {
-        copies::notify_held(tx, act, &ticket, entry.clone(), id)?;
-    }
-    Ok(filed(&ticket, &entry))
-}
-
-/// A ticket for the original sender of a mail that a member forwarded.
-fn forwarded_by(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    case: &Case<'_>,
-    forwarder: Vec<Address>,
-    forwarded: crate::mime::understand::Forwarded,
-) -> Result<Arrival, ActionError> {
-    let mut ticket = open(tx, act, case, forwarded.from.clone(), Status::Open)?;
-    if !forwarded.subject.is_empty() {
-        ticket.subject.clone_from(&forwarded.subject);
-    }
-    let contact = post::contact_for(tx, act, &forwarded.from)?;
-    let author = entry::Author::Person { person: Person::Contact(contact), mailbox: forwarded.from };
-    let content = Content { text: forwarded.text, ..content(act, case) };
-    let standpoint = standpoint(case, author, forwarder, Verified::None);
-    let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
-    Ok(filed(&ticket, &entry))
-}
-
-/// A contact's message on his ticket, or the first of a new one.
-fn by_contact(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, verified: Verified) -> Result<Arrival, ActionError> {
-    let before = case.ticket.clone();
-    let mut ticket = match case.ticket.clone() {
-        Some(ticket) => ticket,
-        None => open(tx, act, case, case.author.mailbox.clone(), Status::Open)?,
-    };
-    let (author, addresses) = person(tx, act, case)?;
-    let mut by_requester = false;
-    if let Some(person) = author.person()
-        && let Some(participant) = ticket.participant_mut(person)
-    {
-        // Answers go where he wrote from last.
-        participant.address = case.author.mailbox.address.clone();
-        by_requester = participant.ground == crate::desk::ticket::Ground::Requester;
-    }
-    let vouched = by_requester && case.author.aligned;
-    let named = outsiders(act, case);
-    post::propose(tx, act, &case.property, &mut ticket, &named, Standing::Proposed, vouched)?;
-    learn_parents(tx, case, &ticket)?;
-    let machine = case.mail.machine.map(|(machine, _)| machine);
-    let standpoint =
-        Standpoint { voice: Voice::of_contact(verified), machine, ..standpoint(case, author, addresses, verified) };
-    let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
-    Ok(counted(case, &ticket, &entry))
-}
-
-/// Somebody unknown on a known ticket: members hear of it with a warning, contacts don't.
-fn unverified(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, propose: bool) -> Result<Arrival, ActionError> {
-    let Some(before) = case.ticket.clone() else {
-        return by_contact(tx, act, case, Verified::None);
-    };
-    let mut ticket = before.clone();
-    let (author, addresses) = person(tx, act, case)?;
-    if propose {
-        let writer = [case.author.mailbox.clone()];
-        post::propose(tx, act, &case.property, &mut ticket, &writer, Standing::Proposed, false)?;
-    }
-    let standpoint = Standpoint {
-        warning: Some(Reason::Unverified),
-        reason: Some(Reason::Unverified),
-        machine: case.mail.machine.map(|(machine, _)| machine),
-        ..standpoint(case, author, addresses, Verified::None)
-    };
-    let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
-    Ok(counted(case, &ticket, &entry))
-}
-
-/// Mail that says it is a member's, and waits for his word.
-fn hold(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    case: &Case<'_>,
-    reason: Reason,
-    ask: Option<MemberId>,
-) -> Result<Arrival, ActionError> {
-    let before = case.ticket.clone();
-    let mut ticket = match case.ticket.clone() {
-        Some(ticket) => ticket,
-        None => open(tx, act, case, case.author.mailbox.clone(), Status::Open)?,
-    };
-    let (author, addresses) = match case.author.writer {
-        Writer::Member(id) => {
-            let mailbox = Mailbox::new(find::member_by_id(tx, id)?.name, case.author.mailbox.address.clone());
-            (entry::Author::Person { person: Person::Member(id), mailbox }, Vec::new())
-        }
-        _ => person(tx, act, case)?,
-    };
-    let claimed = match case.author.writer {
-        Writer::Member(id) => Some(id),
-        _ => None,
-    };
-    let scope = match case.holder {
-        Some(Holder::Member { scope, .. }) => scope,
-        _ => Scope::Public,
-    };
-    let standpoint = Standpoint {
-        state: State::Held,
-        reason: Some(reason),
-        warning: Some(reason),
-        claims: ask.or(claimed),
-        scope,
-        ..standpoint(case, author, addresses, Verified::None)
-    };
-    let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
-    if let Some(member) = ask {
-        copies::notify_held(tx, act, &ticket, entry.clone(), member)?;
-    }
-    Ok(filed(&ticket, &entry))
-}
-
-/// A new ticket whose writer says he is a member, and can't be believed: there to be seen.
-fn marked(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, ActionError> {
-    let mut ticket = open(tx, act, case, case.author.mailbox.clone(), Status::Open)?;
-    let (author, addresses) = person(tx, act, case)?;
-    let standpoint = Standpoint {
-        state: State::Kept,
-        reason: Some(Reason::Unaligned),
-        warning: Some(Reason::Unaligned),
-        ..standpoint(case, author, addresses, Verified::None)
-    };
-    let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
-    Ok(filed(&ticket, &entry))
-}
-
-fn filed(ticket: &Ticket, entry: &Entry) -> Arrival {
-    tracing::debug!(ticket = %ticket.reference, entry = %entry.id, state = ?entry.state, reason = ?entry.reason, "filed");
-    Arrival::Filed(ticket.reference.clone(), None)
-}
-
-/// The same for mail that counts towards the cap for look-alikes.
-fn counted(case: &Case<'_>, ticket: &Ticket, entry: &Entry) -> Arrival {
-    match filed(ticket, entry) {
-        Arrival::Filed(reference, _) => Arrival::Filed(reference, Some((look(case), ticket.id))),
-        refused @ Arrival::Refused(_) => refused,
-    }
-}
-
-/// A new ticket for a requester, with the assignee that the recipient's department names.
-fn open(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    case: &Case<'_>,
-    requester: Mailbox,
-    status: Status,
-) -> Result<Ticket, ActionError> {
-    let opening = Opening {
-        requester,
-        status,
-        priority: Priority::Normal,
-        tags: Vec::new(),
-        assignee: case.department.map(Assignee::Department).or(case.property.default_assignee),
-        continues: case.continues,
-    };
-    post::open(tx, act, &case.property, &case.mail.understood.subject, opening)
-}
-
-/// The writer as a contact, and all his addresses.
-fn person(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<(entry::Author, Vec<Address>), ActionError> {
-    let id: ContactId = post::contact_for(tx, act, &case.author.mailbox)?;
-    let author = entry::Author::Person { person: Person::Contact(id), mailbox: case.author.mailbox.clone() };
-    Ok((author, find::contact_by_id(tx, id)?.addresses))
-}
-
-/// The usual standpoint of mail: relayed, public, of a contact whom other contacts don't hear.
-fn standpoint(case: &Case<'_>, author: entry::Author, addresses: Vec<Address>, verified: Verified) -> Standpoint {
-    Standpoint {
-        author,
-        voice: Voice::Contact { to_contacts: false },
-        addresses,
-        verified,
-        invited: case.holder.is_some() || case.found == Some(Found::Minted),
-        scope: Scope::Public,
-        state: State::Relayed,
-        reason: None,
-        warning: None,
-        machine: None,
-        parent: case.parent,
-        claims: None,
-    }
-}
-
-fn content(act: &Act<'_>, case: &Case<'_>) -> Content {
-    let understood = case.mail.understood;
-    let mentioned = understood.references.iter().chain(&understood.in_reply_to).cloned().collect();
-    Content {
-        message_id: Some(case.mail.message_id.clone()),
-        date: understood.date,
-        subject: understood.subject.clone(),
-        text: understood.text.new.clone(),
-        attachments: understood.attachments.clone(),
-        raw: case.raw,
-        named: outsiders(act, case),
-        mentioned,
-        conversation: understood.thread_index.as_ref().and_then(|index| index.conversation().try_into().ok()),
-        verdict: Some(case.mail.verdict.clone()),
-        arrived_at: Some(case.address.clone()),
-    }
-}
-
-/// Who stands in To and Cc, without our own addresses and the writer.
-fn outsiders(act: &Act<'_>, case: &Case<'_>) -> Vec<Mailbox> {
-    let understood = case.mail.understood;
-    let mut outsiders: Vec<Mailbox> = Vec::new();
-    for mailbox in understood.to.iter().chain(&understood.cc) {
-        let ours = act.desk.is_local(&mailbox.address)
-            || case.property.public.as_ref() == Some(&mailbox.address)
-            || mailbox.address == case.author.mailbox.address;
-        if !ours && !outsiders.iter().any(|known| known.address == mailbox.address) {
-            outsiders.push(mailbox.clone());
-        }
-    }
-    outsiders
-}
-
-/// A smarthost that gave our copy another Message-ID: what a valid reply address answers under an
-/// unknown name is remembered as the ticket's latest message.
-fn learn_parents(tx: &mut Tx<'_>, case: &Case<'_>, ticket: &Ticket) -> Result<(), ActionError> {
-    if case.holder.is_none() || case.found.is_some() {
-        return Ok(());
-    }
-    let range = (ticket.id, EntryId(0))..=(ticket.id, EntryId(u64::MAX));
-    let latest = tx.range(&ENTRIES, range, Order::Down, 100)?;
-    let Some((_, latest)) = latest.into_iter().find(|(_, entry)| entry.minted_id.is_some()) else { return Ok(()) };
-    for id in case.mail.understood.in_reply_to.iter().take(1) {
-        post::bear(tx, ticket, latest.id, id, Bond::Own)?;
-    }
-    Ok(())
 }

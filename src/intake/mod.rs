@@ -4,6 +4,7 @@
 
 mod arrival;
 mod directory;
+mod filing;
 pub mod looks;
 mod report;
 mod threads;

@@ -536,6 +536,7 @@ async fn a_mail_needs_exactly_one_writer() {
     for (what, letter) in [
         ("two fields", base().more("From", CAROL)),
         ("two mailboxes", base().field("From", "alice@team.example, carol@example.com")),
+        ("a group of one", base().field("From", "Team: alice@team.example;")),
         ("an empty group", base().field("From", "Team:;")),
         ("a group of two", base().field("From", "Team: alice@team.example, carol@example.com;")),
         ("no field", base().field("From", "")),
