@@ -20,7 +20,7 @@ use crate::desk::subject::{canonical_subject, is_forward, ticket_ref_in};
 use crate::desk::thread::{self, Bond, Found, Signals};
 use crate::desk::ticket::{Assignee, Person, Priority, Standing, Status, Ticket};
 use crate::desk::token::ReplyToken;
-use crate::store::tables::{ENTRIES, LOOK_ALIKES, LookAlikes, MESSAGE_IDS};
+use crate::store::tables::{ENTRIES, LOOK_ALIKES, LOOKS, LookAlikes, MESSAGE_IDS};
 use crate::store::{Order, Read, Tx};
 
 /// After this long a closed ticket is not opened by mail about something else.
@@ -258,14 +258,14 @@ fn look_alike(tx: &mut Tx<'_>, act: &Act<'_>, case: &mut Case<'_>) -> Result<Opt
     let cap = act.desk.look_alikes;
     let key = (case.property.id, case.author.mailbox.address.clone(), looks(case.mail));
     let window = SignedDuration::from_mins(i64::from(cap.minutes));
-    let Some(mut seen) = tx.get(&LOOK_ALIKES, &key)?.filter(|seen| act.now.duration_since(seen.since) <= window) else {
+    let Some(seen) = tx.get(&LOOK_ALIKES, &key)?.filter(|seen| act.now.duration_since(seen.since) <= window) else {
         return Ok(None);
     };
-    if seen.count < cap.count {
+    let (property, address, looks) = key;
+    let more = tx.allocate(&LOOKS, &(property, address, looks, seen.since))?;
+    if more < u64::from(cap.count) {
         return Ok(None);
     }
-    seen.count = seen.count.saturating_add(1);
-    tx.put(&LOOK_ALIKES, &key, &seen)?;
     if case.ticket.is_none() {
         case.ticket = Some(find::ticket_by_id(tx, seen.ticket)?);
     }
@@ -284,14 +284,15 @@ fn look_alike(tx: &mut Tx<'_>, act: &Act<'_>, case: &mut Case<'_>) -> Result<Opt
     Ok(Some(filed(&ticket, &entry)))
 }
 
-/// Counts a relayed mail towards the cap.
-fn count_looks(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, ticket: TicketId) -> Result<(), ActionError> {
+/// Remembers the first of the mails that may come to look alike; [`look_alike`] counts the others.
+fn remember_looks(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, ticket: TicketId) -> Result<(), ActionError> {
     let key = (case.property.id, case.author.mailbox.address.clone(), looks(case.mail));
     let window = SignedDuration::from_mins(i64::from(act.desk.look_alikes.minutes));
-    let seen = tx.get(&LOOK_ALIKES, &key)?.filter(|seen| act.now.duration_since(seen.since) <= window);
-    let mut seen = seen.unwrap_or(LookAlikes { since: act.now, count: 0, ticket });
-    seen.count = seen.count.saturating_add(1);
-    Ok(tx.put(&LOOK_ALIKES, &key, &seen)?)
+    let seen = tx.get(&LOOK_ALIKES, &key)?;
+    if seen.is_none_or(|seen| act.now.duration_since(seen.since) > window) {
+        tx.put(&LOOK_ALIKES, &key, &LookAlikes { since: act.now, ticket })?;
+    }
+    Ok(())
 }
 
 /// What mails that look alike share: subject and beginning of the text, without digits and case.
@@ -440,7 +441,7 @@ fn by_contact(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>, verified: Verified
         Standpoint { voice: Voice::of_contact(verified), machine, ..standpoint(&case, author, addresses, verified) };
     let content = content(act, &case);
     let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
-    count_looks(tx, act, &case, ticket.id)?;
+    remember_looks(tx, act, &case, ticket.id)?;
     Ok(filed(&ticket, &entry))
 }
 
@@ -463,7 +464,7 @@ fn unverified(tx: &mut Tx<'_>, act: &Act<'_>, case: Case<'_>, propose: bool) -> 
     };
     let content = content(act, &case);
     let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
-    count_looks(tx, act, &case, ticket.id)?;
+    remember_looks(tx, act, &case, ticket.id)?;
     Ok(filed(&ticket, &entry))
 }
 

@@ -74,6 +74,10 @@ pub const NUMBERS: Counter<PropertyId> = Counter::new(6, "ticket numbers");
 pub const ENTRY_IDS: Counter<()> = Counter::new(7, "entry ids");
 pub const COPY_IDS: Counter<()> = Counter::new(8, "copy ids");
 
+/// How much more mail looked like that of [`LOOK_ALIKES`], whose key and beginning it has. A counter,
+/// so that mails which come at the same time need not wait for each other.
+pub const LOOKS: Counter<(PropertyId, Address, u64, Timestamp)> = Counter::new(9, "look-alikes");
+
 /// A secret that tokens are made with.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TokenKey {
@@ -81,11 +85,10 @@ pub struct TokenKey {
     pub created_at: Timestamp,
 }
 
-/// How often mail of one look came from one sender.
+/// Mail of one look from one sender; how much it is stands in [`LOOKS`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookAlikes {
     pub since: Timestamp,
-    pub count: u32,
     /// Where the first of them went.
     pub ticket: TicketId,
 }

@@ -7,6 +7,7 @@ mod command_line;
 mod config;
 mod conversation;
 mod kit;
+mod look_alikes;
 mod next_server;
 mod rfcs;
 mod smtp_dialogues;
