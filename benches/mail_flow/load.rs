@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::mails::{Mail, TO};
 
 /// The longest wait for one answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Sends all mails over so many sessions at once; how long it took until the last was accepted, and
 /// how long each took from its connection to its `250`, shortest first.

@@ -55,11 +55,11 @@ impl Desk {
         fs::create_dir_all(dir.join("data"))?;
         let address = free_address()?;
         let config = format!(
-            "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = {:?}\n\
+            "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\n\
              postmaster = \"acme\"\n[smtp]\nlisten = [\"{address}\"]\n[relay]\nmode = \"smarthost\"\n\
              smarthost = \"smtp://{}\"\n[dns]\nresolvers = [\"{}\"]\n\
              [limits]\nconnections_per_address = 200\n{}\n",
-            dir.join("data"),
+            dir.join("data").display(),
             settings.next_server,
             settings.name_server,
             settings.limits
@@ -87,7 +87,7 @@ impl Desk {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            ensure!(start.elapsed() < Duration::from_secs(60), "the daemon does not stop");
+            ensure!(start.elapsed() < Duration::from_mins(1), "the daemon does not stop");
             std::thread::sleep(Duration::from_millis(10));
         };
         ensure!(status.success(), "the daemon ended with {status}; see {}", self.dir.join("log").display());
