@@ -1,8 +1,8 @@
 //! How fast mail flows through the desk: our daemon and Postfix in turn, in one run, on loopback.
 //!
 //! ```text
-//! cargo bench --bench mail_flow                      everything, about five minutes
-//! cargo bench --bench mail_flow -- --quick           a look, about a minute
+//! cargo bench --bench mail_flow                      everything, about three minutes
+//! cargo bench --bench mail_flow -- --quick           a look, a minute or two
 //! cargo bench --bench mail_flow -- --only signed     the cases with this in their names
 //! cargo bench --bench mail_flow -- --without-peers   without Postfix, which wants root
 //! cargo bench --bench mail_flow -- --dir DIR         stores and queues there instead of /var/tmp
@@ -353,7 +353,7 @@ impl Bench {
         if !self.options.wants("quiet") {
             return Ok(());
         }
-        let mut clock = Clock::start().await?;
+        let mut clock = Clock::start()?;
         let run = self.name("guichet");
         let settings = Settings {
             readers: &READERS,

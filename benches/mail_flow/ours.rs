@@ -55,11 +55,11 @@ impl Desk {
         fs::create_dir_all(dir.join("data"))?;
         let address = free_address()?;
         let config = format!(
-            "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = {:?}\n\
+            "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\n\
              postmaster = \"acme\"\n[smtp]\nlisten = [\"{address}\"]\n[relay]\nmode = \"smarthost\"\n\
              smarthost = \"smtp://{}\"\n[dns]\nresolvers = [\"{}\"]\n\
              [limits]\nconnections_per_address = 200\n{}\n",
-            dir.join("data"),
+            dir.join("data").display(),
             settings.next_server,
             settings.name_server,
             settings.limits

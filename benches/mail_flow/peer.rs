@@ -1,5 +1,6 @@
 //! Postfix, in an instance of its own on loopback, and OpenDKIM beside it. Needs root, as Postfix does.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -62,7 +63,8 @@ impl Postfix {
             Work::Hold => main += "smtpd_recipient_restrictions = check_recipient_access static:HOLD\n",
             Work::SignForThree => {
                 fs::write(dir.join("aliases"), format!("{TO} {}\n", super::READERS.join(", ")))?;
-                main += &format!(
+                let _ = write!(
+                    main,
                     "virtual_alias_domains = desk.example.org\nvirtual_alias_maps = texthash:{0}/aliases\n\
                      default_destination_recipient_limit = 1\nsmtpd_milters = unix:{0}/milter/socket\n",
                     dir.display()

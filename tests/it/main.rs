@@ -15,6 +15,7 @@ mod desk_by_command_line;
 mod fanout;
 mod full_disk;
 mod kit;
+mod look_alikes;
 mod machines;
 mod next_server;
 mod outages;
