@@ -219,6 +219,7 @@ fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<P
         None => Mailbox::new("", forwarding.clone()),
     };
     Ok(Plan {
+        property: property.slug.clone(),
         from: Mailbox::new(name, public.unwrap_or_else(|| forwarding.clone())),
         reply_to,
         to: reader.clone(),

@@ -146,6 +146,47 @@ async fn an_answer_accepts_five_whom_an_aligned_requester_named_and_nobody_else(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_members_read_on_top_does_not_go_out_by_quotation() {
+    let desk = desk().await;
+    let parts = |text: &str, html: &str| {
+        let part = |kind: &str, body: &str| {
+            format!("--b\nContent-Type: {kind}; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n{body}\n")
+        };
+        format!("{}{}--b--\n", part("text/plain", text), part("text/html", html))
+    };
+    let alternative = "multipart/alternative; boundary=b";
+    let ticket = desk.post(&letter(CAROL).to("acme+billing@desk.example.org")).await;
+    desk.act(|tx, act| ticket::tag(tx, act, &ticket, "troublemaker")).await;
+    // From an address that is not known there: members are warned.
+    let question = letter("eve@example.com").answers(&desk.newest(&ticket).message_id.unwrap().to_string());
+    let body = parts("Is it broken?", "<div>Is it <i>broken</i>?</div>");
+    desk.post(&question.to("acme@desk.example.org").body(alternative, &body)).await;
+    let copy = desk.last("alice@team.example").await;
+    let message = mail_parser::MessageParser::new().parse(copy.as_bytes()).unwrap();
+    let (text, html) = (message.body_text(0).unwrap(), message.body_html(0).unwrap());
+    let internal = ["troublemaker", "Careful: ", "Assigned to", "eve@example.com"];
+    for what in internal {
+        assert!(text.contains(what) && html.contains(what), "{what} is not in\n{text}\n{html}");
+    }
+    let text: String = text.lines().flat_map(|line| ["> ", line, "\n"]).collect();
+    let body = parts(
+        &format!("Yes, {ticket} is.\n\n{text}"),
+        &format!("<p>Yes, {ticket} is.</p><blockquote type=\"cite\">{html}</blockquote>"),
+    );
+    desk.post(&reply(ALICE, &copy).body(alternative, &body)).await;
+    assert_eq!(desk.readers(&desk.newest(&ticket)), ["bob@team.example", "carol@example.com"]);
+    let copy = desk.last("carol@example.com").await;
+    for what in internal {
+        assert!(!copy.contains(what), "{what} is in {copy}");
+    }
+    for what in ["\n> Is it broken?", "<i>broken</i>?</div></blockquote>"] {
+        assert!(copy.contains(what), "{what} is not in {copy}");
+    }
+    assert_eq!(copy.matches(&format!("Yes, {ticket} is.")).count(), 2, "{copy}");
+    assert!(desk.last("bob@team.example").await.contains("> Is it broken?"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_note_stays_within_the_team() {
     let desk = desk().await;
     let ticket = desk.post(&letter(CAROL).to("acme+billing@desk.example.org").cc(DAVE)).await;

@@ -3,6 +3,8 @@
 //! Which lines are commands was decided when the mail was understood; here they are found again in
 //! each part that shows the text, plain or HTML, at its very beginning and nowhere else.
 
+use super::markup::{Tag, is_blank_char, unescaped};
+
 /// Plain text in UTF-8 without the leading lines that are these commands; `None` where it starts
 /// with none of them.
 #[must_use]
@@ -36,7 +38,7 @@ pub fn from_html(html: &str, commands: &[String]) -> Option<String> {
         if rest.starts_with('<') {
             let tag = Tag::read(rest);
             if tag.breaks {
-                done = !line.end(&mut commands, &mut cuts, tag.is_br.then_some((at, at + tag.length)));
+                done = !line.end(&mut commands, &mut cuts, (tag.name == "br").then_some((at, at + tag.length)));
             }
             at += tag.length;
         } else {
@@ -96,79 +98,6 @@ impl Line {
     }
 }
 
-/// What begins with a `<`.
-struct Tag {
-    length: usize,
-    /// Whether what follows stands on another line.
-    breaks: bool,
-    is_br: bool,
-}
-
-impl Tag {
-    fn read(html: &str) -> Self {
-        let plain = |length| Self { length, breaks: false, is_br: false };
-        if html.starts_with("<!--") {
-            return plain(html.find("-->").map_or(html.len(), |end| end + 3));
-        }
-        let length = html.find('>').map_or(html.len(), |end| end + 1);
-        let name: String = html[1..]
-            .trim_start_matches('/')
-            .chars()
-            .take_while(char::is_ascii_alphanumeric)
-            .map(|c| c.to_ascii_lowercase())
-            .take(12)
-            .collect();
-        let closes = html.starts_with("</");
-        if !closes && matches!(name.as_str(), "style" | "script" | "title") {
-            // What stands in these is no text.
-            let end = html
-                .as_bytes()
-                .windows(name.len() + 2)
-                .position(|window| window.starts_with(b"</") && window[2..].eq_ignore_ascii_case(name.as_bytes()));
-            return plain(end.unwrap_or(html.len()));
-        }
-        let inline = matches!(
-            name.as_str(),
-            "a" | "b"
-                | "i"
-                | "u"
-                | "em"
-                | "strong"
-                | "span"
-                | "font"
-                | "small"
-                | "big"
-                | "code"
-                | "tt"
-                | "img"
-                | "wbr"
-                | "o"
-        );
-        Self { length, breaks: !inline, is_br: name == "br" }
-    }
-}
-
-/// Text with the entities that stand in commands and blanks.
-fn unescaped(text: &str) -> String {
-    let mut out = text.to_owned();
-    for (entity, plain) in [
-        ("&nbsp;", " "),
-        ("&#160;", " "),
-        ("&zwnj;", ""),
-        ("&#35;", "#"),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&#39;", "'"),
-        ("&amp;", "&"),
-    ] {
-        if out.contains('&') {
-            out = out.replace(entity, plain);
-        }
-    }
-    out
-}
-
 /// Whether two lines are the same but for blanks.
 fn is_same(line: &str, command: &str) -> bool {
     let words = |text: &str| -> Vec<String> {
@@ -179,11 +108,6 @@ fn is_same(line: &str, command: &str) -> bool {
 
 fn is_blank(line: &str) -> bool {
     line.chars().all(is_blank_char)
-}
-
-/// Blanks of any kind, with those that have no width.
-fn is_blank_char(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
 #[cfg(test)]

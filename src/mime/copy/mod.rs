@@ -2,14 +2,16 @@
 //!
 //! Header fields are built, not filtered: nothing of the sender's header goes on but what is named
 //! here. The body goes on part for part, byte for byte where it can: what changes is text that gets
-//! our line on top or held a token of ours, and what the next server could not take. Signed and
-//! encrypted mail goes on unaltered. The same plan and message give the same bytes, so that a copy
+//! our line on top, held a token of ours or quotes to a contact what members read, and what the next
+//! server could not take. Signed and encrypted mail goes on unaltered. The same plan and message give the same bytes, so that a copy
 //! is the same at each attempt. Signing (DKIM) is done elsewhere.
 
 mod commands;
 mod decode;
 mod fields;
+mod markup;
 mod notice;
+mod quoted;
 mod render;
 mod strip;
 mod top;
@@ -27,11 +29,14 @@ use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Attachment, Facts, Reason};
 use crate::desk::language::Language;
 use crate::desk::message_id::MessageId;
+use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::TicketRef;
 
 /// Everything about a copy that is not in the message itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// The property's: by it the line on top is known where a member quotes it.
+    pub property: PropertySlug,
     /// The property's address under the writer's name; see [`sender_name`].
     pub from: Mailbox,
     /// The reader's reply address.

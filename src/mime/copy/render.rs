@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use aws_lc_rs::digest;
 use data_encoding::BASE32_NOPAD;
 
-use super::commands::{from_html, from_plain};
+use super::commands;
 use super::decode::{Charset, decode, holds_ascii};
 use super::fields::{content_fields, content_type, encoding_as_it_came, encoding_field, is_of, other_fields};
+use super::quoted;
 use super::strip::strip;
 use super::top::{self, Top};
 use super::{BuildError, Plan};
@@ -21,6 +22,7 @@ pub fn body(out: &mut Vec<u8>, root: &Part<'_>, plan: &Plan, top: Option<&Top>) 
     let mut renderer = Renderer {
         top,
         commands: &plan.commands,
+        unquoted: plan.for_member.is_none().then_some(plan.property.as_str()),
         eight_bit: plan.eight_bit,
         shrink: plan.left_out.is_some(),
         seed: seed(root.raw, plan.message_id.as_str()),
@@ -48,6 +50,8 @@ struct Renderer<'p> {
     top: Option<&'p Top>,
     /// What is taken from the top of the text.
     commands: &'p [String],
+    /// Whose line on top is taken from what is quoted: the property's slug, on a contact's copy.
+    unquoted: Option<&'p str>,
     eight_bit: bool,
     /// Leave out all that is not text.
     shrink: bool,
@@ -208,10 +212,12 @@ impl Renderer<'_> {
         let mut text = decode(part.body, part.encoding);
         let damaged = charset.is_none() && !text.is_ascii();
         let mut changed = damaged || part.field("Content-Type").is_some_and(|field| !is_of(field.value, &part.content));
-        let read_whole = !commands.is_empty() || !holds_ascii(charset.as_deref()) || damaged;
+        let quotes = self.unquoted.is_some_and(|slug| quoted::may_hold(&text, slug));
+        let cuts = quotes || !commands.is_empty();
+        let read_whole = cuts || !holds_ascii(charset.as_deref()) || damaged;
         let utf8 = if read_whole { Charset::of(charset.as_deref()).to_utf8(&text) } else { None };
         if let Some(utf8) = utf8.map(|utf8| String::from_utf8_lossy(&utf8).into_owned()) {
-            let cut = without_commands(&utf8, commands, is_html);
+            let cut = self.without(&utf8, commands, is_html);
             let shown = cut.as_ref().unwrap_or(&utf8);
             let stripped = strip(shown.as_bytes());
             if changed || top.is_some() || cut.is_some() || matches!(stripped, Cow::Owned(_)) {
@@ -222,7 +228,7 @@ impl Renderer<'_> {
         } else {
             // Octet by octet: all that is looked for is ASCII.
             let octets = || text.iter().map(|byte| char::from(*byte)).collect::<String>();
-            let cut = if commands.is_empty() { None } else { without_commands(&octets(), commands, is_html) };
+            let cut = if cuts { self.without(&octets(), commands, is_html) } else { None };
             if let Some(cut) = cut {
                 text = Cow::Owned(cut.chars().filter_map(|c| u8::try_from(c).ok()).collect());
                 changed = true;
@@ -255,6 +261,17 @@ impl Renderer<'_> {
         content_type(out, &part.content.name, &parameters, None);
         other_fields(out, part);
         encoded_text(out, &text, part.encoding, self.eight_bit);
+    }
+
+    /// Text without the commands that it starts with and, for a contact, without the members' line on
+    /// top where it is quoted; `None` where it holds neither.
+    fn without(&self, text: &str, commands: &[String], is_html: bool) -> Option<String> {
+        let cut = if is_html { commands::from_html(text, commands) } else { commands::from_plain(text, commands) };
+        let text = cut.as_deref().unwrap_or(text);
+        let unquoted = self
+            .unquoted
+            .and_then(|slug| if is_html { quoted::from_html(text, slug) } else { quoted::from_plain(text, slug) });
+        unquoted.or(cut)
     }
 
     /// A part as it came, unless the next server could not take it: then with its octets encoded.
@@ -353,11 +370,6 @@ fn seed(raw: &[u8], message_id: &str) -> String {
         }
         round += 1;
     }
-}
-
-/// Text without the commands that it starts with, where it does.
-fn without_commands(text: &str, commands: &[String], is_html: bool) -> Option<String> {
-    if is_html { from_html(text, commands) } else { from_plain(text, commands) }
 }
 
 /// Whether text begins with, or soon holds, an OpenPGP block (RFC 9580 §6.2): then it is signed or

@@ -8,8 +8,9 @@ use super::{MemberLine, Plan};
 use crate::desk::address::Mailbox;
 use crate::desk::language::Language;
 
-/// Closes the line on top in plain text.
-const RULE: &str = "----------------------------------------";
+/// Closes the line on top. In HTML too it is text: mail clients drop styles and borders where they
+/// quote, and by the rule the line is found again (see `quoted.rs`).
+pub const RULE: &str = "----------------------------------------";
 
 /// What stands on top, line by line.
 pub struct Top {
@@ -99,7 +100,7 @@ impl Top {
     /// One block that brings its own looks, in ASCII.
     fn html(&self) -> String {
         let mut out = String::from(
-            "<div style=\"display:block!important;visibility:visible!important;position:static!important;font:13px/1.5 sans-serif;color:#6b7280;border-bottom:1px solid #d1d5db;margin:0 0 16px;padding:0 0 8px\">",
+            "<div style=\"display:block!important;visibility:visible!important;position:static!important;font:13px/1.5 sans-serif;color:#6b7280;margin:0 0 16px\">",
         );
         for (at, (line, look)) in self.lines.iter().enumerate() {
             if at > 0 {
@@ -122,7 +123,7 @@ impl Top {
                 }
             }
         }
-        out.push_str("</div>\r\n");
+        let _ = write!(out, "<br>\r\n<span style=\"color:#d1d5db\">{RULE}</span></div>\r\n");
         out
     }
 }
