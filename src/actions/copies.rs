@@ -16,6 +16,9 @@ use crate::store::{Order, Read, StoreError, Tx};
 /// The least time between two notices of held mail to one member.
 const HELD_NOTICE_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
+/// The most notes that a new assignee is sent, the newest.
+const MOST_NOTES: usize = 20;
+
 /// What the next server, or the route to it, said of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
@@ -213,7 +216,8 @@ fn notify(
 
 /// The conversation so far, for somebody who was assigned and did not have it. It hangs on the
 /// newest public message, so that an answer to it is public too, and bears an identifier of its
-/// own: a client that has that message already must not take it for the same.
+/// own: a client that has that message already must not take it for the same. Notes follow as mails of
+/// their own: his public answer quotes the conversation, and must have no note in it.
 pub fn queue_conversation(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -222,15 +226,27 @@ pub fn queue_conversation(
 ) -> Result<(), ActionError> {
     let newest = tx.range(&ENTRIES, (ticket.id, EntryId(0))..=(ticket.id, EntryId(u64::MAX)), Order::Down, 1_000)?;
     let shown = |entry: &Entry| entry.kind == Kind::Message && entry.state == State::Relayed;
-    let Some((_, mut entry)) = newest.into_iter().find(|(_, entry)| shown(entry)) else { return Ok(()) };
-    for reader in readers {
-        let copy = queue_content(tx, act, &entry, ticket.property, reader, Content::Conversation)?;
+    let Some(mut entry) = newest.iter().map(|(_, entry)| entry).find(|entry| shown(entry)).cloned() else {
+        return Ok(());
+    };
+    for reader in &readers {
+        let copy = queue_content(tx, act, &entry, ticket.property, reader.clone(), Content::Conversation)?;
         if let Some(id) = get(tx, copy)?.message_id {
             post::bear(tx, ticket, entry.id, &id, Bond::Minted)?;
         }
         entry.copies.push(copy);
     }
     tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;
+    let notes = newest.into_iter().map(|(_, entry)| entry);
+    let notes = notes.filter(|entry| entry.kind == Kind::Note && entry.state == State::Relayed).take(MOST_NOTES);
+    for mut note in notes.collect::<Vec<_>>().into_iter().rev() {
+        for reader in &readers {
+            let reader = Reader { scope: Scope::Note, ..reader.clone() };
+            let copy = queue(tx, act, &note, ticket.property, reader)?;
+            note.copies.push(copy);
+        }
+        tx.put(&ENTRIES, &(note.ticket, note.id), &note)?;
+    }
     Ok(())
 }
 

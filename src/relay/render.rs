@@ -95,7 +95,9 @@ pub fn draft(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Draft, RenderEr
         }
         Content::Conversation => {
             let mut entries = find::entries(tx, sources.ticket.id)?;
-            entries.retain(|entry| entry.state == State::Relayed && entry.at <= copy.queued_at);
+            // Public messages alone: his answer to this is public, and quotes it.
+            let told = |entry: &Entry| entry.kind == Kind::Message && entry.state == State::Relayed;
+            entries.retain(|entry| told(entry) && entry.at <= copy.queued_at);
             Source::Message(conversation(&entries, &plan))
         }
         Content::Held => Source::Message(held(tx, &sources, &plan)?),

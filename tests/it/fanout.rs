@@ -218,11 +218,15 @@ async fn a_ticket_assigned_anew_brings_the_conversation_so_far() {
     desk.write(&ticket, Some("bob"), Scope::Note, "The red one.").await;
     desk.act(|tx, act| ticket::assign(tx, act, &ticket, "zoe")).await;
     let zoe = desk.inbox("zoe@team.example").await;
-    assert_eq!(zoe.len(), 1);
     let at = |text: &str| zoe[0].find(text).unwrap_or_else(|| panic!("{text} is not in {}", zoe[0]));
-    let order = ["Assigned to Zoe", "It is broken.", "Which one?", "The red one."].map(at);
+    let order = ["Assigned to Zoe", "It is broken.", "Which one?"].map(at);
     assert!(order.is_sorted(), "{}", zoe[0]);
     assert!(!zoe[0].contains("Internal note: your reply"), "{}", zoe[0]);
+    // What she answers is public and quotes it, so notes come each as a mail of its own.
+    assert_eq!(zoe.len(), 2);
+    assert!(!zoe[0].contains("The red one.") && zoe[1].contains("The red one."), "{}", zoe[1]);
+    let mine = desk.post(&reply("Zoe <zoe@team.example>", &zoe[1])).await;
+    assert_eq!((mine, desk.newest(&ticket).kind), (ticket.clone(), Kind::Note));
     // Her answer to that is a public reply, whichever way her client names it.
     for answer in [
         reply("Zoe <zoe@team.example>", &zoe[0]),
