@@ -222,14 +222,14 @@ pub fn queue_conversation(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     ticket: &Ticket,
-    readers: Vec<Reader>,
+    readers: &[Reader],
 ) -> Result<(), ActionError> {
     let newest = tx.range(&ENTRIES, (ticket.id, EntryId(0))..=(ticket.id, EntryId(u64::MAX)), Order::Down, 1_000)?;
     let shown = |entry: &Entry| entry.kind == Kind::Message && entry.state == State::Relayed;
     let Some(mut entry) = newest.iter().map(|(_, entry)| entry).find(|entry| shown(entry)).cloned() else {
         return Ok(());
     };
-    for reader in &readers {
+    for reader in readers {
         let copy = queue_content(tx, act, &entry, ticket.property, reader.clone(), Content::Conversation)?;
         if let Some(id) = get(tx, copy)?.message_id {
             post::bear(tx, ticket, entry.id, &id, Bond::Minted)?;
@@ -240,7 +240,7 @@ pub fn queue_conversation(
     let notes = newest.into_iter().map(|(_, entry)| entry);
     let notes = notes.filter(|entry| entry.kind == Kind::Note && entry.state == State::Relayed).take(MOST_NOTES);
     for mut note in notes.collect::<Vec<_>>().into_iter().rev() {
-        for reader in &readers {
+        for reader in readers {
             let reader = Reader { scope: Scope::Note, ..reader.clone() };
             let copy = queue(tx, act, &note, ticket.property, reader)?;
             note.copies.push(copy);

@@ -177,8 +177,8 @@ pub fn assign_to(
         .filter(|new| ticket.participant(Person::Member(new.id)).is_none())
         .filter(|new| !matches!(act.actor, Actor::Member { id, .. } if id == new.id))
         .map(|new| Reader { person: Person::Member(new.id), address: new.address, scope: Scope::Public })
-        .collect();
-    copies::queue_conversation(tx, act, ticket, readers)
+        .collect::<Vec<_>>();
+    copies::queue_conversation(tx, act, ticket, &readers)
 }
 
 pub fn set_priority(
