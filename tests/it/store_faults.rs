@@ -118,15 +118,19 @@ struct FailingIndex {
 }
 
 impl Engine for Failing {
-    fn exists(&self) -> bool {
-        false
+    fn generations(&self) -> std::io::Result<Vec<u64>> {
+        Ok(Vec::new())
     }
 
-    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+    fn open(&self, _: u64) -> Result<Box<dyn Index>, IndexError> {
         Ok(Box::new(FailingIndex { inner: MemoryIndex::default(), left: Arc::clone(&self.0) }))
     }
 
-    fn delete(&self) -> std::io::Result<()> {
+    fn delete(&self, _: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn delete_all(&self) -> std::io::Result<()> {
         Ok(())
     }
 }
@@ -161,7 +165,7 @@ impl Index for FailingIndex {
 #[tokio::test]
 async fn a_failing_index_is_built_again_and_nothing_is_lost() {
     let files = SimFiles::default();
-    let engine = Box::new(Failing(Arc::new(AtomicU32::new(5))));
+    let engine = Box::new(Failing(Arc::new(AtomicU32::new(6))));
     let store = Store::open_with(Parts { engine, ..files.parts("first") }, small()).unwrap();
     for n in 0..5 {
         step(&store, n).await.unwrap();
