@@ -42,9 +42,11 @@ const FEW: u64 = 1_000;
 const BATCH: u64 = 100;
 const WRITERS: u64 = 16;
 /// How long mail comes in at a time, and how often, by turns.
-const ROUND: Duration = Duration::from_secs(5);
-const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 6;
 const MESSAGE: usize = 2 * 1024;
+/// Tickets that are read once the store is open.
+const READS: u64 = 20_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -109,7 +111,6 @@ fn opened(dir: &Path, tickets: u64) {
     let time = start.elapsed().as_secs_f64();
     let open = resident();
     let start = Instant::now();
-    const READS: u64 = 20_000;
     for n in 0..READS {
         let id = TicketId(1 + n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % tickets);
         let ticket = bench.store.read(|view| view.get(&TICKETS, &id)).expect("a store to read");

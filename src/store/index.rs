@@ -89,7 +89,7 @@ impl Engine for MemoryEngine {
 }
 
 /// The index of the memory engine.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct MemoryIndex {
     map: BTreeMap<Vec<u8>, Vec<u8>>,
     position: Position,

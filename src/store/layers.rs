@@ -357,3 +357,235 @@ impl Cursor<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::sync::{Mutex, MutexGuard};
+
+    use super::*;
+    use crate::store::files::MemoryFiles;
+    use crate::store::index::MemoryIndex;
+    use crate::store::snapshot;
+
+    /// An engine whose indexes outlive their closing.
+    #[derive(Clone, Default)]
+    struct Shelf(Arc<Mutex<BTreeMap<u64, MemoryIndex>>>);
+
+    struct OnShelf(Shelf, u64);
+
+    impl Shelf {
+        fn all(&self) -> MutexGuard<'_, BTreeMap<u64, MemoryIndex>> {
+            self.0.lock().unwrap()
+        }
+    }
+
+    impl Engine for Shelf {
+        fn generations(&self) -> io::Result<Vec<u64>> {
+            Ok(self.all().keys().copied().collect())
+        }
+
+        fn open(&self, number: u64) -> Result<Box<dyn Index>, IndexError> {
+            self.all().entry(number).or_default();
+            Ok(Box::new(OnShelf(self.clone(), number)))
+        }
+
+        fn delete(&self, number: u64) -> io::Result<()> {
+            self.all().remove(&number);
+            Ok(())
+        }
+
+        fn delete_all(&self) -> io::Result<()> {
+            self.all().clear();
+            Ok(())
+        }
+    }
+
+    impl Index for OnShelf {
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+            self.0.all()[&self.1].get(key)
+        }
+
+        fn range(
+            &self,
+            span: &Span,
+            order: Order,
+            visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        ) -> Result<(), IndexError> {
+            self.0.all()[&self.1].range(span, order, visit)
+        }
+
+        fn apply(&mut self, writes: Vec<Write>, position: Position) -> Result<(), IndexError> {
+            self.0.all().get_mut(&self.1).unwrap().apply(writes, position)
+        }
+
+        fn sync(&self) -> Syncer {
+            Box::new(|| Ok(()))
+        }
+
+        fn position(&self) -> Position {
+            self.0.all()[&self.1].position()
+        }
+    }
+
+    /// Layers, what should be in them, and everything that was ever done to them.
+    struct Desk {
+        engine: Shelf,
+        files: MemoryFiles,
+        layers: Layers,
+        model: BTreeMap<Vec<u8>, Vec<u8>>,
+        journal: Vec<Vec<Write>>,
+    }
+
+    fn position(version: u64) -> Position {
+        Position { segment: 1, offset: 64 + version, version }
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let engine = Shelf::default();
+            let layers = Layers::open(&engine, None).unwrap();
+            let (files, model, journal) = (MemoryFiles::default(), BTreeMap::new(), Vec::new());
+            Self { engine, files, layers, model, journal }
+        }
+
+        /// The step that a number stands for: some keys are written, and some deleted.
+        fn step(&mut self, n: u64) {
+            let key = |n: u64| vec![0x20, u8::try_from(n % 40).unwrap()];
+            let writes: Vec<Write> = vec![
+                (key(n), Some(n.to_be_bytes().to_vec())),
+                (key(n * 7 + 3), None),
+                (key(n * 11 + 5), (n % 3 > 0).then(|| vec![1; 3])),
+            ];
+            for (key, value) in &writes {
+                match value {
+                    Some(value) => self.model.insert(key.clone(), value.clone()),
+                    None => self.model.remove(key),
+                };
+            }
+            self.journal.push(writes.clone());
+            self.layers.apply(writes, position(self.journal.len() as u64)).unwrap();
+        }
+
+        fn freeze(&mut self) {
+            let number = self.layers.next_number();
+            self.layers.freeze(number, self.engine.open(number).unwrap()).unwrap();
+        }
+
+        fn write_snapshot(&self) -> Position {
+            let frozen = self.layers.frozen().unwrap();
+            let mut pairs = frozen.pairs();
+            snapshot::write(&self.files, frozen.end, &mut || Ok(pairs.next()?)).unwrap();
+            frozen.end
+        }
+
+        /// As after the process died: opened again, with the journal replayed.
+        fn restart(&mut self) -> Position {
+            let base = snapshot::newest(&self.files).unwrap();
+            self.layers = Layers::open(&self.engine, base).unwrap();
+            let from = self.layers.position();
+            for version in from.version..self.journal.len() as u64 {
+                let writes = self.journal[usize::try_from(version).unwrap()].clone();
+                self.layers.apply(writes, position(version + 1)).unwrap();
+            }
+            from
+        }
+
+        fn check(&self, when: &str) {
+            for n in 0..41 {
+                let key = vec![0x20, n];
+                assert_eq!(self.layers.get(&key).unwrap().as_ref(), self.model.get(&key), "{when}, key {n}");
+            }
+            for (from, to) in [(0, 255), (3, 30), (7, 7), (8, 9)] {
+                let span = (Bound::Included(vec![0x20, from]), Bound::Excluded(vec![0x20, to]));
+                let inside = |pair: &(&Vec<u8>, &Vec<u8>)| pair.0[1] >= from && pair.0[1] < to;
+                let mut expected: Vec<_> =
+                    self.model.iter().filter(inside).map(|(k, v)| (k.clone(), v.clone())).collect();
+                for order in [Order::Up, Order::Down] {
+                    let mut found = Vec::new();
+                    self.layers
+                        .range(&span, order, &mut |key, value| {
+                            found.push((key.to_vec(), value.to_vec()));
+                            true
+                        })
+                        .unwrap();
+                    assert_eq!(found, expected, "{when}, {from} to {to}, {order:?}");
+                    expected.reverse();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn layers_are_one_index_before_while_and_after_a_snapshot_is_written() {
+        let mut desk = Desk::new();
+        for round in 0..6u64 {
+            for n in 0..15 {
+                desk.step(round * 100 + n);
+                desk.check("one generation");
+            }
+            desk.freeze();
+            for n in 15..30 {
+                desk.step(round * 100 + n);
+                desk.check("two generations");
+            }
+            let start = desk.write_snapshot();
+            if round % 2 == 0 {
+                desk.layers.adopt(Base::open(&desk.files, start).unwrap().unwrap());
+                desk.check("a new snapshot");
+            }
+            // In odd rounds the process dies before it takes the snapshot that is written.
+            desk.restart();
+            desk.check("opened again");
+            assert_eq!(desk.engine.all().len(), 1, "what the snapshot has is deleted");
+        }
+    }
+
+    #[test]
+    fn a_frozen_generation_that_lost_its_end_is_caught_up() {
+        for lost_later_one in [false, true] {
+            let mut desk = Desk::new();
+            (0..10).for_each(|n| desk.step(n));
+            let early = desk.engine.all()[&1].clone();
+            (10..20).for_each(|n| desk.step(n));
+            desk.freeze();
+            (20..30).for_each(|n| desk.step(n));
+            // The process dies; of the first generation less was written than of the second.
+            desk.engine.all().insert(1, early);
+            if lost_later_one {
+                desk.engine.all().insert(2, MemoryIndex::default());
+            }
+            assert_eq!(desk.restart(), position(10));
+            desk.check("caught up");
+            // And again, now with nothing to catch up.
+            if !lost_later_one {
+                assert_eq!(desk.restart(), position(30));
+                desk.check("opened twice");
+                let start = desk.write_snapshot();
+                assert_eq!(start, position(10), "the frozen one ends where it lost the rest");
+            } else {
+                desk.freeze();
+                desk.write_snapshot();
+            }
+            desk.restart();
+            desk.check("above the snapshot");
+            // Another boot: the snapshot and the journal are all there is.
+            desk.engine.delete_all().unwrap();
+            desk.restart();
+            desk.check("built again");
+        }
+    }
+
+    #[test]
+    fn a_generation_without_its_snapshot_is_refused() {
+        let mut desk = Desk::new();
+        (0..10).for_each(|n| desk.step(n));
+        desk.freeze();
+        let start = desk.write_snapshot();
+        desk.layers.adopt(Base::open(&desk.files, start).unwrap().unwrap());
+        desk.engine.delete(1).unwrap();
+        snapshot::remove_all(&desk.files).unwrap();
+        assert!(Layers::open(&desk.engine, None).is_err());
+    }
+}

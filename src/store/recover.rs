@@ -1,11 +1,12 @@
 //! Opening: whether the index may be trusted, and building it again where not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::base::Base;
 use super::error::{OpenError, StoreError};
 use super::files::Files;
-use super::index::{Engine, Index as _, IndexError, Write};
+use super::index::{Engine, Index as _, IndexError};
 use super::journal::{Chain, Group, Position, Tail, replay};
 use super::layers::Layers;
 use super::marker::{self, Left};
@@ -128,22 +129,23 @@ fn newest_whole(files: &dyn Files, chain: &Chain) -> Result<Option<Base>, StoreE
     Ok(None)
 }
 
-/// How many writes are gathered from the journal before they go to the index.
-const GATHERED: usize = 3000;
+/// How many keys are gathered from the journal before they go to the index, in order: a key that is
+/// written again and again goes there once, and neighbours go to the same pages.
+const GATHERED: usize = 20_000;
 
 fn catch_up(files: &dyn Files, chain: &Chain, from: Position, index: &mut Layers) -> Result<Tail, StoreError> {
-    let mut writes: Vec<Write> = Vec::new();
+    let mut writes = BTreeMap::new();
     let mut last = from;
     let tail = replay(files, chain, from, &mut |group: Group, position| {
         writes.extend(group.writes);
         last = position;
         if writes.len() >= GATHERED {
-            index.apply(std::mem::take(&mut writes), position)?;
+            index.apply(std::mem::take(&mut writes).into_iter().collect(), position)?;
         }
         Ok(())
     })?;
     if !writes.is_empty() || index.position() < last {
-        index.apply(writes, last)?;
+        index.apply(writes.into_iter().collect(), last)?;
     }
     Ok(tail)
 }

@@ -91,9 +91,10 @@ async fn a_message_whose_first_part_was_lost_to_another_failure_is_refused() {
     let store = Store::open_with(files.parts("first"), Options::default()).unwrap();
     step(&store, 0).await.unwrap();
     let before = files.operations();
-    // Asked once, it hands in its first part and waits.
+    // Asked once, it hands in its first part and waits, since that can't be written yet.
     let mut large = Box::pin(step(&store, LARGE));
-    assert!(large.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let polled = files.standing_still(|| large.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+    assert!(polled.is_pending());
     while files.operations() == before {
         std::thread::yield_now();
     }

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use guichet::store::{OpenError, Options, Store};
+use guichet::store::{OpenError, Options, Order, Read as _, Store};
 
 use super::store_model::sled_parts;
-use super::store_work::{model, state, step};
+use super::store_work::{ROWS, model, state, step};
 
 const STEPS: u64 = 12;
 
@@ -185,6 +185,50 @@ async fn a_damaged_snapshot_is_passed_over() {
         fs::write(&path, bytes).unwrap();
     }
     check(&open(dir.path(), "1"), STEPS);
+}
+
+#[tokio::test]
+async fn a_process_killed_while_a_snapshot_is_written_loses_nothing() {
+    let (live, early) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(live.path(), "0");
+    steps(&store, 0..5).await;
+    // What the killed process wrote of it; the rest was in its memory.
+    copy_dir(&newest_generation(live.path()), early.path());
+    store.checkpoint().unwrap();
+    steps(&store, 5..STEPS).await;
+    for written in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(live.path(), dir.path());
+        copy_dir(early.path(), &dir.path().join("index/1"));
+        if !written {
+            fs::remove_dir_all(dir.path().join("snapshots")).unwrap();
+        }
+        let store = open(dir.path(), "0");
+        check(&store, STEPS);
+        store.checkpoint().unwrap();
+        steps(&store, STEPS..STEPS + 3).await;
+        store.close().await.unwrap();
+        check(&open(dir.path(), "1"), STEPS + 3);
+        fs::write(dir.path().join("unclean"), "boot 1\nindex whole\n").unwrap();
+        check(&open(dir.path(), "2"), STEPS + 3);
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_spoils_under_a_running_store_is_replaced() {
+    let (dir, _) = killed().await;
+    let store = open(dir.path(), "0");
+    for entry in fs::read_dir(dir.path().join("snapshots")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+    let error = store.read(|view| view.range(&ROWS, .., Order::Up, 100)).unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    steps(&store, STEPS..STEPS + 1).await;
+    check(&store, STEPS + 1);
 }
 
 #[tokio::test]
