@@ -74,15 +74,21 @@ fn measure(tickets: u64) {
     let time = start.elapsed().as_secs_f64();
     println!("{tickets} tickets made in {time:.0} s, {:.0} a second", tickets as f64 / time);
 
+    // Not while the snapshot is written that filling the store left behind.
+    large.store.checkpoint().expect("a snapshot");
     let (mut slow, mut fast) = (0.0, 0.0);
     for _ in 0..ROUNDS {
-        let one = runtime.block_on(small.intake(ROUND));
-        let other = runtime.block_on(large.intake(ROUND));
-        println!("mail a second, {WRITERS} writers: {one:.0} at {FEW} tickets, {other:.0} at {tickets}");
+        let (one, cpu) = runtime.block_on(small.intake(ROUND));
+        let (other, other_cpu) = runtime.block_on(large.intake(ROUND));
+        println!(
+            "mail a second, {WRITERS} writers: {one:.0} at {FEW} tickets, {other:.0} at {tickets}; \
+             processor time of each {cpu:.2} and {other_cpu:.2} ms"
+        );
         fast += one;
         slow += other;
     }
     println!("ratio {:.2} (at least 0.8)", slow / fast);
+    println!("memory of the process that made all this: {} MiB", resident());
     let start = Instant::now();
     runtime.block_on(large.store.close()).expect("an orderly end");
     println!("closing took {:.1} s", start.elapsed().as_secs_f64());
@@ -127,7 +133,7 @@ fn busy(dir: &Path, tickets: u64) {
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(bench.intake(Duration::from_secs(1)));
     println!("busy");
-    runtime.block_on(bench.intake(Duration::from_secs(3600)));
+    runtime.block_on(bench.intake(Duration::from_hours(1)));
 }
 
 fn child(mode: &str, dir: &Path, tickets: u64) -> Child {
@@ -188,6 +194,14 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
+/// Processor time of this process in milliseconds, in steps of ten.
+fn processor() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux tells");
+    let (_, fields) = stat.rsplit_once(')').expect("Linux tells");
+    let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u32>().expect("a number"));
+    f64::from(ticks.sum::<u32>()) * 10.0
+}
+
 /// A store with its desk.
 #[derive(Clone)]
 struct Bench {
@@ -236,7 +250,7 @@ impl Bench {
                 .transact(|tx| {
                     for n in batch.clone() {
                         let (ticket, _) = self.mail(tx, 2 * n, None, true)?;
-                        if n % 2 == 0 {
+                        if n.is_multiple_of(2) {
                             self.mail(tx, 2 * n + 1, Some(ticket), true)?;
                         }
                     }
@@ -285,9 +299,9 @@ impl Bench {
     }
 
     /// Mail as it comes in, from as many writers, for some time: half of it new tickets, half of it
-    /// answers to tickets anywhere. Messages a second.
-    async fn intake(&self, time: Duration) -> f64 {
-        let start = Instant::now();
+    /// answers to tickets anywhere. Messages a second, and processor time a message in ms.
+    async fn intake(&self, time: Duration) -> (f64, f64) {
+        let (start, cpu) = (Instant::now(), processor());
         let writers: Vec<_> = (0..WRITERS)
             .map(|_| {
                 let bench = self.clone();
@@ -305,7 +319,7 @@ impl Bench {
         for writer in writers {
             count += writer.await.expect("a writer");
         }
-        count as f64 / start.elapsed().as_secs_f64()
+        (count as f64 / start.elapsed().as_secs_f64(), (processor() - cpu) / count as f64)
     }
 
     async fn arrive(&self) -> Result<(), ActionError> {
@@ -313,7 +327,7 @@ impl Bench {
         let answered = TicketId(1 + n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % self.tickets.load(Ordering::Relaxed));
         self.store
             .transact(|tx| {
-                let ticket = if n % 2 == 0 { None } else { tx.get(&TICKETS, &answered)? };
+                let ticket = if n.is_multiple_of(2) { None } else { tx.get(&TICKETS, &answered)? };
                 self.mail(tx, n, ticket, false).map(|_| ())
             })
             .await
@@ -330,7 +344,7 @@ impl Bench {
         let act = self.act(n);
         let property = find::property(tx, "acme")?;
         let own: MessageId =
-            format!("CAF{n:012x}=0Qm1vTz{:08x}@mail.client.example", n.wrapping_mul(0x9e37_79b9) as u32)
+            format!("CAF{n:012x}=0Qm1vTz{:016x}@mail.client.example", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
                 .parse()
                 .expect("a Message-ID");
         // As the look for the ticket does.

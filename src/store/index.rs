@@ -19,6 +19,12 @@ pub type Span = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 #[error("the index failed: {0}")]
 pub struct IndexError(pub String);
 
+impl From<io::Error> for IndexError {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// In which direction a range is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {

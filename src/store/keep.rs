@@ -39,13 +39,17 @@ pub(super) fn checkpoint(shared: &Shared) -> Result<(), StoreError> {
     let _one = shared.upkeep.writing.lock().unwrap_or_else(PoisonError::into_inner);
     let frozen = freeze(shared)?;
     let mut pairs = frozen.pairs();
-    snapshot::write(&*shared.files, frozen.end, &mut || {
+    let written = snapshot::write(&*shared.files, frozen.end, &mut || {
         if shared.budget.is_closed() {
             return Err(StoreError::Closed);
         }
         Ok(pairs.next()?)
-    })?;
+    });
     drop(pairs);
+    if matches!(written, Err(StoreError::Index(_))) {
+        shared.state().index()?.give_up();
+    }
+    written?;
     let base = Base::open(&*shared.files, frozen.end)?
         .ok_or_else(|| StoreError::Io("a table snapshot can't be read as it was written".into()))?;
     shared.upkeep.size.store(base.size, Ordering::Relaxed);

@@ -57,7 +57,7 @@ impl Layers {
     pub(super) fn open(engine: &dyn Engine, base: Option<Base>) -> Result<Self, IndexError> {
         let start = base.as_ref().map_or(Position::default(), |base| base.start);
         let mut generations = Vec::new();
-        for number in engine.generations().map_err(io_error)? {
+        for number in engine.generations()? {
             let index = engine.open(number)?;
             match index.get(&SINCE)?.map(|bytes| Position::decode(&bytes)) {
                 Some(None) => return Err(IndexError("a generation's beginning is unreadable".into())),
@@ -65,7 +65,7 @@ impl Layers {
                 // It is in the snapshot; or it was being made, and nothing is in it.
                 Some(Some(_)) | None => {
                     drop(index);
-                    engine.delete(number).map_err(io_error)?;
+                    engine.delete(number)?;
                 }
             }
         }
@@ -102,6 +102,11 @@ impl Layers {
     /// Whether something could not be read: then they are to be built again.
     pub(super) fn is_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Has them built again: something in them can't be read.
+    pub(super) fn give_up(&self) {
+        self.failed.store(true, Ordering::Relaxed);
     }
 
     /// Which number the next generation has.
@@ -155,12 +160,12 @@ impl Layers {
 
 impl Index for Layers {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        get(self.layers(), key).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
+        get(self.layers(), key).inspect_err(|_| self.give_up())
     }
 
     fn range(&self, span: &Span, order: Order, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), IndexError> {
         let mut merged = Merged::new(self.layers(), span, order, FIRST_CHUNK);
-        let mut next = || merged.next().inspect_err(|_| self.failed.store(true, Ordering::Relaxed));
+        let mut next = || merged.next().inspect_err(|_| self.give_up());
         while let Some((key, value)) = next()? {
             if !visit(&key, &value) {
                 break;
@@ -215,10 +220,6 @@ impl Frozen {
     }
 }
 
-fn io_error(error: std::io::Error) -> IndexError {
-    IndexError(error.to_string())
-}
-
 fn begin(engine: &dyn Engine, number: u64, since: Position) -> Result<Generation<Box<dyn Index>>, IndexError> {
     let mut index = engine.open(number)?;
     note_since(&mut *index, since)?;
@@ -229,6 +230,16 @@ fn note_since(index: &mut dyn Index, since: Position) -> Result<(), IndexError> 
     index.apply(vec![(SINCE.to_vec(), Some(since.encode().to_vec()))], since)
 }
 
+/// What a layer has for a key.
+enum Held {
+    Value(Vec<u8>),
+    /// A lower layer may have a value; it doesn't count.
+    Deleted,
+}
+
+/// Sees a key with its value, `None` where it is deleted, and answers whether to go on.
+type Visit<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>) -> bool;
+
 /// One layer to read.
 #[derive(Clone, Copy)]
 enum Layer<'a> {
@@ -237,20 +248,18 @@ enum Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// What the layer says of a key, if it says anything: its value, or that it is deleted.
-    fn get(self, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, IndexError> {
+    /// What the layer says of a key, if it says anything.
+    fn get(self, key: &[u8]) -> Result<Option<Held>, IndexError> {
         Ok(match self {
-            Self::Base(base) => base.get(key)?.map(Some),
-            Self::Recent(index) => index.get(key)?.map(|value| unmark(&value).map(<[u8]>::to_vec)),
+            Self::Base(base) => base.get(key)?.map(Held::Value),
+            Self::Recent(index) => index.get(key)?.map(|value| match unmark(&value) {
+                Some(value) => Held::Value(value.to_vec()),
+                None => Held::Deleted,
+            }),
         })
     }
 
-    fn range(
-        self,
-        span: &Span,
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], Option<&[u8]>) -> bool,
-    ) -> Result<(), IndexError> {
+    fn range(self, span: &Span, order: Order, visit: Visit<'_>) -> Result<(), IndexError> {
         match self {
             Self::Base(base) => base.range(span, order, &mut |key, value| visit(key, Some(value))),
             Self::Recent(index) => index.range(span, order, &mut |key, value| visit(key, unmark(value))),
@@ -265,8 +274,10 @@ fn unmark(value: &[u8]) -> Option<&[u8]> {
 /// The value of a key in layers, newest first.
 fn get<'a>(layers: impl Iterator<Item = Layer<'a>>, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
     for layer in layers {
-        if let Some(value) = layer.get(key)? {
-            return Ok(value);
+        match layer.get(key)? {
+            Some(Held::Value(value)) => return Ok(Some(value)),
+            Some(Held::Deleted) => return Ok(None),
+            None => {}
         }
     }
     Ok(None)
@@ -456,7 +467,7 @@ mod tests {
             let writes: Vec<Write> = vec![
                 (key(n), Some(n.to_be_bytes().to_vec())),
                 (key(n * 7 + 3), None),
-                (key(n * 11 + 5), (n % 3 > 0).then(|| vec![1; 3])),
+                (key(n * 11 + 5), (!n.is_multiple_of(3)).then(|| vec![1; 3])),
             ];
             for (key, value) in &writes {
                 match value {
@@ -559,14 +570,14 @@ mod tests {
             assert_eq!(desk.restart(), position(10));
             desk.check("caught up");
             // And again, now with nothing to catch up.
-            if !lost_later_one {
+            if lost_later_one {
+                desk.freeze();
+                desk.write_snapshot();
+            } else {
                 assert_eq!(desk.restart(), position(30));
                 desk.check("opened twice");
                 let start = desk.write_snapshot();
                 assert_eq!(start, position(10), "the frozen one ends where it lost the rest");
-            } else {
-                desk.freeze();
-                desk.write_snapshot();
             }
             desk.restart();
             desk.check("above the snapshot");
