@@ -18,7 +18,7 @@ pub(super) const FOOTER: usize = 8 + 8 + 4;
 /// Before a block: its length and checksum.
 pub(super) const HEAD: usize = 8;
 /// A block is complete with the pair that makes it at least this long.
-pub(super) const BLOCK: usize = 16 * 1024;
+pub(super) const BLOCK: usize = 4 * 1024;
 const LARGEST_BLOCK: usize = 64 * 1024 * 1024;
 
 /// A snapshot's file, open.
@@ -194,7 +194,7 @@ fn decode_footer(footer: &[u8; FOOTER]) -> Option<(u64, u64)> {
 /// Reads the block at `at` and where it ends; `None` if it isn't whole.
 fn read_block(file: &dyn File, at: u64, limit: u64) -> Result<Option<(Vec<u8>, u64)>, StoreError> {
     // One read gets the head and most blocks.
-    let mut bytes = vec![0; HEAD + BLOCK + BLOCK / 4];
+    let mut bytes = vec![0; HEAD + BLOCK + BLOCK / 2];
     let read = file.read_at(&mut bytes, at)?;
     bytes.truncate(read);
     let Some((head, _)) = bytes.split_first_chunk::<HEAD>() else { return Ok(None) };
