@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::conflict::Recent;
-use super::index::Write;
+use super::index::{Index as _, Write};
 use super::journal::{GroupWriter, Journal, LARGEST_BODY, Piece, Place};
 use super::transaction::{Attempt, raw_key};
 use super::{Shared, StoreError, keep};

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::files::{File, Files, RealFiles};
+use super::index::Index as _;
 use super::journal::{Chain, DIR, file_name};
 use super::{Shared, StoreError, snapshot};
 

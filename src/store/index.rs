@@ -19,6 +19,12 @@ pub type Span = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 #[error("the index failed: {0}")]
 pub struct IndexError(pub String);
 
+impl From<io::Error> for IndexError {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// In which direction a range is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -51,16 +57,19 @@ pub trait Index: Send + Sync {
 /// Makes an index durable.
 pub type Syncer = Box<dyn FnOnce() -> Result<(), IndexError> + Send>;
 
-/// Where an index comes from.
+/// Where indexes come from. One store has one or two of them, called by numbers.
 pub trait Engine: Send + Sync {
-    /// Whether there is one from before.
-    fn exists(&self) -> bool;
+    /// The numbers of those from before, in order.
+    fn generations(&self) -> io::Result<Vec<u64>>;
 
     /// Opens the one that is there, or a new one.
-    fn open(&self) -> Result<Box<dyn Index>, IndexError>;
+    fn open(&self, generation: u64) -> Result<Box<dyn Index>, IndexError>;
 
-    /// Removes it. It must not be open.
-    fn delete(&self) -> io::Result<()>;
+    /// Removes one if it is there. It must not be open.
+    fn delete(&self, generation: u64) -> io::Result<()>;
+
+    /// Removes whatever is there.
+    fn delete_all(&self) -> io::Result<()>;
 }
 
 /// An engine that keeps its index in memory, and so builds it at each opening.
@@ -68,21 +77,25 @@ pub trait Engine: Send + Sync {
 pub struct MemoryEngine;
 
 impl Engine for MemoryEngine {
-    fn exists(&self) -> bool {
-        false
+    fn generations(&self) -> io::Result<Vec<u64>> {
+        Ok(Vec::new())
     }
 
-    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+    fn open(&self, _: u64) -> Result<Box<dyn Index>, IndexError> {
         Ok(Box::new(MemoryIndex::default()))
     }
 
-    fn delete(&self) -> io::Result<()> {
+    fn delete(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn delete_all(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
 /// The index of the memory engine.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct MemoryIndex {
     map: BTreeMap<Vec<u8>, Vec<u8>>,
     position: Position,

@@ -1,50 +1,91 @@
-//! The store's upkeep beside its transactions: checkpoints and snapshots, a failed index, closing.
+//! The store's upkeep beside its transactions: snapshots, a failed index, closing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::base::Base;
+use super::index::{Index as _, IndexError};
 use super::journal::Journal;
-use super::snapshot::{self, Snapshot};
-use super::{Shared, StoreError, marker, recover};
+use super::layers::Frozen;
+use super::{Shared, StoreError, marker, recover, snapshot};
 
 /// When the next snapshot is due.
 #[derive(Default)]
 pub(super) struct Upkeep {
     /// Held while a snapshot is written.
     writing: Mutex<()>,
-    /// Octets that were appended to the journal when the last one was begun.
+    /// Octets of the journal behind the last one, when the store was opened.
+    before: u64,
+    /// Octets that were appended to the journal since, when the last one was begun.
     begun_at: AtomicU64,
     /// Octets of the last one.
     size: AtomicU64,
 }
 
 impl Upkeep {
-    pub(super) fn new(last: Option<Snapshot>) -> Self {
-        Self { size: AtomicU64::new(last.map_or(0, |snapshot| snapshot.size)), ..Self::default() }
+    pub(super) fn new(size: u64, before: u64) -> Self {
+        Self { size: AtomicU64::new(size), before, ..Self::default() }
+    }
+
+    fn is_due(&self, every: u64, appended: u64) -> bool {
+        let begun_at = self.begun_at.load(Ordering::Relaxed);
+        let grown = if begun_at == 0 { self.before + appended } else { appended - begun_at };
+        grown >= every.max(self.size.load(Ordering::Relaxed) / 4)
     }
 }
 
-/// Makes the index durable and writes a table snapshot.
+/// Writes a table snapshot, and has it take the place of what it was made of.
 pub(super) fn checkpoint(shared: &Shared) -> Result<(), StoreError> {
     let _one = shared.upkeep.writing.lock().unwrap_or_else(PoisonError::into_inner);
-    let sync = shared.state().index()?.sync();
-    sync()?;
-    let snapshot = snapshot::write(&*shared.files, &mut |run| {
+    let frozen = freeze(shared)?;
+    let mut pairs = frozen.pairs();
+    let written = snapshot::write(&*shared.files, frozen.end, &mut || {
         if shared.budget.is_closed() {
             return Err(StoreError::Closed);
         }
-        run(shared.state().index()?)
-    })?;
-    shared.upkeep.size.store(snapshot.size, Ordering::Relaxed);
-    Ok(())
+        Ok(pairs.next()?)
+    });
+    drop(pairs);
+    if matches!(written, Err(StoreError::Index(_))) {
+        shared.state().index()?.give_up();
+    }
+    written?;
+    let base = Base::open(&*shared.files, frozen.end)?
+        .ok_or_else(|| StoreError::Io("a table snapshot can't be read as it was written".into()))?;
+    shared.upkeep.size.store(base.size, Ordering::Relaxed);
+    shared.state.write().unwrap_or_else(PoisonError::into_inner).index_mut()?.adopt(base);
+    shared.engine.delete(frozen.into_number())?;
+    Ok(snapshot::remove_outdated(&*shared.files)?)
+}
+
+/// Has a fresh generation of the index take what comes, and answers what to make a snapshot of.
+fn freeze(shared: &Shared) -> Result<Frozen, StoreError> {
+    let number = {
+        let state = shared.state();
+        let layers = state.index()?;
+        (!layers.has_frozen()).then(|| layers.next_number())
+    };
+    // Making a generation takes a moment, so nobody waits for that.
+    let fresh = match number {
+        None => None,
+        Some(number) => {
+            shared.engine.delete(number)?;
+            Some((number, shared.engine.open(number)?))
+        }
+    };
+    let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
+    let layers = state.index_mut()?;
+    if let Some((number, fresh)) = fresh {
+        layers.freeze(number, fresh)?;
+    }
+    layers.frozen().ok_or(StoreError::Closed)
 }
 
 /// Begins a snapshot on a thread of its own if enough was appended since the last one: the larger
 /// of the option and a fourth of the last one's size, so that a large store doesn't only copy itself.
 pub(super) fn snapshot_if_due(shared: &Arc<Shared>, appended: u64) {
     let upkeep = &shared.upkeep;
-    let every = shared.options.snapshot_every.max(upkeep.size.load(Ordering::Relaxed) / 4);
-    if appended - upkeep.begun_at.load(Ordering::Relaxed) < every || upkeep.writing.try_lock().is_err() {
+    if !upkeep.is_due(shared.options.snapshot_every, appended) || upkeep.writing.try_lock().is_err() {
         return;
     }
     upkeep.begun_at.store(appended, Ordering::Relaxed);
@@ -72,6 +113,9 @@ pub(super) fn revive(shared: &Shared) -> Result<(), StoreError> {
     }
     // A checkpoint may still have the old index in hand.
     let _one = shared.upkeep.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    // One that could not be read is still open.
+    let unreadable = IndexError("it could not be read".into());
+    shared.state.write().unwrap_or_else(PoisonError::into_inner).index = Err(unreadable.into());
     let recovered = recover::rebuild(&shared.files, &*shared.engine, &shared.boot).map_err(StoreError::from)?;
     let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
     state.index = Ok(recovered.index);

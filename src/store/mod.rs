@@ -6,6 +6,7 @@
 //!
 //! `docs/store.md` has the formats and why the index may be trusted when.
 
+mod base;
 mod commit;
 mod conflict;
 mod copy;
@@ -16,6 +17,7 @@ mod index;
 mod journal;
 mod keep;
 mod key;
+mod layers;
 mod lock;
 mod marker;
 mod record;
@@ -49,6 +51,7 @@ use counters::Counters;
 use files::{Files, MemoryFiles, RealFiles};
 use journal::{Journal, Piece, Place, Segments};
 use keep::Upkeep;
+use layers::Layers;
 use transaction::Attempt;
 
 /// A handle to the store; clones are the same store.
@@ -71,7 +74,7 @@ pub struct Options {
     /// A table snapshot is written each time the journal grew by so many octets, or by a fourth of
     /// the last snapshot's size where that is more.
     pub snapshot_every: u64,
-    /// Octets of the index that are kept in memory.
+    /// Octets that are kept in memory of what changed since the last table snapshot.
     pub cache: u64,
     /// Transactions are refused with [`StoreError::Full`] while fewer octets are free.
     pub keep_free: u64,
@@ -118,18 +121,25 @@ pub(crate) struct Shared {
 /// What a reader sees.
 struct State {
     /// Or why there is none.
-    index: Result<Box<dyn Index>, StoreError>,
+    index: Result<Layers, StoreError>,
     /// Grows with every transaction.
     version: u64,
 }
 
 impl State {
-    fn index(&self) -> Result<&dyn Index, StoreError> {
-        self.index.as_deref().map_err(Clone::clone)
+    fn index(&self) -> Result<&Layers, StoreError> {
+        self.index.as_ref().map_err(Clone::clone)
+    }
+
+    fn index_mut(&mut self) -> Result<&mut Layers, StoreError> {
+        self.index.as_mut().map_err(|error| error.clone())
     }
 
     fn is_failed(&self) -> bool {
-        matches!(self.index, Err(StoreError::Index(_)))
+        match &self.index {
+            Ok(layers) => layers.is_failed(),
+            Err(error) => matches!(error, StoreError::Index(_)),
+        }
     }
 }
 
@@ -185,6 +195,8 @@ impl Store {
         let recovered = recover::open(&files, &*engine, &boot)?;
         let journal = Journal::open(Arc::clone(&files), &recovered.chain, &recovered.tail, options.segment_size)?;
         let version = journal.end().version;
+        let from = recovered.snapshot.map_or(Position::default(), |snapshot| snapshot.start);
+        let since = recovered.chain.octets(from, journal.end());
         let shared = Arc::new(Shared {
             state: RwLock::new(State { index: Ok(recovered.index), version }),
             counters: Counters::default(),
@@ -196,7 +208,7 @@ impl Store {
             engine,
             boot,
             options,
-            upkeep: Upkeep::new(recovered.snapshot),
+            upkeep: Upkeep::new(recovered.snapshot.map_or(0, |snapshot| snapshot.size), since),
         });
         let committer = Committer::new(Arc::clone(&shared), journal, lock);
         let (queue, requests) = mpsc::channel();
@@ -267,8 +279,8 @@ impl Store {
         self.read(|view| view.raw(id))
     }
 
-    /// Makes the index durable and writes a table snapshot. The store goes on meanwhile; it does
-    /// this by itself now and then. Blocks until it is done.
+    /// Writes a table snapshot. The store goes on meanwhile; it does this by itself now and then.
+    /// Blocks until it is done.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         keep::checkpoint(&self.shared)
     }

@@ -1,21 +1,37 @@
 //! Opening: whether the index may be trusted, and building it again where not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::base::Base;
 use super::error::{OpenError, StoreError};
 use super::files::Files;
-use super::index::{Engine, Index, IndexError, Write};
+use super::index::{Engine, Index as _, IndexError};
 use super::journal::{Chain, Group, Position, Tail, replay};
+use super::layers::Layers;
 use super::marker::{self, Left};
 use super::snapshot;
 
 /// An index that holds all of the journal.
 pub(super) struct Recovered {
-    pub(super) index: Box<dyn Index>,
+    pub(super) index: Layers,
     pub(super) chain: Chain,
     pub(super) tail: Tail,
-    /// Octets of the newest snapshot, and where it starts.
-    pub(super) snapshot: Option<snapshot::Snapshot>,
+    pub(super) snapshot: Option<Found>,
+}
+
+/// The snapshot that the index stands on.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub(super) start: Position,
+    /// Octets of the file.
+    pub(super) size: u64,
+}
+
+impl Found {
+    fn of(base: &Base) -> Self {
+        Self { start: base.start, size: base.size }
+    }
 }
 
 /// Opens the index that is there if it can be trusted, and else builds it again.
@@ -23,14 +39,15 @@ pub(super) struct Recovered {
 /// Sets the unclean marker before it touches the index.
 pub(super) fn open(files: &Arc<dyn Files>, engine: &dyn Engine, boot: &str) -> Result<Recovered, OpenError> {
     let left = marker::read(&**files, boot)?;
-    if left != Left::Suspect && engine.exists() {
+    let there = !engine.generations()?.is_empty();
+    if left != Left::Suspect && there {
         marker::set(&**files, boot, marker::Index::Whole)?;
         match trusted(&**files, engine) {
             Ok(recovered) => return Ok(recovered),
             Err(Distrust::Index(why)) => tracing::warn!(%why, "the index can't be used and is built again"),
             Err(Distrust::Store(error)) => return Err(error.into()),
         }
-    } else if engine.exists() {
+    } else if there {
         tracing::warn!("the machine stopped without closing the store; its index is built again");
     }
     rebuild(files, engine, boot)
@@ -60,71 +77,75 @@ impl From<StoreError> for Distrust {
 
 fn trusted(files: &dyn Files, engine: &dyn Engine) -> Result<Recovered, Distrust> {
     let chain = Chain::open(files)?;
-    let mut index = engine.open()?;
+    let base = snapshot::newest(files)?;
+    let snapshot = base.as_ref().map(Found::of);
+    let mut index = Layers::open(engine, base)?;
     let position = index.position();
     if !chain.holds(files, position)? {
         return Err(Distrust::Index("it knows more than the journal".into()));
     }
-    let tail = catch_up(files, &chain, position, index.as_mut())?;
-    Ok(Recovered { index, chain, tail, snapshot: None })
+    let tail = catch_up(files, &chain, position, &mut index)?;
+    Ok(Recovered { index, chain, tail, snapshot })
 }
 
-/// Deletes the index and builds it from the newest whole snapshot and the journal behind it.
+/// Deletes the index but for the newest whole snapshot, and builds it from that and the journal
+/// behind it.
 pub(super) fn rebuild(files: &Arc<dyn Files>, engine: &dyn Engine, boot: &str) -> Result<Recovered, OpenError> {
     let files = &**files;
     let chain = Chain::open(files)?;
     marker::set(files, boot, marker::Index::Building)?;
-    let (mut index, found) = from_snapshot(files, engine, &chain)?;
-    let start = found.map_or(Position::default(), |snapshot| snapshot.start);
-    let tail = catch_up(files, &chain, start, index.as_mut())?;
-    if let Some(snapshot) = found
-        && snapshot.end > tail.end
-    {
-        // It was durable when the snapshot was complete, and now it isn't there.
+    engine.delete_all()?;
+    let base = newest_whole(files, &chain)?;
+    let snapshot = base.as_ref().map(Found::of);
+    let start = snapshot.map_or(Position::default(), |snapshot| snapshot.start);
+    let mut index = Layers::open(engine, base).map_err(StoreError::from)?;
+    let tail = catch_up(files, &chain, start, &mut index)?;
+    if start > tail.end {
+        // As above: less can be read than was there.
         return Err(StoreError::Damaged { segment: tail.end.segment, offset: tail.end.offset }.into());
     }
     index.sync()().map_err(StoreError::from)?;
     marker::set(files, boot, marker::Index::Whole)?;
-    Ok(Recovered { index, chain, tail, snapshot: found })
+    Ok(Recovered { index, chain, tail, snapshot })
 }
 
-type Started = (Box<dyn Index>, Option<snapshot::Snapshot>);
-
-/// A fresh index, filled from the newest snapshot that is whole.
-fn from_snapshot(files: &dyn Files, engine: &dyn Engine, chain: &Chain) -> Result<Started, OpenError> {
+/// The newest snapshot of which every octet is right. Newer ones are removed: a later opening must
+/// not take one of them for the one below its index.
+fn newest_whole(files: &dyn Files, chain: &Chain) -> Result<Option<Base>, StoreError> {
     for start in snapshot::list(files)?.into_iter().rev() {
-        if !chain.holds(files, start)? {
-            continue;
-        }
-        engine.delete()?;
-        let mut index = engine.open().map_err(StoreError::from)?;
-        // Until the end its position is the journal's start: an index that is being built is never used.
-        let read = snapshot::read(files, start, &mut |writes| Ok(index.apply(writes, Position::default())?))?;
-        if let Some(snapshot) = read {
-            return Ok((index, Some(snapshot)));
+        let base = Base::open(files, start)?;
+        if let Some(base) = base
+            && base.check()?
+        {
+            if !chain.holds(files, start)? {
+                // The journal was durable up to there when the snapshot was begun.
+                return Err(StoreError::Damaged { segment: start.segment, offset: start.offset });
+            }
+            return Ok(Some(base));
         }
         tracing::warn!(file = snapshot::name(start), "a table snapshot is damaged; an older one is taken");
+        files.remove(&snapshot::name(start))?;
     }
-    engine.delete()?;
-    Ok((engine.open().map_err(StoreError::from)?, None))
+    Ok(None)
 }
 
-/// How many writes are gathered from the journal before they go to the index.
-const GATHERED: usize = 3000;
+/// How many keys are gathered from the journal before they go to the index, in order: a key that is
+/// written again and again goes there once, and neighbours go to the same pages.
+const GATHERED: usize = 20_000;
 
-fn catch_up(files: &dyn Files, chain: &Chain, from: Position, index: &mut dyn Index) -> Result<Tail, StoreError> {
-    let mut writes: Vec<Write> = Vec::new();
+fn catch_up(files: &dyn Files, chain: &Chain, from: Position, index: &mut Layers) -> Result<Tail, StoreError> {
+    let mut writes = BTreeMap::new();
     let mut last = from;
     let tail = replay(files, chain, from, &mut |group: Group, position| {
         writes.extend(group.writes);
         last = position;
         if writes.len() >= GATHERED {
-            index.apply(std::mem::take(&mut writes), position)?;
+            index.apply(std::mem::take(&mut writes).into_iter().collect(), position)?;
         }
         Ok(())
     })?;
     if !writes.is_empty() || index.position() < last {
-        index.apply(writes, last)?;
+        index.apply(writes.into_iter().collect(), last)?;
     }
     Ok(tail)
 }

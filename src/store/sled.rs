@@ -1,12 +1,12 @@
-//! sled as the index.
+//! sled as the index of what changed since the last table snapshots.
 //!
-//! Everything is in one tree, since sled's batches are atomic in one tree only. It is never flushed
+//! A generation is a database in a directory of its own. Everything is in one tree, since sled's batches are atomic in one tree only. It is never flushed
 //! on the commit path. Whatever it answers wrongly, or panics on, ends it: the journal is there.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::index::{Engine, Index, IndexError, Order, Span, Syncer, Write, as_slice, is_empty};
 use super::journal::Position;
@@ -29,27 +29,49 @@ impl SledEngine {
     pub fn new(dir: PathBuf, cache: u64) -> Self {
         Self { dir, cache }
     }
+
+    fn dir_of(&self, generation: u64) -> PathBuf {
+        self.dir.join(generation.to_string())
+    }
 }
 
 impl Engine for SledEngine {
-    fn exists(&self) -> bool {
-        self.dir.is_dir()
+    fn generations(&self) -> io::Result<Vec<u64>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+        found.sort_unstable();
+        Ok(found)
     }
 
-    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
-        let db = guard(|| sled::Config::new().path(&self.dir).cache_capacity(self.cache).flush_every_ms(None).open())?;
+    fn open(&self, generation: u64) -> Result<Box<dyn Index>, IndexError> {
+        let dir = self.dir_of(generation);
+        let db = guard(|| sled::Config::new().path(&dir).cache_capacity(self.cache).flush_every_ms(None).open())?;
         let position = match guard(|| db.get(POSITION))? {
             None => Position::default(),
             Some(bytes) => Position::decode(&bytes).ok_or_else(|| IndexError("its position is unreadable".into()))?,
         };
-        Ok(Box::new(SledIndex { db, dir: self.dir.clone(), position }))
+        Ok(Box::new(SledIndex { db, dir, position }))
     }
 
-    fn delete(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            outcome => outcome,
-        }
+    fn delete(&self, generation: u64) -> io::Result<()> {
+        remove(&self.dir_of(generation))
+    }
+
+    fn delete_all(&self) -> io::Result<()> {
+        remove(&self.dir)
+    }
+}
+
+fn remove(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
 }
 

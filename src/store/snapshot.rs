@@ -1,96 +1,106 @@
-//! Table snapshots: the whole index in one sorted file, so that building it again needs that file
-//! and the journal since, not the whole journal.
+//! Table snapshots: all tables at one moment in one sorted file. The index is the last of them with
+//! what changed since; so opening needs no more of the journal than that.
 //!
-//! It is written while the store goes on, a chunk at a time. So its keys are from different moments
-//! between `start` and `end`; with the journal from `start` on replayed over it, every key is right.
-//! `docs/store.md` has the format.
+//! This file writes them; [`Base`] reads them. `docs/store.md` has the format.
 
 use std::io;
-use std::ops::Bound;
 
 use super::StoreError;
+use super::base::{BLOCK, Base, FOOTER, HEAD, HEADER, checksum, encode_footer, encode_header, put};
 use super::files::{File, Files};
-use super::index::{Index, Order, Span, Write};
 use super::journal::Position;
-use super::table::NOTES;
+use super::transaction::Pair;
 
 /// The directory of the snapshots.
 pub(super) const DIR: &str = "snapshots";
 const NEW: &str = "snapshots/new";
-const MAGIC: [u8; 8] = *b"GUICHETS";
-const FORMAT: u32 = 1;
-const HEADER: usize = 8 + 4 + 24 + 4;
-/// Before a block: its length and checksum.
-const HEAD: usize = 8;
-/// About how large a block is; also how much is read of the index at a time.
-const BLOCK: usize = 256 * 1024;
-const LARGEST_BLOCK: usize = 64 * 1024 * 1024;
-/// How many snapshots are kept.
+/// How many snapshots are kept: the older one is for the case that the newer one is damaged.
 const KEPT: usize = 2;
+/// Octets that are written at a time.
+const CHUNK: usize = 1024 * 1024;
+/// After so many octets they are synced, so that the journal's syncs don't wait for all of them.
+const SYNC_EVERY: u64 = 16 * 1024 * 1024;
 
-/// A whole snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Snapshot {
-    /// Replay starts here.
-    pub(super) start: Position,
-    /// So far the journal was durable when the snapshot was complete.
-    pub(super) end: Position,
-    /// Octets of the file.
-    pub(super) size: u64,
-}
-
-/// What is done with the index while nothing changes it.
-pub(super) type Look<'a> = &'a mut dyn FnMut(&dyn Index) -> Result<(), StoreError>;
-
-/// Writes a snapshot and removes the ones before the last two.
-///
-/// `with_index` runs a closure on the index as it is at that moment; it is called once a block.
+/// Writes the snapshot of a position from its pairs in order of their keys. Durable when it returns.
 pub(super) fn write(
     files: &dyn Files,
-    with_index: &mut dyn FnMut(Look<'_>) -> Result<(), StoreError>,
-) -> Result<Snapshot, StoreError> {
+    start: Position,
+    pairs: &mut dyn FnMut() -> Result<Option<Pair>, StoreError>,
+) -> Result<(), StoreError> {
     files.create_dir(DIR)?;
-    let mut start = Position::default();
-    with_index(&mut |index| {
-        start = index.position();
-        Ok(())
-    })?;
-    let file = files.create(NEW)?;
-    let mut at = write_header(&*file, start)?;
-    let mut from = Bound::Excluded(vec![NOTES, 0xff]);
-    let mut end = start;
-    let mut count = 0u64;
-    loop {
-        let mut block = Vec::new();
-        let mut last = None;
-        let span: Span = (from, Bound::Unbounded);
-        with_index(&mut |index| {
-            end = index.position();
-            index.range(&span, Order::Up, &mut |key, value| {
-                put(&mut block, key);
-                put(&mut block, value);
-                count += 1;
-                last = Some(key.to_vec());
-                block.len() < BLOCK
-            })?;
-            Ok(())
-        })?;
-        let Some(last) = last else { break };
-        at = write_block(&*file, at, &block)?;
-        from = Bound::Excluded(last);
+    let mut out = Out { file: &*files.create(NEW)?, bytes: Vec::new(), written: 0, synced: 0 };
+    out.bytes.extend_from_slice(&encode_header(start));
+    debug_assert_eq!(out.bytes.len(), HEADER);
+    let mut firsts = Vec::new();
+    let mut block = Vec::new();
+    let mut count = 0;
+    while let Some((key, value)) = pairs()? {
+        if block.is_empty() {
+            firsts.push((key.clone(), out.at()));
+        }
+        put(&mut block, &key, &value);
+        count += 1;
+        if block.len() >= BLOCK {
+            out.block(&mut block)?;
+        }
     }
-    let mut trailer = count.to_be_bytes().to_vec();
-    trailer.extend_from_slice(&end.encode());
-    at = write_block(&*file, at, &[])?;
-    at = write_block(&*file, at, &trailer)?;
-    file.sync()?;
+    out.block(&mut block)?;
+    let end = out.at();
+    for (first, offset) in firsts {
+        put(&mut block, &first, &offset.to_be_bytes());
+        if block.len() >= BLOCK {
+            out.block(&mut block)?;
+        }
+    }
+    out.block(&mut block)?;
+    let footer: [u8; FOOTER] = encode_footer(end, count);
+    out.bytes.extend_from_slice(&footer);
+    out.flush()?;
+    out.file.sync()?;
     files.rename(NEW, &name(start))?;
-    files.sync_dir(DIR)?;
-    let outdated = list(files)?.into_iter().rev().skip(KEPT);
-    for old in outdated {
-        files.remove(&name(old))?;
+    Ok(files.sync_dir(DIR)?)
+}
+
+/// A file that is written from its beginning to its end.
+struct Out<'a> {
+    file: &'a dyn File,
+    bytes: Vec<u8>,
+    written: u64,
+    synced: u64,
+}
+
+impl Out<'_> {
+    fn at(&self) -> u64 {
+        self.written + self.bytes.len() as u64
     }
-    Ok(Snapshot { start, end, size: at })
+
+    /// Writes a block unless it is empty, and empties it.
+    fn block(&mut self, block: &mut Vec<u8>) -> Result<(), StoreError> {
+        if block.is_empty() {
+            return Ok(());
+        }
+        let length = u32::try_from(block.len()).map_err(|_| StoreError::TooLarge(block.len()))?;
+        let sum = checksum(self.at(), block);
+        self.bytes.reserve(HEAD + block.len());
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(&sum.to_be_bytes());
+        self.bytes.append(block);
+        if self.bytes.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_at(&self.bytes, self.written)?;
+        self.written += self.bytes.len() as u64;
+        self.bytes.clear();
+        if self.written - self.synced >= SYNC_EVERY {
+            self.file.sync()?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
 }
 
 /// Where the snapshots that are there start, in order.
@@ -100,38 +110,20 @@ pub(super) fn list(files: &dyn Files) -> io::Result<Vec<Position>> {
     Ok(found)
 }
 
-/// Shows a snapshot's keys and values block by block; `None` if it is not whole. What was shown
-/// until then is to be thrown away.
-pub(super) fn read(
-    files: &dyn Files,
-    start: Position,
-    visit: &mut dyn FnMut(Vec<Write>) -> Result<(), StoreError>,
-) -> Result<Option<Snapshot>, StoreError> {
-    let file = files.open(&name(start))?;
-    let mut header = [0; HEADER];
-    file.read_at(&mut header, 0)?;
-    if header != encode_header(start) {
-        return Ok(None);
+/// The newest snapshot, if it opens.
+pub(super) fn newest(files: &dyn Files) -> Result<Option<Base>, StoreError> {
+    match list(files)?.last() {
+        Some(start) => Base::open(files, *start),
+        None => Ok(None),
     }
-    let mut at = HEADER as u64;
-    let mut count = 0;
-    while let Some(block) = read_block(&*file, &mut at)? {
-        if block.is_empty() {
-            let Some(trailer) = read_block(&*file, &mut at)? else { return Ok(None) };
-            let Some((total, end)) = trailer.split_first_chunk() else { return Ok(None) };
-            let Some(end) = Position::decode(end) else { return Ok(None) };
-            return Ok((u64::from_be_bytes(*total) == count).then_some(Snapshot { start, end, size: at }));
-        }
-        let mut rest = &block[..];
-        let mut writes = Vec::new();
-        while !rest.is_empty() {
-            let (Some(key), Some(value)) = (take(&mut rest), take(&mut rest)) else { return Ok(None) };
-            writes.push((key, Some(value)));
-        }
-        count += writes.len() as u64;
-        visit(writes)?;
+}
+
+/// Removes all snapshots but the last two.
+pub(super) fn remove_outdated(files: &dyn Files) -> io::Result<()> {
+    for start in list(files)?.into_iter().rev().skip(KEPT) {
+        files.remove(&name(start))?;
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Removes all snapshots.
@@ -158,125 +150,111 @@ fn parse(name: &str) -> Option<Position> {
     Some(Position { segment, offset, version })
 }
 
-fn encode_header(start: Position) -> [u8; HEADER] {
-    let mut out = [0; HEADER];
-    out[..8].copy_from_slice(&MAGIC);
-    out[8..12].copy_from_slice(&FORMAT.to_be_bytes());
-    out[12..36].copy_from_slice(&start.encode());
-    let checksum = crc32fast::hash(&out[..36]);
-    out[36..].copy_from_slice(&checksum.to_be_bytes());
-    out
-}
-
-fn write_header(file: &dyn File, start: Position) -> io::Result<u64> {
-    file.write_at(&encode_header(start), 0)?;
-    Ok(HEADER as u64)
-}
-
-fn write_block(file: &dyn File, at: u64, block: &[u8]) -> Result<u64, StoreError> {
-    let length = u32::try_from(block.len()).map_err(|_| StoreError::TooLarge(block.len()))?;
-    let mut bytes = Vec::with_capacity(HEAD + block.len());
-    bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(&checksum(at, block).to_be_bytes());
-    bytes.extend_from_slice(block);
-    file.write_at(&bytes, at)?;
-    Ok(at + bytes.len() as u64)
-}
-
-fn read_block(file: &dyn File, at: &mut u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut head = [0; HEAD];
-    if file.read_at(&mut head, *at)? < HEAD {
-        return Ok(None);
-    }
-    let (length, sum) = head.split_at(4);
-    let (Some(length), Some(sum)) = (length.first_chunk(), sum.first_chunk()) else { return Ok(None) };
-    let length = u32::from_be_bytes(*length) as usize;
-    if length > LARGEST_BLOCK {
-        return Ok(None);
-    }
-    let mut block = vec![0; length];
-    if file.read_at(&mut block, *at + HEAD as u64)? < length || checksum(*at, &block) != u32::from_be_bytes(*sum) {
-        return Ok(None);
-    }
-    *at += (HEAD + length) as u64;
-    Ok(Some(block))
-}
-
-/// A block counts at its place only.
-fn checksum(at: u64, block: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&at.to_be_bytes());
-    hasher.update(block);
-    hasher.finalize()
-}
-
-fn put(block: &mut Vec<u8>, bytes: &[u8]) {
-    let length = u32::try_from(bytes.len()).expect("a key or value has less than 4 GiB");
-    block.extend_from_slice(&length.to_be_bytes());
-    block.extend_from_slice(bytes);
-}
-
-fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
-    let (length, after) = rest.split_first_chunk()?;
-    let (bytes, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    *rest = after;
-    Some(bytes.to_vec())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ops::Bound;
+
     use super::*;
     use crate::store::files::MemoryFiles;
-    use crate::store::index::MemoryIndex;
+    use crate::store::index::Order;
 
-    fn filled(position: Position) -> MemoryIndex {
-        let mut index = MemoryIndex::default();
-        let writes = (0u32..5000).map(|n| ([&[0x20][..], &n.to_be_bytes()].concat(), Some(vec![7; 100]))).collect();
-        index.apply(writes, position).unwrap();
-        index
+    const PAIRS: u32 = 5000;
+
+    fn key(n: u32) -> Vec<u8> {
+        [&[0x20][..], &n.to_be_bytes()].concat()
     }
 
     fn position(offset: u64) -> Position {
         Position { segment: 1, offset, version: 3 }
     }
 
-    fn write_one(files: &MemoryFiles, index: &MemoryIndex) -> Snapshot {
-        write(files, &mut |run| run(index)).unwrap()
-    }
-
-    fn read_all(files: &MemoryFiles, start: Position) -> Option<usize> {
-        let mut count = 0;
-        read(files, start, &mut |writes| {
-            count += writes.len();
-            Ok(())
-        })
-        .unwrap()
-        .map(|_| count)
+    /// A snapshot of the even numbers.
+    fn written(files: &MemoryFiles, start: Position) -> Base {
+        let mut pairs = (0..PAIRS).map(|n| (key(2 * n), vec![7; 100]));
+        write(files, start, &mut || Ok(pairs.next())).unwrap();
+        Base::open(files, start).unwrap().unwrap()
     }
 
     #[test]
-    fn reads_back_whole_or_not_at_all() {
+    fn finds_what_is_there_and_nothing_else() {
+        let base = written(&MemoryFiles::default(), position(64));
+        assert!(base.check().unwrap());
+        for n in 0..2 * PAIRS + 2 {
+            let there = n % 2 == 0 && n < 2 * PAIRS;
+            assert_eq!(base.get(&key(n)).unwrap(), there.then(|| vec![7; 100]), "{n}");
+        }
+        for below in [&[][..], &[0x1f], &[0x20]] {
+            assert_eq!(base.get(below).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn ranges_are_in_order_both_ways() {
+        let base = written(&MemoryFiles::default(), position(64));
+        let all: Vec<_> = (0..PAIRS).map(|n| key(2 * n)).collect();
+        for (from, to) in [
+            (Bound::Unbounded, Bound::Unbounded),
+            (Bound::Included(key(100)), Bound::Excluded(key(2000))),
+            (Bound::Excluded(key(100)), Bound::Included(key(2000))),
+            (Bound::Included(key(101)), Bound::Included(key(101))),
+            (Bound::Excluded(key(2 * PAIRS)), Bound::Unbounded),
+            (Bound::Unbounded, Bound::Excluded(vec![0x20])),
+            (Bound::Included(vec![0x10]), Bound::Included(key(0))),
+        ] {
+            let span = (from, to);
+            let inside = |key: &&Vec<u8>| std::ops::RangeBounds::contains(&span, *key);
+            let mut expected: Vec<_> = all.iter().filter(inside).cloned().collect();
+            for order in [Order::Up, Order::Down] {
+                let mut found = Vec::new();
+                base.range(&span, order, &mut |key, _| {
+                    found.push(key.to_vec());
+                    true
+                })
+                .unwrap();
+                assert_eq!(found, expected, "{span:?} {order:?}");
+                expected.reverse();
+            }
+        }
+    }
+
+    #[test]
+    fn damage_anywhere_is_found() {
         let files = MemoryFiles::default();
-        let snapshot = write_one(&files, &filled(position(64)));
-        assert_eq!(read_all(&files, position(64)), Some(5000));
+        let base = written(&files, position(64));
+        let whole = || Base::open(&files, position(64)).unwrap().is_some_and(|base| base.check().unwrap());
         let file = files.open(&name(position(64))).unwrap();
-        for at in (0..snapshot.size).step_by(997) {
+        for at in (0..base.size).step_by(997).chain([base.size - 1]) {
             let mut byte = [0];
             file.read_at(&mut byte, at).unwrap();
             file.write_at(&[byte[0] ^ 0x10], at).unwrap();
-            assert_eq!(read_all(&files, position(64)), None, "flipped at {at}");
+            assert!(!whole(), "flipped at {at}");
             file.write_at(&byte, at).unwrap();
         }
-        file.set_size(snapshot.size - 1).unwrap();
-        assert_eq!(read_all(&files, position(64)), None);
+        assert!(whole());
+        for size in [base.size - 1, 30, 0] {
+            file.set_size(size).unwrap();
+            assert!(!whole(), "cut at {size}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_nothing_is_whole() {
+        let files = MemoryFiles::default();
+        write(&files, position(64), &mut || Ok(None)).unwrap();
+        let base = Base::open(&files, position(64)).unwrap().unwrap();
+        assert!(base.check().unwrap());
+        assert_eq!(base.get(&key(1)).unwrap(), None);
+        base.range(&(Bound::Unbounded, Bound::Unbounded), Order::Down, &mut |_, _| panic!("there is none")).unwrap();
     }
 
     #[test]
     fn the_last_two_are_kept() {
         let files = MemoryFiles::default();
         for offset in [64, 128, 256] {
-            write_one(&files, &filled(position(offset)));
+            written(&files, position(offset));
         }
+        remove_outdated(&files).unwrap();
         assert_eq!(list(&files).unwrap(), [position(128), position(256)]);
+        assert_eq!(newest(&files).unwrap().unwrap().start, position(256));
     }
 }

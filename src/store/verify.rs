@@ -7,7 +7,7 @@ use std::ops::Bound;
 use serde::Serialize;
 
 use super::files::Files;
-use super::index::{Order, Write};
+use super::index::{Index as _, Order, Write};
 use super::journal::{Chain, Place, Position, replay};
 use super::table::{NOTES, RAWS};
 use super::transaction::raw_id;
@@ -187,6 +187,7 @@ fn groups(
 
 #[cfg(test)]
 mod tests {
+    use crate::store::index::Index as _;
     use crate::store::{Store, Table};
 
     static NUMBERS: Table<u64, u64> = Table::new(0x70, "numbers");

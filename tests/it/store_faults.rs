@@ -90,12 +90,17 @@ async fn a_message_whose_first_part_was_lost_to_another_failure_is_refused() {
     let files = SimFiles::default();
     let store = Store::open_with(files.parts("first"), Options::default()).unwrap();
     step(&store, 0).await.unwrap();
-    // Asked once, it hands in its first part and waits.
+    let before = files.operations();
+    // Asked once, it hands in its first part and waits, since that can't be written yet.
     let mut large = Box::pin(step(&store, LARGE));
-    assert!(large.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    // Another one's failure takes the segment with it, and that part, written by then or not.
+    let polled = files.standing_still(|| large.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+    assert!(polled.is_pending());
+    while files.operations() == before {
+        std::thread::yield_now();
+    }
+    // Another one's failure takes the segment with it, and that part.
     let now = files.operations();
-    files.fail(Some(Fault { from: now, until: u64::MAX, kind: ErrorKind::StorageFull }));
+    files.fail(Some(Fault { from: now, until: now + 1, kind: ErrorKind::StorageFull }));
     step(&store, 1).await.unwrap_err();
     files.fail(None);
     let error = large.await.unwrap_err();
@@ -114,15 +119,19 @@ struct FailingIndex {
 }
 
 impl Engine for Failing {
-    fn exists(&self) -> bool {
-        false
+    fn generations(&self) -> std::io::Result<Vec<u64>> {
+        Ok(Vec::new())
     }
 
-    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+    fn open(&self, _: u64) -> Result<Box<dyn Index>, IndexError> {
         Ok(Box::new(FailingIndex { inner: MemoryIndex::default(), left: Arc::clone(&self.0) }))
     }
 
-    fn delete(&self) -> std::io::Result<()> {
+    fn delete(&self, _: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn delete_all(&self) -> std::io::Result<()> {
         Ok(())
     }
 }
@@ -157,7 +166,7 @@ impl Index for FailingIndex {
 #[tokio::test]
 async fn a_failing_index_is_built_again_and_nothing_is_lost() {
     let files = SimFiles::default();
-    let engine = Box::new(Failing(Arc::new(AtomicU32::new(5))));
+    let engine = Box::new(Failing(Arc::new(AtomicU32::new(6))));
     let store = Store::open_with(Parts { engine, ..files.parts("first") }, small()).unwrap();
     for n in 0..5 {
         step(&store, n).await.unwrap();

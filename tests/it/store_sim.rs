@@ -99,6 +99,12 @@ impl SimFiles {
         self.world().fault = fault;
     }
 
+    /// Does something while no operation can happen.
+    pub fn standing_still<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _world = self.world();
+        f()
+    }
+
     /// How much room there is said to be.
     pub fn say_free(&self, octets: u64) {
         self.world().free = Some(octets);

@@ -1,13 +1,13 @@
 //! When sled is trusted, and that nothing is lost when it is not.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use guichet::store::{OpenError, Options, Store};
+use guichet::store::{OpenError, Options, Order, Read as _, Store};
 
 use super::store_model::sled_parts;
-use super::store_work::{model, state, step};
+use super::store_work::{ROWS, model, state, step};
 
 const STEPS: u64 = 12;
 
@@ -44,6 +44,13 @@ fn check(store: &Store, done: u64) {
     assert!(report.is_clean(), "{:?}", report.problems);
 }
 
+/// The directory of what changed since the last snapshot.
+fn newest_generation(dir: &Path) -> PathBuf {
+    let index = dir.join("index");
+    let numbers = fs::read_dir(&index).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    index.join(numbers.map(|name| name.parse::<u64>().unwrap()).max().unwrap().to_string())
+}
+
 /// A store as its process left it when it was killed, some way behind a snapshot; and the index
 /// of an older moment.
 async fn killed() -> (tempfile::TempDir, tempfile::TempDir) {
@@ -52,7 +59,7 @@ async fn killed() -> (tempfile::TempDir, tempfile::TempDir) {
     let store = open(live.path(), "0");
     steps(&store, 0..5).await;
     store.checkpoint().unwrap();
-    copy_dir(&live.path().join("index"), old.path());
+    copy_dir(&newest_generation(live.path()), old.path());
     steps(&store, 5..STEPS).await;
     copy_dir(live.path(), dir.path());
     (dir, old)
@@ -107,7 +114,7 @@ async fn a_spoiled_index_under_another_boot_is_built_again() {
         println!("{name}");
         let dir = tempfile::tempdir().unwrap();
         copy_dir(killed.path(), dir.path());
-        spoil(&dir.path().join("index"), old.path());
+        spoil(&newest_generation(dir.path()), old.path());
         let store = open(dir.path(), "1");
         check(&store, STEPS);
         steps(&store, STEPS..STEPS + 3).await;
@@ -119,7 +126,7 @@ async fn a_spoiled_index_under_another_boot_is_built_again() {
 #[tokio::test]
 async fn an_index_that_opens_and_is_silently_wrong_is_found_and_not_trusted_on_another_boot() {
     let (killed, _) = killed().await;
-    let index = sled::open(killed.path().join("index")).unwrap();
+    let index = sled::open(newest_generation(killed.path())).unwrap();
     let rows = index.scan_prefix([0x71]).keys().step_by(2);
     rows.for_each(|key| drop(index.remove(key.unwrap()).unwrap()));
     drop(index);
@@ -139,7 +146,7 @@ async fn after_a_kill_on_the_same_boot_the_index_is_caught_up() {
         println!("{name}");
         let (_, spoil) = SPOILS.iter().find(|(other, _)| *other == name).unwrap();
         let (dir, _) = self::killed().await;
-        spoil(&dir.path().join("index"), old.path());
+        spoil(&newest_generation(dir.path()), old.path());
         check(&open(dir.path(), "0"), STEPS);
     }
 }
@@ -162,7 +169,7 @@ async fn an_interrupted_building_is_done_again() {
     // The marker as it is while the index is built.
     fs::write(dir.path().join("unclean"), "boot 0\nindex building\n").unwrap();
     fs::remove_dir_all(dir.path().join("index")).unwrap();
-    drop(sled::open(dir.path().join("index")).unwrap());
+    drop(sled::open(dir.path().join("index/1")).unwrap());
     check(&open(dir.path(), "0"), STEPS);
 }
 
@@ -178,6 +185,50 @@ async fn a_damaged_snapshot_is_passed_over() {
         fs::write(&path, bytes).unwrap();
     }
     check(&open(dir.path(), "1"), STEPS);
+}
+
+#[tokio::test]
+async fn a_process_killed_while_a_snapshot_is_written_loses_nothing() {
+    let (live, early) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(live.path(), "0");
+    steps(&store, 0..5).await;
+    // What the killed process wrote of it; the rest was in its memory.
+    copy_dir(&newest_generation(live.path()), early.path());
+    store.checkpoint().unwrap();
+    steps(&store, 5..STEPS).await;
+    for written in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(live.path(), dir.path());
+        copy_dir(early.path(), &dir.path().join("index/1"));
+        if !written {
+            fs::remove_dir_all(dir.path().join("snapshots")).unwrap();
+        }
+        let store = open(dir.path(), "0");
+        check(&store, STEPS);
+        store.checkpoint().unwrap();
+        steps(&store, STEPS..STEPS + 3).await;
+        store.close().await.unwrap();
+        check(&open(dir.path(), "1"), STEPS + 3);
+        fs::write(dir.path().join("unclean"), "boot 1\nindex whole\n").unwrap();
+        check(&open(dir.path(), "2"), STEPS + 3);
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_spoils_under_a_running_store_is_replaced() {
+    let (dir, _) = killed().await;
+    let store = open(dir.path(), "0");
+    for entry in fs::read_dir(dir.path().join("snapshots")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+    let error = store.read(|view| view.range(&ROWS, .., Order::Up, 100)).unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    steps(&store, STEPS..STEPS + 1).await;
+    check(&store, STEPS + 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use guichet::desk::id::RawId;
 use guichet::store::{Counter, Options, Order, Read, Store, StoreError, Table};
 
-static ROWS: Table<u64, Vec<u64>> = Table::new(0x70, "rows");
+pub static ROWS: Table<u64, Vec<u64>> = Table::new(0x70, "rows");
 static DONE: Table<(u64, u64), ()> = Table::new(0x71, "done");
 static NUMBERS: Counter<u64> = Counter::new(0x70, "numbers");
 

@@ -141,6 +141,20 @@ impl Chain {
     }
 }
 
+impl Chain {
+    /// Octets of the journal from one position to a later one.
+    pub(super) fn octets(&self, from: Position, to: Position) -> u64 {
+        let links = self.from(from.segment).filter(|link| link.header.number <= to.segment);
+        let octets = links.map(|link| {
+            let number = link.header.number;
+            let start = if number == from.segment { from.offset } else { FIRST };
+            let end = if number == to.segment { to.offset } else { link.end.unwrap_or(to.offset) };
+            end.saturating_sub(start)
+        });
+        octets.sum()
+    }
+}
+
 /// Where reading the chain ended.
 pub(super) struct Tail {
     pub(super) end: Position,
