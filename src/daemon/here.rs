@@ -26,6 +26,8 @@ pub fn inside(config: &Config) -> Result<Inside, Failure> {
 /// Builds the index from the whole journal, and verifies it.
 pub fn rebuild(config: &Config) -> Result<Verified, Failure> {
     let store = Store::rebuild(&store_dir(&config.data_dir), Options::default()).map_err(store_failure)?;
+    // A table snapshot of what was built makes the next start quick.
+    store.checkpoint().map_err(anyhow::Error::from)?;
     let report = store.verify().map_err(anyhow::Error::from)?;
     runtime()?.block_on(store.close()).map_err(anyhow::Error::from)?;
     Ok(upkeep::verified(&report))

@@ -1,6 +1,7 @@
 //! The committer: one thread that puts waiting transactions in order, makes them durable a group at
 //! a time, and shows them to readers.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, mpsc};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -109,6 +110,7 @@ impl Committer {
                     }
                     Request::Revive(answer) => {
                         let _ = answer.send(self.ready());
+                        self.shared.mending.store(false, Ordering::Relaxed);
                     }
                     Request::Close(answer) => close = Some(answer),
                 }

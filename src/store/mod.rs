@@ -31,6 +31,7 @@ mod verify;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ pub(crate) struct Shared {
     /// Held by everyone for one attempt; alone by one that was in conflict too often.
     gate: Gate<()>,
     changed: watch::Sender<u64>,
+    /// A reader found the index failed and asked for a new one.
+    mending: AtomicBool,
     files: Arc<dyn Files>,
     engine: Box<dyn Engine>,
     boot: String,
@@ -204,6 +207,7 @@ impl Store {
             budget: Arc::new(Semaphore::new(BUDGET as usize)),
             gate: Gate::new(()),
             changed: watch::Sender::new(version),
+            mending: AtomicBool::new(false),
             files,
             engine,
             boot,
@@ -266,7 +270,8 @@ impl Store {
         E: From<StoreError>,
     {
         let state = self.shared.state();
-        f(&View { shared: &self.shared, index: state.index()? })
+        let index = state.index().inspect_err(|_| self.mend())?;
+        f(&View { shared: &self.shared, index })
     }
 
     /// A number that grows with every commit, to wait for the next one.
@@ -310,6 +315,14 @@ impl Store {
             return Ok(());
         }
         outcome.await.unwrap_or(Ok(()))
+    }
+
+    /// Asks once that a failed index is built again, and does not wait for it.
+    fn mend(&self) {
+        if !self.shared.mending.swap(true, Ordering::Relaxed) {
+            // Nobody waits for the answer; and a store that is closed needs no index.
+            let _ = self.ask(Request::Revive(oneshot::channel().0));
+        }
     }
 
     /// Has a failed index built again.

@@ -180,6 +180,21 @@ async fn a_failing_index_is_built_again_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn who_only_reads_has_a_failing_index_built_again_too() {
+    let files = SimFiles::default();
+    let engine = Box::new(Failing(Arc::new(AtomicU32::new(6))));
+    let store = Store::open_with(Parts { engine, ..files.parts("first") }, small()).unwrap();
+    for n in 0..5 {
+        step(&store, n).await.unwrap();
+    }
+    store.raw(RawId(1)).unwrap_err();
+    while store.raw(RawId(1)).is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(state(&store), model(&[0, 1, 2, 3, 4]));
+}
+
+#[tokio::test]
 async fn too_little_room_refuses_before_anything_is_written() {
     let files = SimFiles::default();
     let options = Options { keep_free: u64::MAX, ..small() };
