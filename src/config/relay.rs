@@ -231,7 +231,8 @@ fn unescape(text: &str) -> Option<String> {
             bytes.push(byte);
         }
     }
-    String::from_utf8(bytes).ok()
+    // A NUL parts the fields of AUTH PLAIN (RFC 4616 §2), and no control character is typed on purpose.
+    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
 fn is_local(smarthost: &Smarthost) -> bool {

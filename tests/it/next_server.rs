@@ -1,8 +1,10 @@
 //! What the next server may do to our mail, and what becomes of it: each recipient has his own
 //! outcome, a wrong password fails no queue, and no server can hold us up for ever.
 
+use std::path::Path;
 use std::time::Duration;
 
+use guichet::config::Config;
 use guichet::desk::address::Address;
 use guichet::relay::client::{Client, Outcome, Timeouts, Tls, Transaction};
 use guichet::relay::exit::Exit;
@@ -30,8 +32,18 @@ fn transaction(recipients: &[&str]) -> Transaction<'static> {
     }
 }
 
+/// The next hop that a config names; `smtp+starttls:` stands for `starttls = "required"`.
 fn hop(url: &str) -> NextHop {
-    match Route::parse(url).unwrap() {
+    let (url, more) = match url.strip_prefix("smtp+starttls:") {
+        Some(rest) => (format!("smtp:{rest}"), "starttls = \"required\""),
+        None => (url.to_owned(), ""),
+    };
+    let text = format!(
+        "hostname = \"mx.example.org\"\ndomains = [\"example.org\"]\ndata_dir = \"/d\"\npostmaster = \"acme\"\n\
+         [relay]\nmode = \"smarthost\"\nsmarthost = \"{url}\"\n{more}\n"
+    );
+    let config = Config::parse(&text, Path::new("guichet.toml")).unwrap();
+    match Route::of(&config.relay).unwrap() {
         Route::Host(hop) => hop,
         Route::Capture(_) => unreachable!("a URL is no Maildir"),
     }

@@ -16,7 +16,7 @@ use crate::net::resolver::resolver;
 use crate::relay::client::{Client, Outcome, Tls, Transaction};
 use crate::relay::exit::Exit;
 use crate::relay::pool::PoolLimits;
-use crate::relay::route::Route;
+use crate::relay::route::{NextHop, Place, Protocol, Route, Security};
 use crate::store::tables::QUEUE;
 use crate::store::{Order, Read, Store, StoreError};
 
@@ -45,7 +45,13 @@ impl Mailer {
             resolver(&[name_server.to_owned()])?,
             Tls::with_roots(rustls::RootCertStore::empty())?,
         );
-        let exit = Exit::open(Route::parse(&format!("smtp://127.0.0.1:{smtp}"))?, client, PoolLimits::default())?;
+        let hop = NextHop {
+            protocol: Protocol::Smtp,
+            place: Place::Host("127.0.0.1".to_owned(), smtp),
+            security: Security::Opportunistic,
+            credentials: None,
+        };
+        let exit = Exit::open(Route::Host(hop), client, PoolLimits::default())?;
         Ok(Self { exit, store, outbox: outbox.to_owned() })
     }
 
