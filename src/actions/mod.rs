@@ -17,6 +17,7 @@ pub mod state;
 mod testing;
 pub mod ticket;
 pub mod timers;
+pub mod verify;
 
 use jiff::Timestamp;
 

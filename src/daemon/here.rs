@@ -28,9 +28,9 @@ pub fn rebuild(config: &Config) -> Result<Verified, Failure> {
     let store = Store::rebuild(&store_dir(&config.data_dir), Options::default()).map_err(store_failure)?;
     // A table snapshot of what was built makes the next start quick.
     store.checkpoint().map_err(anyhow::Error::from)?;
-    let report = store.verify().map_err(anyhow::Error::from)?;
+    let verified = upkeep::verified(&store).map_err(anyhow::Error::from)?;
     runtime()?.block_on(store.close()).map_err(anyhow::Error::from)?;
-    Ok(upkeep::verified(&report))
+    Ok(verified)
 }
 
 /// Puts a backup into a data directory that has no store.

@@ -29,6 +29,11 @@ pub trait Read {
     /// Raw bytes that were stored with [`Tx::put_raw`], checked against their checksum.
     fn raw(&self, id: RawId) -> Result<Vec<u8>, StoreError>;
 
+    /// Whether raw bytes are stored under this id, without reading them.
+    fn has_raw(&self, id: RawId) -> Result<bool, StoreError> {
+        Ok(self.get_bytes(raw_key(id))?.is_some())
+    }
+
     fn get<K: Key, V: Record>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>, StoreError> {
         self.get_bytes(table.key(key))?.map(|bytes| table.read_value(&bytes)).transpose()
     }
