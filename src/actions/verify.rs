@@ -89,14 +89,11 @@ fn check_ticket(view: &View<'_>, found: &mut References, id: TicketId, ticket: &
     let numbered = view.get(&TICKET_NUMBERS, &(ticket.property, name.number))?;
     found.expect(numbered == Some(id), || format!("{name} is not found by its number"));
     found.expect(view.get(&PROPERTIES, &ticket.property)?.is_some(), || format!("{name} has no property"));
-    match ticket.merged_into {
-        Some(into) => {
-            found.expect(view.get(&TICKETS, &into)?.is_some(), || format!("{name} was merged into nothing"));
-        }
-        None => {
-            let place = (ticket.property, ticket.status as u8, ticket.updated_at, id);
-            found.expect(view.get(&TICKET_LISTS, &place)?.is_some(), || format!("{name} is in no list"));
-        }
+    if let Some(into) = ticket.merged_into {
+        found.expect(view.get(&TICKETS, &into)?.is_some(), || format!("{name} was merged into nothing"));
+    } else {
+        let place = (ticket.property, ticket.status as u8, ticket.updated_at, id);
+        found.expect(view.get(&TICKET_LISTS, &place)?.is_some(), || format!("{name} is in no list"));
     }
     for participant in &ticket.participants {
         let there = match participant.person {
