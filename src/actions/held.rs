@@ -1,14 +1,14 @@
 //! Accepting and rejecting: what waits for a member's word.
 
-use super::{Act, ActionError, copies, find, post, state};
+use super::{Act, ActionError, find, post, state};
 use crate::desk::address::Address;
 use crate::desk::entry::{Author, Entry, Reason, State, Verified, What};
 use crate::desk::fanout::Voice;
 use crate::desk::id::EntryId;
 use crate::desk::property::Property;
 use crate::desk::ticket::{Ground, Participant, Person, Standing, Ticket, named};
+use crate::store::Tx;
 use crate::store::tables::ENTRIES;
-use crate::store::{Read, Tx};
 
 /// What an unknown writer becomes when his mail is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,21 +20,6 @@ pub enum As {
 }
 
 named!(As, "kind of acceptance", Same = "same", Cc = "cc");
-
-/// Holds back a member's public reply that crossed a colleague's, and tells him; any door.
-///
-/// Answers the colleague's entry where the reply crosses one.
-pub fn crossed(
-    tx: &impl Read,
-    ticket: &Ticket,
-    parent: Option<EntryId>,
-    author: &Author,
-) -> Result<Option<Entry>, ActionError> {
-    match parent {
-        Some(parent) if author.is_member() => Ok(post::crosses(tx, ticket, parent, author)?),
-        _ => Ok(None),
-    }
-}
 
 /// Accepts an entry: a held one goes out, in the name of the member that it claims to be from; an
 /// unverified one's writer joins the ticket.
@@ -159,12 +144,4 @@ fn join(
         }),
     }
     Ok(())
-}
-
-/// Tells a member that his entry is held, and holds it.
-pub fn hold_crossed(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &Ticket, entry: &Entry) -> Result<(), ActionError> {
-    match entry.claims {
-        Some(member) => copies::notify_held(tx, act, ticket, entry.clone(), member),
-        None => Ok(()),
-    }
 }

@@ -4,10 +4,12 @@ use jiff::Timestamp;
 
 use super::{Act, ActionError, Actor, copies, find, state};
 use crate::desk::address::{Address, Mailbox};
+use crate::desk::contact::Contact;
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, Machine, Reason, State, Verified, What};
 use crate::desk::fanout::{Occasion, Voice, accepted_by_answer, readers};
 use crate::desk::id::{ContactId, EntryId, MemberId, RawId, TicketId};
+use crate::desk::member::Member;
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
 use crate::desk::thread::{Bearer, Bond};
@@ -123,8 +125,9 @@ pub fn add(
     before: Option<&Ticket>,
     ticket: &mut Ticket,
     content: Content,
-    standpoint: Standpoint,
+    mut standpoint: Standpoint,
 ) -> Result<Entry, ActionError> {
+    hold_if_crossed(tx, ticket, &mut standpoint)?;
     let public = standpoint.scope == Scope::Public;
     let id = EntryId(tx.allocate(&ENTRY_IDS, &())?);
     let mut entry = Entry {
@@ -173,7 +176,25 @@ pub fn add(
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
     ticket.updated_at = act.now;
     state::save(tx, before, ticket)?;
+    if let (Some(Reason::Crossed), Some(member)) = (entry.reason, entry.claims) {
+        copies::notify_held(tx, act, ticket, entry.clone(), member)?;
+    }
     Ok(entry)
+}
+
+/// Holds a member's public reply, by any door, that answers something older than a colleague's.
+fn hold_if_crossed(tx: &impl Read, ticket: &Ticket, standpoint: &mut Standpoint) -> Result<(), StoreError> {
+    let live = standpoint.state == State::Relayed && standpoint.voice == Voice::Member;
+    if let (Some(Person::Member(member)), Some(parent)) = (standpoint.author.person(), standpoint.parent)
+        && live
+        && standpoint.scope == Scope::Public
+        && crosses(tx, ticket, parent, &standpoint.author)?.is_some()
+    {
+        standpoint.state = State::Held;
+        standpoint.reason = Some(Reason::Crossed);
+        standpoint.claims = Some(member);
+    }
+    Ok(())
 }
 
 /// What a member's entry makes of its ticket: he follows it, and a public answer accepts whom the
@@ -315,7 +336,7 @@ pub fn contact_for(tx: &mut Tx<'_>, act: &Act<'_>, mailbox: &Mailbox) -> Result<
         }
         return Ok(contact.id);
     }
-    let contact = crate::desk::contact::Contact {
+    let contact = Contact {
         id: ContactId(tx.allocate(&CONTACT_IDS, &())?),
         name: mailbox.name.clone(),
         addresses: vec![mailbox.address.clone()],
@@ -332,7 +353,7 @@ pub fn contact_for(tx: &mut Tx<'_>, act: &Act<'_>, mailbox: &Mailbox) -> Result<
 
 /// A member as the author of something.
 #[must_use]
-pub fn as_member(member: &crate::desk::member::Member) -> Actor {
+pub fn as_member(member: &Member) -> Actor {
     Actor::Member { id: member.id, mailbox: member.mailbox() }
 }
 

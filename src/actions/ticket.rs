@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::post::{self, Opening};
-use super::{Act, ActionError, Actor, copies, find, held, state};
+use super::{Act, ActionError, Actor, copies, find, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::Scope;
-use crate::desk::entry::{Entry, Reason, State, What};
+use crate::desk::entry::{Entry, What};
 use crate::desk::fanout::Reader;
 use crate::desk::id::EntryId;
 use crate::desk::property::Property;
@@ -90,17 +90,7 @@ pub fn write(
     let property = find::property_by_id(tx, ticket.property)?;
     let mut standpoint = post::by_actor(tx, act, scope)?;
     standpoint.parent = parent;
-    if scope == Scope::Public && held::crossed(tx, &ticket, parent, &standpoint.author)?.is_some() {
-        standpoint.state = State::Held;
-        standpoint.reason = Some(Reason::Crossed);
-        if let Actor::Member { id, .. } = act.actor {
-            standpoint.claims = Some(id);
-        }
-    }
     let entry = post::add(tx, act, &property, Some(&before), &mut ticket, content, standpoint)?;
-    if entry.state == State::Held {
-        held::hold_crossed(tx, act, &ticket, &entry)?;
-    }
     Ok((ticket, entry))
 }
 

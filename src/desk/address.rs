@@ -68,14 +68,6 @@ impl Address {
         self.text.is_ascii()
     }
 
-    /// The address with another local part in the same domain.
-    ///
-    /// # Errors
-    /// [`AddressError`] when `local` is no local part.
-    pub fn with_local(&self, local: &str) -> Result<Self, AddressError> {
-        Self::new(local, self.domain())
-    }
-
     /// An address from its two parts.
     ///
     /// # Errors

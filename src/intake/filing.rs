@@ -5,7 +5,7 @@ use super::Arrival;
 use super::arrival::Case;
 use super::looks::Look;
 use crate::actions::post::{self, Content, Opening, Standpoint};
-use crate::actions::{Act, ActionError, copies, find, held};
+use crate::actions::{Act, ActionError, copies, find};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{Holder, Writer};
 use crate::desk::copy::Scope;
@@ -108,21 +108,12 @@ pub(super) fn by_member(
         None => false,
     };
     let scope = if parent_is_note { Scope::Note } else { scope };
-    let mut standpoint = Standpoint { voice: Voice::Member, scope, ..standpoint(case, author, addresses, verified) };
-    let crosses = scope == Scope::Public && held::crossed(tx, &ticket, case.parent, &standpoint.author)?.is_some();
-    if crosses {
-        standpoint.state = State::Held;
-        standpoint.reason = Some(Reason::Crossed);
-        standpoint.claims = Some(id);
-    }
+    let standpoint = Standpoint { voice: Voice::Member, scope, ..standpoint(case, author, addresses, verified) };
     let named = outsiders(act, case);
     let content = content(act, case);
     post::propose(tx, act, &case.property, &mut ticket, &named, Standing::Proposed, false)?;
     learn_parents(tx, case, &ticket)?;
     let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
-    if crosses {
-        copies::notify_held(tx, act, &ticket, entry.clone(), id)?;
-    }
     Ok(filed(&ticket, &entry))
 }
 

@@ -21,6 +21,7 @@ use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::desk::copy::{Content, Copy};
 use crate::desk::entry::Door;
 use crate::desk::id::CopyId;
+use crate::desk::ticket::Person;
 use crate::net::limits::Memory;
 use crate::net::stop::Stop;
 use crate::store::tables::ENTRIES;
@@ -335,7 +336,7 @@ fn octets(view: &impl crate::store::Read, copy: &Copy) -> Result<u64, StoreError
 }
 
 fn is_members(copy: &Copy) -> bool {
-    matches!(copy.person, crate::desk::ticket::Person::Member(_))
+    matches!(copy.person, Person::Member(_))
 }
 
 fn header_is_ascii(message: &[u8]) -> bool {

@@ -68,12 +68,6 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// Whether it says no, for now or for good (4xx, 5xx).
-    #[must_use]
-    pub fn is_negative(&self) -> bool {
-        self.code >= 400
-    }
-
     /// Appends the reply as it goes over the wire. Control characters and whatever is outside
     /// ASCII become `?`, and a line is cut at 512 octets, so that no text, whatever it quotes, can
     /// make a second reply.
