@@ -2,19 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, find, post, state};
+use super::{Act, ActionError, find, notices, post, state};
 use crate::desk::copy::{Content, Copy, CopyState, Scope};
-use crate::desk::entry::{Author, Entry, Event, Kind, State, Verified, What};
+use crate::desk::entry::{Author, Entry, Event, Kind, State, What};
 use crate::desk::fanout::Reader;
-use crate::desk::id::{CopyId, EntryId, MemberId, PropertyId};
-use crate::desk::member::Member;
+use crate::desk::id::{CopyId, EntryId, PropertyId};
 use crate::desk::thread::Bond;
 use crate::desk::ticket::{Person, Ticket};
-use crate::store::tables::{COPIES, COPY_IDS, COPY_STATES, ENTRIES, HELD_NOTICES, QUEUE};
+use crate::store::tables::{COPIES, COPY_IDS, COPY_STATES, ENTRIES, QUEUE};
 use crate::store::{Order, Read, StoreError, Tx};
-
-/// The least time between two notices of held mail to one member.
-const HELD_NOTICE_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// The most notes that a new assignee is sent, the newest.
 const MOST_NOTES: usize = 20;
@@ -43,7 +39,7 @@ pub fn queue(
     queue_content(tx, act, entry, property, reader, Content::Entry)
 }
 
-/// Queues something else about an entry: the conversation so far, or a notice.
+/// Queues something else about an entry: the conversation so far, or a letter.
 pub fn queue_content(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -161,57 +157,12 @@ pub fn reported(
     Ok(())
 }
 
-/// A copy failed: an event on the ticket, and once a mail to the author of the entry, if he is a
-/// member. A notice that fails tells nobody: that would have no end.
+/// A copy failed: an event on the ticket, and once a letter to the author of the entry.
 fn failed(tx: &mut Tx<'_>, act: &Act<'_>, copy: &Copy) -> Result<(), ActionError> {
     let ticket = find::ticket_by_id(tx, copy.ticket)?;
     let event = Event { what: What::Failed, from: Some(copy.to.to_string()), to: copy.reply.clone() };
     state::event_by(tx, act, &ticket, Author::System, event)?;
-    if !matches!(copy.content, Content::Entry | Content::Conversation) {
-        return Ok(());
-    }
-    let Some(entry) = tx.get(&ENTRIES, &(ticket.id, copy.entry))? else { return Ok(()) };
-    let Some(Person::Member(author)) = entry.author.person() else { return Ok(()) };
-    let author = find::member_by_id(tx, author)?;
-    if author.is_of(copy.property) && copy.person != Person::Member(author.id) {
-        notify(tx, act, &ticket, entry, &author, Content::Failed(copy.id))?;
-    }
-    Ok(())
-}
-
-/// Tells a member that an entry which says it is his is held: where anybody may have written it at
-/// most once an hour, where he surely did always.
-pub fn notify_held(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    ticket: &Ticket,
-    entry: Entry,
-    member: MemberId,
-) -> Result<(), ActionError> {
-    let member = find::member_by_id(tx, member)?;
-    if entry.verified == Verified::None {
-        let last = tx.get(&HELD_NOTICES, &member.id)?;
-        if last.is_some_and(|last| act.now.duration_since(last) < HELD_NOTICE_EVERY) {
-            return Ok(());
-        }
-        tx.put(&HELD_NOTICES, &member.id, &act.now)?;
-    }
-    notify(tx, act, ticket, entry, &member, Content::Held)
-}
-
-fn notify(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    ticket: &Ticket,
-    mut entry: Entry,
-    member: &Member,
-    content: Content,
-) -> Result<(), ActionError> {
-    let reader = Reader { person: Person::Member(member.id), address: member.login.clone(), scope: Scope::Note };
-    let copy = queue_content(tx, act, &entry, ticket.property, reader, content)?;
-    entry.copies.push(copy);
-    tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;
-    Ok(())
+    notices::failed(tx, act, &ticket, copy)
 }
 
 /// The conversation so far, for somebody who was assigned and did not have it. It hangs on the

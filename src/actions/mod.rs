@@ -10,6 +10,7 @@ pub mod department;
 pub mod find;
 pub mod held;
 pub mod member;
+pub mod notices;
 pub mod post;
 pub mod property;
 pub mod state;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, Actor, copies, find, state};
+use super::{Act, ActionError, Actor, copies, find, notices, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::contact::Contact;
 use crate::desk::copy::Scope;
@@ -177,7 +177,7 @@ pub fn add(
     ticket.updated_at = act.now;
     state::save(tx, before, ticket)?;
     if let (Some(Reason::Crossed), Some(member)) = (entry.reason, entry.claims) {
-        copies::notify_held(tx, act, ticket, entry.clone(), member)?;
+        notices::held(tx, act, ticket, &mut entry, member)?;
     }
     Ok(entry)
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::id::{CopyId, EntryId, PropertyId, TicketId};
+use super::letter::Letter;
 use super::message_id::MessageId;
 use super::ticket::{Person, named};
 
@@ -42,16 +43,14 @@ pub enum Scope {
 }
 
 /// What the copy's text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
     /// The entry itself.
     Entry,
     /// The conversation so far, for a new assignee.
     Conversation,
-    /// A notice to its member that the entry is held.
-    Held,
-    /// A notice to the entry's author that a copy of it failed.
-    Failed(CopyId),
+    /// What the desk itself has to say of the entry.
+    Letter(Letter),
 }
 
 /// A copy as the store keeps it.

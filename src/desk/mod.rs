@@ -13,6 +13,7 @@ pub mod envelope;
 pub mod fanout;
 pub mod id;
 pub mod language;
+pub mod letter;
 pub mod member;
 pub mod message_id;
 pub mod property;

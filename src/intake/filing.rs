@@ -5,7 +5,7 @@ use super::Arrival;
 use super::arrival::Case;
 use super::looks::Look;
 use crate::actions::post::{self, Content, Opening, Standpoint};
-use crate::actions::{Act, ActionError, copies, find};
+use crate::actions::{Act, ActionError, find, notices};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{Holder, Writer};
 use crate::desk::copy::Scope;
@@ -234,9 +234,9 @@ pub(super) fn hold(
         ..standpoint(case, author, addresses, Verified::None)
     };
     let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
+    let mut entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
     if let Some(member) = ask {
-        copies::notify_held(tx, act, &ticket, entry.clone(), member)?;
+        notices::held(tx, act, &ticket, &mut entry, member)?;
     }
     Ok(filed(&ticket, &entry))
 }

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::actions::{ActionError, Desk, find, post, state};
+use crate::actions::{ActionError, Desk, find, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::{Content, Copy};
-use crate::desk::entry::{Entry, Kind, Reason, State};
+use crate::desk::entry::{Entry, Kind, State};
 use crate::desk::id::EntryId;
+use crate::desk::letter::{Answer, LetterKind};
 use crate::desk::property::Property;
 use crate::desk::references::{Ancestor, references};
 use crate::desk::ticket::{Person, Ticket};
-use crate::desk::token::{BadToken, BounceToken, ReplyToken, bounce_local, reply_local};
-use crate::mime::copy::{BuildError, MemberLine, Notice, Plan, build, conversation, notice, sender_name};
-use crate::store::tables::{COPIES, ENTRIES};
+use crate::desk::token::{BadToken, BounceToken, ConfirmToken, ReplyToken, bounce_local, confirm_local, reply_local};
+use crate::mime::copy::{BuildError, MemberLine, Plan, build, conversation, letter, sender_name};
+use crate::store::tables::ENTRIES;
 use crate::store::{Order, Read, StoreError};
 
 /// How many entries before a copy's own are looked at for its References: more would not fit.
@@ -22,7 +23,8 @@ const MOST_ANCESTORS: usize = 60;
 pub struct Rendered {
     /// Header and body.
     pub message: Vec<u8>,
-    pub reverse_path: Address,
+    /// `None` is `<>`.
+    pub reverse_path: Option<Address>,
     pub to: Address,
     /// From's domain: whose signature it gets.
     pub domain: String,
@@ -73,7 +75,7 @@ struct Sources {
 pub struct Draft {
     plan: Plan,
     source: Source,
-    reverse_path: Address,
+    reverse_path: Option<Address>,
     to: Address,
 }
 
@@ -100,17 +102,16 @@ pub fn draft(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Draft, RenderEr
             entries.retain(|entry| told(entry) && entry.at <= copy.queued_at);
             Source::Message(conversation(&entries, &plan))
         }
-        Content::Held => Source::Message(held(tx, &sources, &plan)?),
-        Content::Failed(failed) => {
-            let failed =
-                tx.get(&COPIES, &failed)?.ok_or_else(|| RenderError::Broken("the failed copy is gone".into()))?;
-            let to = reader(tx, &failed)?;
-            let reply = failed.reply.as_deref().unwrap_or_default();
-            Source::Message(notice(Notice::Failed { ticket: &sources.ticket.reference, to: &to, reply }, &plan))
-        }
+        Content::Letter(ref told) => Source::Message(letter(told, &plan)),
     };
-    let bounce = BounceToken(copy.id).encode(&desk.keys, copy.key)?;
-    Ok(Draft { plan, source, reverse_path: address(&bounce_local(&bounce), desk)?, to: copy.to.clone() })
+    let response = matches!(&copy.content, Content::Letter(letter) if letter.kind == LetterKind::Response);
+    let reverse_path = if response {
+        None
+    } else {
+        let bounce = BounceToken(copy.id).encode(&desk.keys, copy.key)?;
+        Some(address(&bounce_local(&bounce), desk)?)
+    };
+    Ok(Draft { plan, source, reverse_path, to: copy.to.clone() })
 }
 
 impl Draft {
@@ -131,31 +132,6 @@ impl Draft {
         let domain = plan.from.address.domain().to_owned();
         Ok(Rendered { message, reverse_path, to, domain, eight_bit: plan.eight_bit })
     }
-}
-
-/// The notice that an entry is held.
-fn held(tx: &impl Read, sources: &Sources, plan: &Plan) -> Result<Vec<u8>, RenderError> {
-    let Sources { ticket, entry, .. } = sources;
-    let reason = entry.reason.unwrap_or(Reason::Unaligned);
-    let crossed = match (reason, entry.parent) {
-        (Reason::Crossed, Some(parent)) => post::crosses(tx, ticket, parent, &entry.author)?,
-        _ => None,
-    };
-    let colleague = crossed.as_ref().and_then(|other| Some((other.author.mailbox()?, other.text.as_str())));
-    let from = match reason {
-        Reason::UnknownAddress => entry.author.mailbox().map(|mailbox| mailbox.address.to_string()),
-        _ => None,
-    };
-    let held = Notice::Held {
-        ticket: &ticket.reference,
-        entry: entry.id,
-        reason,
-        detail: from.as_deref(),
-        text: &entry.text,
-        colleague,
-        by_mail: false,
-    };
-    Ok(notice(held, plan))
 }
 
 fn sources(tx: &impl Read, copy: &Copy) -> Result<Sources, RenderError> {
@@ -181,18 +157,26 @@ fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<P
     let Sources { property, ticket, entry, reader, is_member } = sources;
     let forwarding = property.forwarding_address(desk.domains.first());
     let public = property.public.clone().filter(|_| property.public_verified && !is_member);
-    let notice = matches!(copy.content, Content::Held | Content::Failed(_));
     let writer = entry.author.mailbox().filter(|_| copy.content == Content::Entry);
     let name = writer.map_or_else(|| property.name.clone(), |writer| sender_name(writer, &property.name));
-    let reply_to = if notice {
-        forwarding.clone()
-    } else {
-        let token = ReplyToken { ticket: copy.ticket, person: copy.person, scope: copy.scope };
-        address(&reply_local(&property.slug, &token.encode(&desk.keys, copy.key)?), desk)?
+    let answer = match &copy.content {
+        Content::Entry | Content::Conversation => Answer::Ticket,
+        Content::Letter(letter) => letter.answer,
     };
-    // A notice stands alone: an answer to it must find no public message to answer.
+    let reply_to = match (answer, copy.person) {
+        (Answer::Decision, Person::Member(member)) => {
+            let token = ConfirmToken { ticket: copy.ticket, entry: copy.entry, member };
+            address(&confirm_local(&token.encode(&desk.keys, copy.key)?), desk)?
+        }
+        (Answer::Ticket, _) => {
+            let token = ReplyToken { ticket: copy.ticket, person: copy.person, scope: copy.scope };
+            address(&reply_local(&property.slug, &token.encode(&desk.keys, copy.key)?), desk)?
+        }
+        (Answer::Property | Answer::Decision, _) => forwarding.clone(),
+    };
+    // A letter stands alone: an answer to it must find no public message to answer.
     let (in_reply_to, references) = match copy.content {
-        Content::Held | Content::Failed(_) => (None, Vec::new()),
+        Content::Letter(_) => (None, Vec::new()),
         Content::Entry => references(&ancestors(tx, ticket, entry)?, !is_member),
         Content::Conversation => {
             let mut ancestors = ancestors(tx, ticket, entry)?;

@@ -248,7 +248,7 @@ impl Relay {
         message.extend_from_slice(&rendered.message);
         let transaction = Transaction {
             smtputf8: !rendered.to.is_ascii() || !header_is_ascii(&message),
-            reverse_path: Some(rendered.reverse_path),
+            reverse_path: rendered.reverse_path,
             recipients: vec![rendered.to],
             message: &message,
             eight_bit: rendered.eight_bit,

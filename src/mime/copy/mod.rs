@@ -9,8 +9,8 @@
 mod commands;
 mod decode;
 mod fields;
+mod letter;
 mod markup;
-mod notice;
 mod quoted;
 mod render;
 mod strip;
@@ -20,7 +20,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-pub use self::notice::{Notice, conversation, notice};
+pub use self::letter::{conversation, letter};
 pub use self::strip::{strip, strip_text};
 use self::top::Top;
 use super::encode;

@@ -9,6 +9,7 @@ use mail_parser::{MessageParser, MimeHeaders};
 use super::*;
 use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, State, Verified};
 use crate::desk::id::{ContactId, EntryId, TicketId};
+use crate::desk::letter::{Held, Letter, LetterKind};
 use crate::desk::ticket::{Person, Priority, Status};
 
 const TOKEN: &str = "abcdefghijklmnopqrstuvwxyz234567abcdefghij";
@@ -570,23 +571,27 @@ fn complete_copies() {
 
 /// The desk's own mails, complete.
 #[test]
-fn notices() {
+fn letters() {
     let ticket: TicketRef = "acme-1042".parse().unwrap();
     let dupre: TicketRef = "dupre-88".parse().unwrap();
     let marie = mailbox("Marie Lefevre", "marie.lefevre@gmail.com");
     let reply = "550 5.1.1 <marie.lefevre@gmail.com>: no such user\r\nhere";
-    let crossed = Notice::Held {
+    let (en, fr) = (Language::En, Language::Fr);
+    let bob = mailbox("Bob Stone", "bob@team.example");
+    let crossed = Held {
         ticket: &ticket,
         entry: EntryId(17),
+        subject: &member().subject,
         reason: Reason::Crossed,
         detail: None,
         text: "We will refund you today.\n\nAlice",
-        colleague: Some((&mailbox("Bob Stone", "bob@team.example"), "A new parcel is on its way.")),
+        colleague: Some((&bob, "A new parcel is on its way.")),
         by_mail: false,
     };
-    let inconnue = Notice::Held {
+    let inconnue = Held {
         ticket: &dupre,
         entry: EntryId(18),
+        subject: &membre().subject,
         reason: Reason::UnknownAddress,
         detail: Some("alice@perso.example"),
         text: "C’est parti ce matin.",
@@ -596,18 +601,18 @@ fn notices() {
     let english = Plan { for_member: None, from: mailbox("Acme Support", "acme@desk.example.org"), ..member() };
     let french = Plan { for_member: None, from: mailbox("Boutique Dupré", "dupre@desk.example.org"), ..membre() };
     for (name, kind, plan) in [
-        ("crossed", crossed, &english),
-        ("held", inconnue, &french),
-        ("failed", Notice::Failed { ticket: &ticket, to: &marie, reply }, &english),
-        ("non-remis", Notice::Failed { ticket: &dupre, to: &marie, reply }, &french),
-        ("received", Notice::Received { ticket: &ticket, house: "Acme Support" }, &english),
-        ("recu", Notice::Received { ticket: &dupre, house: "Boutique Dupré" }, &french),
+        ("crossed", Letter::held(en, &crossed), &english),
+        ("held", Letter::held(fr, &inconnue), &french),
+        ("failed", Letter::failed(en, &ticket, &english.subject, &marie, reply), &english),
+        ("non-remis", Letter::failed(fr, &dupre, &french.subject, &marie, reply), &french),
+        ("received", Letter::received(en, &ticket, "Acme Support"), &english),
+        ("recu", Letter::received(fr, &dupre, "Boutique Dupré"), &french),
     ] {
-        let mail = notice(kind, plan);
+        let mail = letter(&kind, plan);
         golden(&format!("notice.{name}"), &mail);
         let parsed = MessageParser::new().parse(&mail).unwrap();
         let submitted = parsed.header("Auto-Submitted").unwrap().as_text().unwrap().to_owned();
-        assert_eq!(submitted, if matches!(kind, Notice::Received { .. }) { "auto-replied" } else { "auto-generated" });
+        assert_eq!(submitted, if kind.kind == LetterKind::Response { "auto-replied" } else { "auto-generated" });
         assert_eq!(parsed.header("X-Auto-Response-Suppress").unwrap().as_text(), Some("All"));
         assert!(mail.is_ascii() && mail.ends_with(b"\r\n") && !mail.ends_with(b"\n\r\n"));
         assert!(!String::from_utf8_lossy(&mail).replace("\r\n", "").contains(['\r', '\n']));
