@@ -30,6 +30,7 @@ mod store_power;
 mod store_sim;
 mod store_trust;
 mod store_work;
+mod strangers;
 mod trust;
 mod understanding;
 mod which_ticket;
