@@ -168,12 +168,11 @@ impl PartialOrd for Address {
 
 impl Ord for Address {
     fn cmp(&self, other: &Self) -> Ordering {
-        let lower = |text: &'_ str| text.chars().flat_map(char::to_lowercase).collect::<Vec<_>>();
         if self.text.is_ascii() && other.text.is_ascii() {
-            let bytes = |text: &'_ str| text.bytes().map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>();
-            return bytes(&self.text).cmp(&bytes(&other.text));
+            let (one, two) = (self.text.bytes(), other.text.bytes());
+            return one.map(|b| b.to_ascii_lowercase()).cmp(two.map(|b| b.to_ascii_lowercase()));
         }
-        lower(&self.text).cmp(&lower(&other.text))
+        self.text.chars().flat_map(char::to_lowercase).cmp(other.text.chars().flat_map(char::to_lowercase))
     }
 }
 
