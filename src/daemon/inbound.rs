@@ -5,7 +5,7 @@ use std::io;
 use jiff::Timestamp;
 
 use crate::desk::address::Address;
-use crate::desk::envelope::Envelope;
+use crate::desk::envelope::{Envelope, Visit};
 use crate::intake::{Intake, Rejection};
 use crate::net::limits::Memory;
 use crate::smtp::body::Body;
@@ -27,7 +27,7 @@ impl Host for Inbound {
         Timestamp::now()
     }
 
-    fn recipient(&self, address: &Address) -> Result<(), Reply> {
+    fn recipient(&self, _visit: &Visit, address: &Address) -> Result<(), Reply> {
         self.intake.recipient(address).map_err(reply)
     }
 

@@ -7,6 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 
+/// What is known of a client and its message when it names a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// The client's address.
+    pub client: IpAddr,
+    /// What the client called itself in EHLO or HELO.
+    pub helo: String,
+    /// The reverse-path; `None` is the null path `<>`.
+    pub reverse_path: Option<Address>,
+    /// How many recipients of this message were accepted so far.
+    pub recipients: usize,
+}
+
 /// The envelope of one message and the session that brought it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {

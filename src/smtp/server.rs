@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::desk::address::Address;
-use crate::desk::envelope::Envelope;
+use crate::desk::envelope::{Envelope, Visit};
 use crate::net::limits::{ConnectionLimits, Full};
 use crate::net::listen::Listener;
 use crate::net::stop::Stop;
@@ -42,13 +42,13 @@ pub trait Host: Send + Sync + 'static {
     /// The time that messages and log lines get.
     fn now(&self) -> Timestamp;
 
-    /// Whether mail for `address` is taken; else the reply that says why not (`550 5.1.1`
+    /// Whether mail for `address` is taken from this client; else the reply that says why not (`550 5.1.1`
     /// for nobody here, `550 5.7.1` for a foreign domain). Called once for every RCPT while other
     /// sessions wait, so it may read memory and nothing slower.
     ///
     /// # Errors
     /// The refusal, 4xx or 5xx.
-    fn recipient(&self, address: &Address) -> Result<(), Reply>;
+    fn recipient(&self, visit: &Visit, address: &Address) -> Result<(), Reply>;
 
     /// Takes a message. Answers 2xx only when it is on disk for good: the client forgets it then.
     ///
@@ -302,8 +302,8 @@ impl<H: Host> Driver<'_, H> {
                         self.send(stream).await?;
                     }
                 }
-                Effect::Recipient(address) => {
-                    let answer = self.server.host.recipient(&address);
+                Effect::Recipient(visit, address) => {
+                    let answer = self.server.host.recipient(&visit, &address);
                     self.session.recipient_answered(answer);
                 }
                 Effect::Begin(envelope, announced) => self.begin(envelope, announced).await,

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::desk::address::Address;
-use crate::desk::envelope::Envelope;
+use crate::desk::envelope::{Envelope, Visit};
 
 use super::command::{self, Command, Mail, Recipient, Refusal};
 use super::data::{ContentLimits, Defect, Piece, Scanner};
@@ -63,8 +63,9 @@ pub enum Effect<'a> {
     /// All input was taken: send what is due, then read.
     Read,
     Reply(Reply),
-    /// Ask whether mail for this address is taken; answer with [`Session::recipient_answered`].
-    Recipient(Address),
+    /// Ask whether mail for this address is taken from this client; answer with
+    /// [`Session::recipient_answered`].
+    Recipient(Visit, Address),
     /// A message begins. So many octets were announced, 0 for none.
     Begin(Envelope, u64),
     /// Octets of it.
@@ -349,7 +350,7 @@ impl Session {
         if let Some(refusal) = self.recipient_refusal() {
             return self.refuse(refusal);
         }
-        let Some(transaction) = &self.transaction else { return };
+        let (Some((helo, _)), Some(transaction)) = (&self.greeted, &self.transaction) else { return };
         let (count, smtputf8) = (transaction.recipients.len(), transaction.mail.smtputf8);
         if count >= self.limits.recipients {
             // Not counted as an error: the client does as RFC 5321 §4.5.3.1.10 tells it to.
@@ -365,7 +366,13 @@ impl Session {
         if !smtputf8 && !address.is_ascii() {
             return self.refuse(Reply::new(553, (5, 6, 7), "an address beyond ASCII needs SMTPUTF8"));
         }
-        self.due.push_back(Effect::Recipient(address.clone()));
+        let visit = Visit {
+            client: self.client,
+            helo: helo.clone(),
+            reverse_path: transaction.mail.reverse_path.clone(),
+            recipients: count,
+        };
+        self.due.push_back(Effect::Recipient(visit, address.clone()));
         self.mode = Mode::Asked(address);
     }
 
@@ -595,7 +602,7 @@ mod tests {
                 match session.advance(Timestamp::UNIX_EPOCH, &mut input) {
                     Effect::Read => break,
                     Effect::Content(octets) => text.extend_from_slice(octets),
-                    Effect::Recipient(address) => {
+                    Effect::Recipient(_, address) => {
                         let known = address.local() != "no";
                         session.recipient_answered(if known { Ok(()) } else { Err(Reply::no_such_recipient("no")) });
                     }

@@ -204,7 +204,7 @@ impl<'a> Play<'a> {
                     return false;
                 }
                 Effect::Reply(reply) => self.reply(&reply),
-                Effect::Recipient(address) => self.session.recipient_answered(recipient(&address)),
+                Effect::Recipient(_, address) => self.session.recipient_answered(recipient(&address)),
                 Effect::Begin(envelope, _) => {
                     assert!(self.envelope.replace(envelope).is_none(), "two messages at once");
                     self.text.clear();

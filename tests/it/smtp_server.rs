@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use guichet::desk::address::Address;
-use guichet::desk::envelope::Envelope;
+use guichet::desk::envelope::{Envelope, Visit};
 use guichet::net::limits::ConnectionLimits;
 use guichet::net::listen::Listener;
 use guichet::net::stop::{self, Stop, Stopper};
@@ -41,7 +41,7 @@ impl Host for Desk {
         "2026-03-01T08:09:10Z".parse().unwrap()
     }
 
-    fn recipient(&self, address: &Address) -> Result<(), Reply> {
+    fn recipient(&self, _: &Visit, address: &Address) -> Result<(), Reply> {
         if address.local() == "acme" { Ok(()) } else { Err(Reply::no_such_recipient("nobody")) }
     }
 
