@@ -8,6 +8,7 @@ pub mod here;
 mod inbound;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,9 @@ use crate::desk::recipient::Domains;
 use crate::desk::token::Keys;
 use crate::intake::Intake;
 use crate::intake::looks::{LookAlikeCap, Looks};
+use crate::intake::quota::Quota;
+use crate::login::Logins;
+use crate::login::throttle::Throttle;
 use crate::net::limits::{ConnectionLimits, Memory};
 use crate::net::listen::Listener;
 use crate::net::resolver::resolver;
@@ -40,8 +44,8 @@ use crate::relay::route::Route;
 use crate::relay::worker::Relay;
 use crate::smtp::body::Spool;
 use crate::smtp::data::ContentLimits;
-use crate::smtp::server::{Deadlines, Server, Settings};
-use crate::smtp::session::SessionLimits;
+use crate::smtp::server::{Deadlines, Server, Settings, Start};
+use crate::smtp::session::{Service, SessionLimits};
 use crate::store::tables::{TOKEN_KEYS, TokenKey};
 use crate::store::{OpenError, Options, Order, Read, Store};
 use crate::sys::{logs, notify, signals};
@@ -158,7 +162,10 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 pub struct Running {
     pub opened: Opened,
     /// Where SMTP listens, ports given by the system included.
-    pub smtp: Vec<std::net::SocketAddr>,
+    pub smtp: Vec<SocketAddr>,
+    /// Where members submit, by TLS from the start and by STARTTLS.
+    pub submission_tls: Vec<SocketAddr>,
+    pub submission: Vec<SocketAddr>,
     servers: JoinSet<()>,
     parts: JoinSet<()>,
     stop_servers: stop::Stopper,
@@ -191,9 +198,9 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let pool = PoolLimits { connections: config.limits.deliveries_per_destination, ..PoolLimits::default() };
     let exit = Exit::open(route, client, pool)
         .map_err(|error| Failure::BadConfig(vec![config.problem("relay.capture", error.to_string())]))?;
-    let listeners =
-        Listener::bind_all("smtp.listen", &config.smtp.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
-            .map_err(|error| Failure::BadConfig(vec![config.problem("smtp.listen", error.to_string())]))?;
+    let world = listeners(config, "smtp.listen", &config.smtp.listen)?;
+    let members_tls = listeners(config, "submission.listen_tls", &config.submission.listen_tls)?;
+    let members = listeners(config, "submission.listen", &config.submission.listen)?;
     let spool_dir = config.data_dir.join("spool");
     let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
     let spool = Spool::open(&spool_dir, memory).with_context(|| format!("{} can't be used", spool_dir.display()))?;
@@ -211,13 +218,24 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
             count: u32::try_from(config.limits.look_alike).unwrap_or(u32::MAX),
             minutes: u32::try_from(config.limits.look_alike_window.as_secs() / 60).unwrap_or(u32::MAX),
         }),
+        quota: Quota::new(u32::try_from(config.limits.submitted_recipients).unwrap_or(u32::MAX)),
     };
-    let settings = smtp_settings(config, acceptor, spool);
-    let server = Arc::new(Server::new(Arc::new(Inbound { intake, memory: Memory::new(MEMORY) }), settings));
-    let smtp = listeners.iter().map(Listener::address).collect();
-    for listener in listeners {
-        servers.spawn(Arc::clone(&server).serve(listener, servers_stop.clone()));
-    }
+    let failures = u32::try_from(config.limits.failed_logins).unwrap_or(u32::MAX);
+    let logins = Logins { store: store.clone(), desk: Arc::clone(desk), throttle: Throttle::new(failures) };
+    let host = Arc::new(Inbound { intake, logins: Arc::new(logins), memory: Memory::new(MEMORY) });
+    let settings = |service| smtp_settings(config, service, acceptor.clone(), spool.clone());
+    let smtp = Arc::new(Server::new(Arc::clone(&host), settings(Service::World)));
+    let submission = Arc::new(Server::new(host, settings(Service::Submission)));
+    let mut serve = |server: &Arc<Server<Inbound>>, listeners: Vec<Listener>, start| -> Vec<SocketAddr> {
+        let addresses = listeners.iter().map(Listener::address).collect();
+        for listener in listeners {
+            servers.spawn(Arc::clone(server).serve(listener, start, servers_stop.clone()));
+        }
+        addresses
+    };
+    let smtp = serve(&smtp, world, Start::Plain);
+    let submission_tls = serve(&submission, members_tls, Start::Tls);
+    let submission = serve(&submission, members, Start::Plain);
     let app = App { store: store.clone(), desk: Arc::clone(desk), config: Arc::new(config.clone()) };
     servers.spawn(api::serve(socket, api::router(app), servers_stop));
     let relay = Arc::new(Relay {
@@ -233,15 +251,22 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     });
     parts.spawn(relay.run(parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
-    tracing::info!(hostname = %config.hostname, ?smtp, "serving");
-    Ok(Running { opened, smtp, servers, parts, stop_servers, stop_parts })
+    tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, "serving");
+    Ok(Running { opened, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
 }
 
 impl Running {
     /// One line for the service manager.
     fn status(&self) -> String {
-        let ports: Vec<_> = self.smtp.iter().map(ToString::to_string).collect();
-        format!("SMTP on {}", ports.join(", "))
+        let ports = |addresses: &[SocketAddr]| {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            addresses.join(", ")
+        };
+        let submission: Vec<_> = self.submission_tls.iter().chain(&self.submission).copied().collect();
+        if submission.is_empty() {
+            return format!("SMTP on {}", ports(&self.smtp));
+        }
+        format!("SMTP on {}; submission on {}", ports(&self.smtp), ports(&submission))
     }
 
     /// Stops what takes, then what sends, then closes the store.
@@ -283,10 +308,18 @@ async fn run_timers(store: Store, desk: Arc<Desk>, mut stop: Stop) {
     }
 }
 
-fn smtp_settings(config: &Config, acceptor: Acceptor, spool: Spool) -> Settings {
+/// The sockets that a key names.
+fn listeners(config: &Config, key: &str, addresses: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
+    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    Listener::bind_all(key, &addresses)
+        .map_err(|error| Failure::BadConfig(vec![config.problem(key, error.to_string())]))
+}
+
+fn smtp_settings(config: &Config, service: Service, acceptor: Acceptor, spool: Spool) -> Settings {
     let limits = &config.limits;
     Settings {
         hostname: config.hostname.to_string(),
+        service,
         limits: SessionLimits {
             content: ContentLimits { message: config.smtp.max_message_size, ..ContentLimits::default() },
             recipients: limits.recipients,

@@ -56,7 +56,8 @@ impl Desk {
         let address = free_address()?;
         let config = format!(
             "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\n\
-             postmaster = \"acme\"\n[smtp]\nlisten = [\"{address}\"]\n[relay]\nmode = \"smarthost\"\n\
+             postmaster = \"acme\"\n[smtp]\nlisten = [\"{address}\"]\n\
+             [submission]\nlisten_tls = []\nlisten = []\n[relay]\nmode = \"smarthost\"\n\
              smarthost = \"smtp://{}\"\n[dns]\nresolvers = [\"{}\"]\n\
              [limits]\nconnections_per_address = 200\n{}\n",
             dir.join("data").display(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::property::check_name;
-use super::{Act, ActionError, copies, find, state};
+use super::{Act, ActionError, app_password, copies, find, state};
 use crate::desk::address::Address;
 use crate::desk::entry::What;
 use crate::desk::id::{MemberId, PropertyId};
@@ -125,7 +125,7 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, changes: Changes) -> Resu
 }
 
 /// Removes a member: his tickets go to the default assignee, what waits for him is cancelled, his
-/// addresses are free and his reply addresses count as the bare address.
+/// passwords end, his addresses are free and his reply addresses count as the bare address.
 pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, who: &str) -> Result<Member, ActionError> {
     let mut member = find::member(tx, who)?;
     for address in std::iter::once(&member.login).chain(&member.aliases) {
@@ -134,6 +134,7 @@ pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, who: &str) -> Result<Member, Actio
     let properties: Vec<PropertyId> = std::mem::take(&mut member.roles).into_keys().collect();
     member.password = None;
     member.removed = true;
+    app_password::revoke_all(tx, member.id)?;
     tx.put(&MEMBERS, &member.id, &member)?;
     for property in properties {
         leave(tx, act, &member, property)?;

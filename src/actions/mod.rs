@@ -4,6 +4,7 @@
 //! store; the rules are those of [`desk`](crate::desk), and what a function writes is all there or
 //! not at all. Nothing here does I/O of its own, and time comes with the [`Act`].
 
+pub mod app_password;
 pub mod contact;
 pub mod copies;
 pub mod department;

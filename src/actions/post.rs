@@ -326,6 +326,25 @@ pub fn propose(
     Ok(())
 }
 
+/// Makes a contact an accepted participant, if he is none yet.
+pub fn admit(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &mut Ticket,
+    mailbox: &Mailbox,
+) -> Result<(), ActionError> {
+    match ticket.participants.iter_mut().find(|participant| participant.address == mailbox.address) {
+        Some(participant) if participant.standing == Standing::Proposed => {
+            participant.standing = Standing::Accepted;
+        }
+        Some(_) => return Ok(()),
+        None => propose(tx, act, property, ticket, std::slice::from_ref(mailbox), Standing::Accepted, false)?,
+    }
+    state::event(tx, act, ticket, What::Participant, None, Some(mailbox.address.to_string()))?;
+    Ok(())
+}
+
 /// The contact with this address; a new one where nobody has it. Gives him the name, if he has none.
 pub fn contact_for(tx: &mut Tx<'_>, act: &Act<'_>, mailbox: &Mailbox) -> Result<ContactId, ActionError> {
     if let Some(mut contact) = find::contact_at(tx, &mailbox.address)? {

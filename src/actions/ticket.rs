@@ -8,7 +8,7 @@ use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Entry, What};
 use crate::desk::fanout::Reader;
-use crate::desk::id::EntryId;
+use crate::desk::id::{EntryId, MemberId};
 use crate::desk::property::Property;
 use crate::desk::ticket::{Assignee, Ground, Participant, Person, Priority, Standing, Status, Ticket};
 use crate::store::tables::{ENTRIES, MEMBER_ADDRESSES};
@@ -23,6 +23,8 @@ const LONGEST_TAG: usize = 50;
 pub struct Composition {
     pub requester: Mailbox,
     pub cc: Vec<Mailbox>,
+    /// Members who are to get what goes on.
+    pub followers: Vec<MemberId>,
     pub priority: Priority,
     pub tags: Vec<String>,
     pub worker: Worker,
@@ -70,6 +72,9 @@ pub fn compose(
     };
     let mut ticket = post::open(tx, act, property, &content.subject, opening)?;
     post::propose(tx, act, property, &mut ticket, &composition.cc, Standing::Accepted, false)?;
+    for member in composition.followers {
+        post::follow(tx, &mut ticket, member)?;
+    }
     let standpoint = post::by_actor(tx, act, Scope::Public)?;
     let entry = post::add(tx, act, property, None, &mut ticket, content, standpoint)?;
     Ok((ticket, entry))
@@ -243,20 +248,7 @@ pub fn cc(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, address: &Address) ->
             member.login, property.slug, member.login
         )));
     }
-    change(tx, act, reference, |tx, ticket| {
-        match ticket.participants.iter_mut().find(|participant| participant.address == *address) {
-            Some(participant) if participant.standing == Standing::Proposed => {
-                participant.standing = Standing::Accepted;
-            }
-            Some(_) => return Ok(()),
-            None => {
-                let named = [Mailbox::new("", address.clone())];
-                post::propose(tx, act, &property, ticket, &named, Standing::Accepted, false)?;
-            }
-        }
-        state::event(tx, act, ticket, What::Participant, None, Some(address.to_string()))?;
-        Ok(())
-    })
+    change(tx, act, reference, |tx, ticket| post::admit(tx, act, &property, ticket, &Mailbox::new("", address.clone())))
 }
 
 /// Takes a contact off a ticket.

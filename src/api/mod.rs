@@ -22,6 +22,9 @@
 //! | GET `/members/{address}` | | [`types::Member`] |
 //! | PATCH `/members/{address}` | [`types::EditMember`] | [`types::Member`] |
 //! | DELETE `/members/{address}` | | [`types::Removed`] |
+//! | GET `/members/{address}/app-passwords` | | [`types::AppPasswords`] |
+//! | POST `/members/{address}/app-passwords` | [`types::NewAppPassword`] | 201 [`types::MadeAppPassword`], the one time that it is told |
+//! | DELETE `/members/{address}/app-passwords/{name}` | | [`types::Removed`] |
 //! | GET `/departments` | `property`, `limit`, `after` | [`types::Departments`] |
 //! | POST `/properties/{slug}/departments` | [`types::NewDepartment`] | 201 [`types::Department`] |
 //! | GET `/properties/{slug}/departments/{slug}` | | [`types::Department`] |
@@ -43,6 +46,7 @@
 //! | POST `/verify` | | [`types::Verified`] |
 //! | POST `/backup` | [`types::Backup`] | [`types::BackedUp`] |
 
+mod app_passwords;
 mod compose;
 mod contacts;
 mod departments;
@@ -63,7 +67,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 use tokio::net::UnixListener;
 
@@ -90,6 +94,8 @@ pub fn router(app: App) -> Router {
         .route("/properties/{slug}", get(properties::show).patch(properties::edit).delete(properties::remove))
         .route("/members", get(members::list).post(members::add))
         .route("/members/{address}", get(members::show).patch(members::edit).delete(members::remove))
+        .route("/members/{address}/app-passwords", get(app_passwords::list).post(app_passwords::add))
+        .route("/members/{address}/app-passwords/{name}", delete(app_passwords::revoke))
         .route("/departments", get(departments::list))
         .route("/properties/{slug}/departments", post(departments::add))
         .route(

@@ -61,6 +61,7 @@ pub(super) async fn add(
             let composition = Composition {
                 requester: requester.clone(),
                 cc: cc.clone(),
+                followers: Vec::new(),
                 priority: new.priority,
                 tags: new.tags.clone(),
                 worker,

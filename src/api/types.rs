@@ -2,6 +2,7 @@
 //! name can't differ between them. Times are RFC 3339 in UTC, ids are texts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -188,6 +189,48 @@ pub struct EditMember {
     pub copies: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+}
+
+/// `GET /members/{address}/app-passwords`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppPasswords {
+    pub app_passwords: Vec<AppPassword>,
+}
+
+/// A device that a member logs in from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppPassword {
+    pub name: String,
+    pub created_at: Timestamp,
+    pub last_use: Option<LastUse>,
+}
+
+/// The last login of a device, to the minute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastUse {
+    pub at: Timestamp,
+    /// The network address that it came from.
+    pub client: IpAddr,
+    /// The SASL mechanism: `PLAIN`, `LOGIN` or `SCRAM-SHA-256`.
+    pub mechanism: String,
+}
+
+/// `POST /members/{address}/app-passwords`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAppPassword {
+    /// Which device it is for; no other of the member's has this name.
+    pub name: String,
+}
+
+/// A password that was just made. Nobody can tell it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeAppPassword {
+    /// What to log in with.
+    pub address: Address,
+    pub name: String,
+    pub password: String,
+    pub created_at: Timestamp,
 }
 
 /// `GET /departments`

@@ -49,6 +49,13 @@ pub(super) struct Init {
     /// Where to take mail, instead of port 25 of every address
     #[arg(long = "listen", value_name = "ADDRESS:PORT")]
     listen: Vec<String>,
+    /// Where members submit mail by TLS, instead of port 465 of these addresses; nowhere if they
+    /// take mail at other ports than 25
+    #[arg(long = "submission-tls", value_name = "ADDRESS:PORT")]
+    submission_tls: Vec<String>,
+    /// The same with STARTTLS, instead of port 587
+    #[arg(long = "submission", value_name = "ADDRESS:PORT")]
+    submission: Vec<String>,
     /// The first property's slug; it gets postmaster@ and abuse@ too
     #[arg(long)]
     property: Option<PropertySlug>,
@@ -159,6 +166,8 @@ Then forward your support address to {forwarding}; `guichet property show {}` te
             data_dir,
             relay,
             password_file: self.password_file,
+            submission_tls: beside(&self.listen, self.submission_tls, 465),
+            submission: beside(&self.listen, self.submission, 587),
             listen: self.listen,
             property,
             property_name,
@@ -176,6 +185,8 @@ struct Answers {
     relay: String,
     password_file: Option<PathBuf>,
     listen: Vec<String>,
+    submission_tls: Option<Vec<String>>,
+    submission: Option<Vec<String>>,
     property: PropertySlug,
     property_name: String,
     language: Language,
@@ -200,6 +211,10 @@ impl Answers {
                 ("smtp", "#: listen") if !self.listen.is_empty() => {
                     Some(format!("listen = [{}]", quoted(&self.listen)))
                 }
+                ("submission", "#: listen_tls") => {
+                    self.submission_tls.as_ref().map(|at| format!("listen_tls = [{}]", quoted(at)))
+                }
+                ("submission", "#: listen") => self.submission.as_ref().map(|at| format!("listen = [{}]", quoted(at))),
                 ("relay", "mode") if self.relay != "capture" => Some("mode = \"smarthost\"".to_owned()),
                 ("relay", "# smarthost") if self.relay != "capture" => {
                     Some(format!("smarthost = {}", quote(&self.relay)))
@@ -214,6 +229,19 @@ impl Answers {
         }
         lines.join("\n") + "\n"
     }
+}
+
+/// Where members submit: as they are told, else at the usual port beside port 25 of each address,
+/// and nowhere beside other ports, which are for trying out. `None` is the config's own default.
+fn beside(listen: &[String], told: Vec<String>, port: u16) -> Option<Vec<String>> {
+    if !told.is_empty() {
+        return Some(told);
+    }
+    if listen.is_empty() {
+        return None;
+    }
+    let at_25 = |address: &String| Some(format!("{}:{port}", address.strip_suffix(":25")?));
+    Some(listen.iter().filter_map(at_25).collect())
 }
 
 /// A basic string of TOML 1.0.
@@ -355,6 +383,8 @@ mod tests {
             relay: "smtps://bob@mail.acme.com".into(),
             password_file: Some("/run/secret".into()),
             listen: vec!["127.0.0.1:2525".into()],
+            submission_tls: Some(vec!["127.0.0.1:2465".into()]),
+            submission: Some(Vec::new()),
             property: "acme".parse().unwrap(),
             property_name: "Acme".into(),
             language: Language::En,
@@ -368,8 +398,23 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/srv/a \"quoted\" \\ folder"));
         assert_eq!(config.postmaster, "acme");
         assert_eq!(config.smtp.listen, ["127.0.0.1:2525".parse().unwrap()]);
+        assert_eq!(config.submission.listen_tls, ["127.0.0.1:2465".parse().unwrap()]);
+        assert_eq!(config.submission.listen, []);
         assert!(matches!(config.relay, Relay::Smarthost(smarthost) if smarthost.login.is_some()));
         assert_eq!(text.lines().count(), TEMPLATE.lines().count(), "the documentation stays");
+    }
+
+    #[test]
+    fn members_submit_beside_port_25_and_nowhere_beside_a_port_for_trying_out() {
+        let list = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (listen, told, expected) in [
+            (&[][..], &[][..], None),
+            (&["[2001:db8::1]:25", "192.0.2.1:25"], &[], Some(list(&["[2001:db8::1]:465", "192.0.2.1:465"]))),
+            (&["127.0.0.1:2525"], &[], Some(Vec::new())),
+            (&["127.0.0.1:2525"], &["127.0.0.1:2465"], Some(list(&["127.0.0.1:2465"]))),
+        ] {
+            assert_eq!(beside(&list(listen), list(told), 465), expected, "{listen:?} {told:?}");
+        }
     }
 
     fn init(line: &str) -> Init {

@@ -6,9 +6,11 @@ use std::io::{BufRead, IsTerminal};
 use clap::{Args, Subcommand};
 
 use super::client::Call;
-use super::output::{Output, Table, list, time};
+use super::output::{Output, Table, clean, list, time};
 use super::{Desk, Failure, change, one_of};
-use crate::api::types::{EditMember, Member, Members, NewMember, Removed};
+use crate::api::types::{
+    AppPasswords, EditMember, MadeAppPassword, Member, Members, NewAppPassword, NewMember, Removed,
+};
 use crate::desk::address::Address;
 use crate::desk::member::Role;
 use crate::desk::slug::PropertySlug;
@@ -58,6 +60,32 @@ Example:
     },
     /// Remove a member: tickets go to the default assignee, copies on their way are cancelled
     Remove { address: Address },
+    /// The passwords that a member's mail clients log in with, one a device
+    #[command(subcommand, arg_required_else_help = true)]
+    AppPassword(AppPasswordCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AppPasswordCommand {
+    /// Make a password for a device, and print it this once
+    #[command(after_help = "\
+Example:
+  guichet member app-password add jane@acme.com --name laptop")]
+    Add {
+        address: Address,
+        /// Which device it is for
+        #[arg(long)]
+        name: String,
+    },
+    /// List a member's devices, with the last login of each
+    List { address: Address },
+    /// End a device's password: its logins fail from now on
+    Revoke {
+        address: Address,
+        /// The device
+        #[arg(long)]
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +132,7 @@ impl MemberCommand {
                 desk.print(&call, |removed: &Removed, _| format!("Removed {}.\n", removed.removed))
             }
             Self::Show { address } => desk.print(&Call::get(&["members", address.as_str()]), show),
+            Self::AppPassword(command) => command.run(desk),
             Self::Add { address, name, property, role, aliases, list, password_stdin } => {
                 let password = password_stdin.then(password).transpose()?;
                 let new = NewMember { address, name, property, role, aliases, list, password };
@@ -115,6 +144,46 @@ impl MemberCommand {
             }
         }
     }
+}
+
+impl AppPasswordCommand {
+    fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Add { address, name } => {
+                let call = Call::post(&["members", address.as_str(), "app-passwords"], &NewAppPassword { name });
+                desk.print(&call, made)
+            }
+            Self::List { address } => {
+                desk.print(&Call::get(&["members", address.as_str(), "app-passwords"]), app_passwords)
+            }
+            Self::Revoke { address, name } => {
+                let call = Call::delete(&["members", address.as_str(), "app-passwords", &name]);
+                desk.print(&call, |removed: &Removed, _| format!("Revoked {}.\n", clean(&removed.removed)))
+            }
+        }
+    }
+}
+
+fn made(made: &MadeAppPassword, output: Output) -> String {
+    format!(
+        "{}\n\nThe password of {} for {}; it is not shown again. Log in as {}.\n",
+        output.bold(&made.password),
+        made.address,
+        clean(&made.name),
+        made.address
+    )
+}
+
+fn app_passwords(list: &AppPasswords, output: Output) -> String {
+    let mut table = Table::new(["DEVICE", "MADE", "LAST LOGIN", "FROM", "BY"]);
+    for password in &list.app_passwords {
+        let (at, client, mechanism) = match &password.last_use {
+            Some(last) => (time(last.at), last.client.to_string(), last.mechanism.clone()),
+            None => ("never".to_owned(), String::new(), String::new()),
+        };
+        table.row([password.name.clone(), time(password.created_at), at, client, mechanism]);
+    }
+    table.render(output, "No app passwords. `guichet member app-password add` makes one.")
 }
 
 impl Changes {

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -69,18 +69,29 @@ pub fn files(config: &Config) -> Vec<Problem> {
 pub fn ports(config: &Config) -> Vec<Problem> {
     let mut held = Vec::new();
     let mut problems = Vec::new();
-    for address in &config.smtp.listen {
-        match TcpListener::bind(address) {
-            Ok(listener) => held.push(listener),
-            Err(error) => problems.push(config.problem("smtp.listen", cannot_listen(address, &error))),
+    for (key, addresses) in listening(config) {
+        for address in addresses {
+            match TcpListener::bind(address) {
+                Ok(listener) => held.push(listener),
+                Err(error) => problems.push(config.problem(key, cannot_listen(address, &error))),
+            }
         }
     }
     problems
 }
 
+/// Every key that names addresses to listen at.
+fn listening(config: &Config) -> [(&'static str, &[SocketAddr]); 3] {
+    [
+        ("smtp.listen", &config.smtp.listen),
+        ("submission.listen_tls", &config.submission.listen_tls),
+        ("submission.listen", &config.submission.listen),
+    ]
+}
+
 /// What to say when an address can't be listened at.
 #[must_use]
-pub fn cannot_listen(address: &std::net::SocketAddr, error: &io::Error) -> String {
+pub fn cannot_listen(address: &SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::AddrInUse => format!("{address} is in use by another program"),
         ErrorKind::PermissionDenied => {
@@ -178,10 +189,13 @@ mod tests {
         let address = taken.local_addr().unwrap();
         let config = config(
             folder.path(),
-            &format!("[relay]\nmode = \"capture\"\n[smtp]\nlisten = [\"127.0.0.1:0\", \"{address}\"]\n"),
+            &format!(
+                "[relay]\nmode = \"capture\"\n[smtp]\nlisten = [\"127.0.0.1:0\", \"{address}\"]\n\
+                 [submission]\nlisten = []\nlisten_tls = [\"{address}\"]\n"
+            ),
         );
         let problems = ports(&config);
-        assert_eq!(told(&problems), [(Some(8), "smtp.listen")]);
+        assert_eq!(told(&problems), [(Some(8), "smtp.listen"), (Some(11), "submission.listen_tls")]);
         assert!(problems[0].text.contains("in use by another program"));
     }
 

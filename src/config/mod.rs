@@ -37,6 +37,7 @@ pub struct Config {
     /// The slug of the property that gets `postmaster@` and `abuse@`.
     pub postmaster: String,
     pub smtp: Smtp,
+    pub submission: Submission,
     /// Where people will reach the web door, `https://host`, without a slash at the end.
     pub public_url: Option<String>,
     /// `None`: a self-signed certificate is made in `data_dir/certs`.
@@ -59,6 +60,15 @@ pub struct Smtp {
     pub delimiters: Vec<char>,
 }
 
+/// `[submission]`: mail from members (RFC 6409), as large as mail from the world may be.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Where connections begin with TLS (RFC 8314 §3.3).
+    pub listen_tls: Vec<SocketAddr>,
+    /// Where they begin without and say STARTTLS.
+    pub listen: Vec<SocketAddr>,
+}
+
 /// `[tls]`: PEM files.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -75,6 +85,11 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Recipients of one message (RFC 5321 §4.5.3.1.8 asks for 100).
     pub recipients: usize,
+    /// Failed logins that one name may have at once; one a minute is forgiven, and a network may
+    /// have three times as many.
+    pub failed_logins: usize,
+    /// Recipients an hour that one member may write to.
+    pub submitted_recipients: usize,
     /// Wrong commands and refused recipients before a connection is closed.
     pub errors: usize,
     /// Octets of an arriving message that stay in memory; the rest goes to a spool file.
@@ -107,6 +122,8 @@ impl Default for Limits {
             connections: 200,
             connections_per_address: 20,
             recipients: 100,
+            failed_logins: 10,
+            submitted_recipients: 500,
             errors: 10,
             message_memory: 256 << 10,
             idle: Duration::from_mins(5),
@@ -209,12 +226,17 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
         delimiters: smtp.text("delimiters", value::delimiters).unwrap_or_else(|| vec!['+']),
     };
     smtp.finish();
-    for name in ["submission", "imap"] {
-        let section = root.section(name);
-        section.listen_later("listen_tls");
-        section.listen_later("listen");
-        section.finish();
-    }
+    let submission = root.section("submission");
+    let wildcard = |port| vec![SocketAddr::from(([0u16; 8], port))];
+    let submission_config = Submission {
+        listen_tls: submission.list("listen_tls", value::listen).unwrap_or_else(|| wildcard(465)),
+        listen: submission.list("listen", value::listen).unwrap_or_else(|| wildcard(587)),
+    };
+    submission.finish();
+    let imap = root.section("imap");
+    imap.listen_later("listen_tls");
+    imap.listen_later("listen");
+    imap.finish();
     let web = root.section("web");
     web.listen_later("listen");
     let public_url = web.text("public_url", value::web_url);
@@ -240,6 +262,7 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
         data_dir,
         postmaster: postmaster?,
         smtp: smtp_config,
+        submission: submission_config,
         public_url,
         tls,
         relay: relay?,
@@ -275,6 +298,8 @@ fn read_limits(section: &Section<'_, '_>) -> Limits {
         connections: count("connections", default.connections),
         connections_per_address: count("connections_per_address", default.connections_per_address),
         recipients: count("recipients", default.recipients),
+        failed_logins: count("failed_logins", default.failed_logins),
+        submitted_recipients: count("submitted_recipients", default.submitted_recipients),
         errors: count("errors", default.errors),
         message_memory: size("message_memory", default.message_memory),
         idle: time("idle", default.idle),
@@ -363,6 +388,8 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/var/lib/guichet"));
         assert_eq!(config.smtp.listen, ["[::]:25".parse().unwrap()]);
         assert_eq!(config.smtp.max_message_size, 36_700_160);
+        assert_eq!(config.submission.listen_tls, ["[::]:465".parse().unwrap()]);
+        assert_eq!(config.submission.listen, ["[::]:587".parse().unwrap()]);
         assert_eq!(config.limits, Limits::default());
         assert!(config.tls.is_none() && config.resolvers.is_empty());
         let Relay::Capture { maildir } = config.relay else { panic!("capture") };
@@ -385,10 +412,11 @@ mod tests {
         let full = parse(&uncommented).unwrap();
         assert_eq!(format!("{:?}", plain.limits), format!("{:?}", full.limits));
         assert_eq!(format!("{:?}", plain.smtp), format!("{:?}", full.smtp));
+        assert_eq!(format!("{:?}", plain.submission), format!("{:?}", full.submission));
         assert_eq!(plain.data_dir, full.data_dir);
         assert_eq!(plain.resolvers, full.resolvers);
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
-        assert_eq!(limits, 15, "a limit is missing from config/guichet.toml");
+        assert_eq!(limits, 17, "a limit is missing from config/guichet.toml");
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! What the SMTP server asks of the desk.
 
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::desk::address::Address;
 use crate::desk::envelope::{Envelope, Visit};
 use crate::intake::{Intake, Rejection};
+use crate::login::Logins;
+use crate::login::sasl::{Answer, Question};
 use crate::net::limits::Memory;
 use crate::smtp::body::Body;
 use crate::smtp::reply::Reply;
@@ -15,9 +19,10 @@ use crate::smtp::server::Host;
 /// How often the octets of a message are in memory while it is read, judged and filed.
 const TIMES: u64 = 2;
 
-/// Mail from the world on its way to the intake.
+/// Mail on its way to the intake, from the world and from members.
 pub struct Inbound {
     pub intake: Intake,
+    pub logins: Arc<Logins>,
     /// For messages that were spooled and are read back whole.
     pub memory: Memory,
 }
@@ -27,8 +32,16 @@ impl Host for Inbound {
         Timestamp::now()
     }
 
-    fn recipient(&self, _visit: &Visit, address: &Address) -> Result<(), Reply> {
-        self.intake.recipient(address).map_err(reply)
+    async fn login(&self, client: IpAddr, question: Question) -> Answer {
+        self.logins.answer(client, self.now(), question).await
+    }
+
+    fn recipient(&self, visit: &Visit, address: &Address) -> Result<(), Reply> {
+        let taken = match &visit.login {
+            Some(login) => self.intake.may_send(login, visit, address, self.now()),
+            None => self.intake.recipient(address),
+        };
+        taken.map_err(reply)
     }
 
     async fn deliver(&self, envelope: Envelope, body: Body) -> Reply {
@@ -40,7 +53,11 @@ impl Host for Inbound {
                 return Reply::try_again("the message could not be read back; try again later");
             }
         };
-        match self.intake.receive(&envelope, raw).await {
+        let filed = match &envelope.login {
+            Some(login) => self.intake.submit(login, &envelope, raw).await,
+            None => self.intake.receive(&envelope, raw).await,
+        };
+        match filed {
             Ok(accepted) => {
                 let tickets: Vec<_> = accepted.tickets.iter().map(ToString::to_string).collect();
                 Reply::ok(format!("{} as {}", tickets.join(", "), envelope.id))

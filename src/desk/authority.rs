@@ -3,6 +3,7 @@
 use super::copy::Scope;
 use super::entry::{Reason, Verified};
 use super::id::{ContactId, MemberId};
+use super::login::Login;
 use super::thread::Found;
 
 /// Who From is, by address alone.
@@ -41,11 +42,37 @@ pub struct Claim {
     pub named_by_parent: bool,
 }
 
+/// Proof that a member speaks, and what it rests on. Only the authority table and a login make one;
+/// what goes out in a member's name takes it as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    member: MemberId,
+    verified: Verified,
+}
+
+impl Speaker {
+    /// Whoever is logged in.
+    #[must_use]
+    pub fn logged_in(login: &Login) -> Self {
+        Self { member: login.member(), verified: Verified::Submission }
+    }
+
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        self.member
+    }
+
+    #[must_use]
+    pub fn verified(&self) -> Verified {
+        self.verified
+    }
+}
+
 /// What the message may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// A public message or a note of this member.
-    Member { member: MemberId, scope: Scope, verified: Verified },
+    Member { speaker: Speaker, scope: Scope },
     /// A public message of a contact who takes part.
     Contact { verified: Verified },
     /// It opens the ticket and goes to members with a warning; the writer may become a participant.
@@ -60,7 +87,7 @@ pub enum Authority {
 /// The authority table.
 #[must_use]
 pub fn decide(claim: &Claim) -> Authority {
-    let own = |verified| move |member, scope| Authority::Member { member, scope, verified };
+    let own = |verified| move |member, scope| Authority::Member { speaker: Speaker { member, verified }, scope };
     match (claim.holder, claim.writer) {
         (Some(Holder::Member { id, list, scope }), writer) => {
             let speaker = match writer {
@@ -127,7 +154,7 @@ mod tests {
     }
 
     fn speaks(member: MemberId, verified: Verified) -> Authority {
-        Authority::Member { member, scope: Scope::Public, verified }
+        Authority::Member { speaker: Speaker { member, verified }, scope: Scope::Public }
     }
 
     fn held(reason: Reason, ask: Option<MemberId>) -> Authority {
@@ -317,6 +344,9 @@ mod tests {
             takes_part: false,
             named_by_parent: false,
         };
-        assert_eq!(decide(&claim), Authority::Member { member: ALICE, scope: Scope::Note, verified: Verified::Token });
+        assert_eq!(
+            decide(&claim),
+            Authority::Member { speaker: Speaker { member: ALICE, verified: Verified::Token }, scope: Scope::Note }
+        );
     }
 }

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-
 use super::address::Address;
+use super::login::Login;
+use jiff::Timestamp;
 
 /// What is known of a client and its message when it names a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +17,12 @@ pub struct Visit {
     pub reverse_path: Option<Address>,
     /// How many recipients of this message were accepted so far.
     pub recipients: usize,
+    /// Who is logged in, on a submission port.
+    pub login: Option<Login>,
 }
 
 /// The envelope of one message and the session that brought it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// The client's address.
     pub client: IpAddr,
@@ -39,6 +40,8 @@ pub struct Envelope {
     pub eight_bit: bool,
     /// `SMTPUTF8` was given (RFC 6531).
     pub smtputf8: bool,
+    /// Who is logged in, on a submission port.
+    pub login: Option<Login>,
     /// When the message began to arrive.
     pub at: Timestamp,
     /// The session's and message's name in the log and in the trace field, unique.

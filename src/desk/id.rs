@@ -50,3 +50,7 @@ id!(
     /// Raw bytes in the store: a message as it arrived or as it was composed.
     RawId
 );
+id!(
+    /// An app password of a member.
+    AppPasswordId
+);

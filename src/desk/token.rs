@@ -39,6 +39,7 @@ struct Derived {
     reply: hmac::Key,
     bounce: hmac::Key,
     confirm: hmac::Key,
+    salt: hmac::Key,
 }
 
 /// Why a token can't be read, or be made.
@@ -77,6 +78,16 @@ impl Keys {
         self.active
     }
 
+    /// A salt that only we can tell of a name, the same for good: by the oldest key, since a salt
+    /// that changes would tell that nobody has the name.
+    #[must_use]
+    pub fn salt(&self, name: &str) -> [u8; 16] {
+        let oldest = self.ring.values().next().expect("a ring has its active key");
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&hmac::sign(&oldest.salt, name.as_bytes()).as_ref()[..16]);
+        salt
+    }
+
     fn get(&self, id: u8) -> Result<&Derived, BadToken> {
         self.ring.get(&id).ok_or(BadToken::Key(id))
     }
@@ -86,7 +97,7 @@ impl From<[u8; 32]> for Derived {
     fn from(secret: [u8; 32]) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         let derive = |label: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, label).as_ref());
-        Self { reply: derive(b"reply"), bounce: derive(b"bounce"), confirm: derive(b"confirm") }
+        Self { reply: derive(b"reply"), bounce: derive(b"bounce"), confirm: derive(b"confirm"), salt: derive(b"salt") }
     }
 }
 

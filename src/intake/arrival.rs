@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::filing::Addressed;
 use super::threads::StoredThreads;
 use super::writer::{self, Author};
 use super::{Arrival, Mail, filing, report};
@@ -118,7 +119,7 @@ pub(super) fn keep_on(
 }
 
 /// Rules 1 to 3.
-fn locate(tx: &impl Read, case: &mut Case<'_>, token: Option<ReplyToken>) -> Result<(), ActionError> {
+pub(super) fn locate(tx: &impl Read, case: &mut Case<'_>, token: Option<ReplyToken>) -> Result<(), ActionError> {
     let understood = case.mail.understood;
     let signals = Signals {
         in_reply_to: &understood.in_reply_to,
@@ -151,7 +152,7 @@ fn locate(tx: &impl Read, case: &mut Case<'_>, token: Option<ReplyToken>) -> Res
 }
 
 /// For whom a reply address was made, unless that person was removed since.
-fn holder(
+pub(super) fn holder(
     tx: &impl Read,
     property: &Property,
     ticket: &Ticket,
@@ -170,7 +171,7 @@ fn holder(
 }
 
 /// The same message a second time: a further arrival, not relayed (RFC 1047).
-fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Option<Arrival>, ActionError> {
+pub(super) fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Option<Arrival>, ActionError> {
     let key = (case.property.id, case.mail.message_id.clone());
     for bearer in tx.get(&MESSAGE_IDS, &key)?.unwrap_or_default() {
         if bearer.bond != Bond::Own {
@@ -231,7 +232,7 @@ fn start_anew(act: &Act<'_>, case: &mut Case<'_>) {
 }
 
 /// The authority table, and what follows from it.
-fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, ActionError> {
+pub(super) fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, ActionError> {
     let takes_part = match (&case.ticket, case.author.writer) {
         (Some(ticket), Writer::Outside(Some(id))) => ticket
             .participant(Person::Contact(id))
@@ -254,7 +255,7 @@ fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, Ac
         named_by_parent,
     };
     match authority::decide(&claim) {
-        Authority::Member { member, scope, verified } => filing::by_member(tx, act, case, member, scope, verified),
+        Authority::Member { speaker, scope } => filing::by_member(tx, act, case, speaker, scope, &Addressed::default()),
         Authority::Contact { verified } => filing::by_contact(tx, act, case, verified),
         Authority::Unverified { propose } => filing::unverified(tx, act, case, propose),
         Authority::Held { reason, ask } => filing::hold(tx, act, case, reason, ask),

@@ -5,9 +5,10 @@ use super::Arrival;
 use super::arrival::Case;
 use super::looks::Look;
 use crate::actions::post::{self, Content, Opening, Standpoint};
+use crate::actions::ticket::{self, Composition, Worker};
 use crate::actions::{Act, ActionError, find, notices};
 use crate::desk::address::{Address, Mailbox};
-use crate::desk::authority::{Holder, Writer};
+use crate::desk::authority::{Holder, Speaker, Writer};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{self, Entry, Machine, Reason, State, Verified};
 use crate::desk::fanout::Voice;
@@ -71,17 +72,41 @@ fn look(case: &Case<'_>) -> Look {
     Look::of(case.mail, case.property.id, &case.author.mailbox.address)
 }
 
-/// A member's public reply or note; from the bare address a ticket of his own, or of the customer
-/// whose mail he forwards.
+/// Whom a member who is logged in addresses besides the ticket: they get what he writes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Addressed {
+    /// People outside: on a ticket that is there they become accepted Cc; a new one is for the first.
+    pub(super) contacts: Vec<Mailbox>,
+    /// They follow the ticket.
+    pub(super) colleagues: Vec<MemberId>,
+}
+
+/// What a member says, with the proof that he does: every message of a member goes through here,
+/// whichever way it came. On a ticket it is a public reply or a note. Without one it opens a ticket
+/// for whom he addresses, else for the customer whose mail he forwards, else for himself.
 pub(super) fn by_member(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     case: &Case<'_>,
-    id: MemberId,
+    speaker: Speaker,
     scope: Scope,
-    verified: Verified,
+    addressed: &Addressed,
 ) -> Result<Arrival, ActionError> {
+    let (id, verified) = (speaker.member(), speaker.verified());
     let member = find::member_by_id(tx, id)?;
+    let by_him = act.with_actor(post::as_member(&member));
+    if let (None, [requester, cc @ ..]) = (&case.ticket, addressed.contacts.as_slice()) {
+        let composition = Composition {
+            requester: requester.clone(),
+            cc: cc.to_vec(),
+            followers: addressed.colleagues.clone(),
+            priority: Priority::Normal,
+            tags: Vec::new(),
+            worker: Worker::Author,
+        };
+        let (ticket, entry) = ticket::compose(tx, &by_him, &case.property, composition, content(act, case))?;
+        return Ok(filed(&ticket, &entry));
+    }
     let author = entry::Author::Person { person: Person::Member(id), mailbox: member.mailbox() };
     let addresses = std::iter::once(member.login.clone()).chain(member.aliases.clone()).collect();
     let Some(before) = case.ticket.clone() else {
@@ -93,6 +118,7 @@ pub(super) fn by_member(
             return forwarded_by(tx, act, case, addresses, forwarded);
         }
         let mut ticket = open(tx, act, case, member.mailbox(), Status::Open)?;
+        follow(tx, &mut ticket, &addressed.colleagues)?;
         let standpoint = Standpoint {
             voice: Voice::Contact { to_contacts: false },
             ..standpoint(case, author, addresses, verified)
@@ -102,19 +128,28 @@ pub(super) fn by_member(
         return Ok(filed(&ticket, &entry));
     };
     let mut ticket = before.clone();
-    // An answer to a note is a note, whatever the reply address allows.
-    let parent_is_note = match case.parent {
-        Some(parent) => tx.get(&ENTRIES, &(ticket.id, parent))?.is_some_and(|parent| parent.kind == entry::Kind::Note),
-        None => false,
-    };
-    let scope = if parent_is_note { Scope::Note } else { scope };
+    let scope = if answers_note(tx, case)? { Scope::Note } else { scope };
     let standpoint = Standpoint { voice: Voice::Member, scope, ..standpoint(case, author, addresses, verified) };
     let named = outsiders(act, case);
     let content = content(act, case);
+    for mailbox in &addressed.contacts {
+        post::admit(tx, &by_him, &case.property, &mut ticket, mailbox)?;
+    }
+    follow(tx, &mut ticket, &addressed.colleagues)?;
     post::propose(tx, act, &case.property, &mut ticket, &named, Standing::Proposed, false)?;
     learn_parents(tx, case, &ticket)?;
     let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
     Ok(filed(&ticket, &entry))
+}
+
+/// Whether a message answers a note: then it is one, whatever its reply address allows.
+pub(super) fn answers_note(tx: &impl Read, case: &Case<'_>) -> Result<bool, ActionError> {
+    let (Some(ticket), Some(parent)) = (&case.ticket, case.parent) else { return Ok(false) };
+    Ok(tx.get(&ENTRIES, &(ticket.id, parent))?.is_some_and(|parent| parent.kind == entry::Kind::Note))
+}
+
+fn follow(tx: &impl Read, ticket: &mut Ticket, members: &[MemberId]) -> Result<(), ActionError> {
+    members.iter().try_for_each(|member| post::follow(tx, ticket, *member))
 }
 
 /// A ticket for the original sender of a mail that a member forwarded.
@@ -326,7 +361,7 @@ fn content(act: &Act<'_>, case: &Case<'_>) -> Content {
         named: outsiders(act, case),
         mentioned,
         conversation: understood.thread_index.as_ref().and_then(|index| index.conversation().try_into().ok()),
-        verdict: Some(case.mail.verdict.clone()),
+        verdict: case.mail.verdict.cloned(),
         arrived_at: Some(case.address.clone()),
     }
 }

@@ -6,7 +6,9 @@ mod arrival;
 mod directory;
 mod filing;
 pub mod looks;
+pub mod quota;
 mod report;
+mod submission;
 mod threads;
 mod writer;
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 
 pub use directory::StoredDirectory;
 use looks::{Look, Looks};
+use quota::Quota;
 
 use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::desk::address::{Address, Mailbox};
@@ -27,7 +30,7 @@ use crate::desk::ticket::TicketRef;
 use crate::desk::verdict::Verdict;
 use crate::mime::marks;
 use crate::mime::understand::{Limits, TooMuch, Understood, understand};
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Read, Store, StoreError, Tx};
 use crate::trust::{Authenticator, judge::Origin};
 
 /// Servers that a message may have gone through before it is taken for one that loops (RFC 5321 §6.3).
@@ -39,6 +42,7 @@ pub struct Intake {
     pub desk: Arc<Desk>,
     pub trust: Authenticator,
     pub looks: Looks,
+    pub quota: Quota,
 }
 
 /// What became of a message that was taken.
@@ -102,7 +106,8 @@ struct Mail<'a> {
     understood: &'a Understood,
     /// The one mailbox of From.
     from: Mailbox,
-    verdict: &'a Verdict,
+    /// What was found out about where it comes from; nothing of a member's who is logged in.
+    verdict: Option<&'a Verdict>,
     machine: Option<(Machine, Option<Reason>)>,
     /// The sender's own, or one made of what the message says.
     message_id: MessageId,
@@ -123,14 +128,7 @@ impl Intake {
     }
 
     fn target(&self, address: &Address) -> Result<Target, Rejection> {
-        // `<postmaster>` alone is the postmaster of this host (RFC 5321 §4.5.1).
-        let of_host = address.domain() == self.desk.hostname && address.local().eq_ignore_ascii_case("postmaster");
-        let of_host = of_host.then(|| Address::new("postmaster", self.desk.domains.first()).ok()).flatten();
-        let found = self.store.read(|view| {
-            let directory = StoredDirectory { tx: view, postmaster: self.desk.postmaster.as_ref() };
-            recipient::resolve(of_host.as_ref().unwrap_or(address), &self.desk.domains, &self.desk.keys, &directory)
-        })?;
-        Ok(found?)
+        Ok(self.store.read(|view| resolve(view, &self.desk, address))??)
     }
 
     /// Takes a message, or says why not. When it answers `Ok`, the message, the change of every
@@ -138,14 +136,7 @@ impl Intake {
     ///
     /// `raw` begins with our own trace field.
     pub async fn receive(&self, envelope: &Envelope, raw: Vec<u8>) -> Result<Accepted, Rejection> {
-        let understood = understand(&raw, &Limits::default()).map_err(|error| match error {
-            TooMuch::Fields(_) | TooMuch::Header(_) => Rejection::new(552, (5, 3, 4), error.to_string()),
-        })?;
-        // The first of them is our own.
-        if understood.received > MOST_RECEIVED + 1 {
-            let text = format!("more than {MOST_RECEIVED} Received fields: the message goes round in circles");
-            return Err(Rejection::new(554, (5, 4, 6), text));
-        }
+        let understood = read(&raw)?;
         let targets = self.targets(&envelope.recipients)?;
         let from = writer::from(&understood, envelope)?;
         let origin = Origin {
@@ -161,7 +152,7 @@ impl Intake {
             message_id: writer::message_id(&understood, &self.desk),
             understood: &understood,
             from,
-            verdict: &verdict,
+            verdict: Some(&verdict),
             looks: &self.looks,
         };
         let raw: Arc<[u8]> = raw.into();
@@ -204,6 +195,26 @@ impl Intake {
         targets.dedup_by(|one, two| one.1 == two.1);
         Ok(targets)
     }
+}
+
+/// Reads a message that begins with our own trace field.
+fn read(raw: &[u8]) -> Result<Understood, Rejection> {
+    let understood = understand(raw, &Limits::default()).map_err(|error| match error {
+        TooMuch::Fields(_) | TooMuch::Header(_) => Rejection::new(552, (5, 3, 4), error.to_string()),
+    })?;
+    if understood.received > MOST_RECEIVED + 1 {
+        let text = format!("more than {MOST_RECEIVED} Received fields: the message goes round in circles");
+        return Err(Rejection::new(554, (5, 4, 6), text));
+    }
+    Ok(understood)
+}
+
+/// What a recipient means here. `<postmaster>` alone is the postmaster of this host (RFC 5321 §4.5.1).
+fn resolve(tx: &impl Read, desk: &Desk, address: &Address) -> Result<Result<Target, Refusal>, StoreError> {
+    let of_host = address.domain() == desk.hostname && address.local().eq_ignore_ascii_case("postmaster");
+    let of_host = of_host.then(|| Address::new("postmaster", desk.domains.first()).ok()).flatten();
+    let directory = StoredDirectory { tx, postmaster: desk.postmaster.as_ref() };
+    recipient::resolve(of_host.as_ref().unwrap_or(address), &desk.domains, &desk.keys, &directory)
 }
 
 /// Files a message for all its recipients. It is refused only when all of them refuse it. Answers

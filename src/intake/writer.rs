@@ -10,6 +10,7 @@ use crate::desk::authority::Writer;
 use crate::desk::envelope::Envelope;
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
+use crate::desk::verdict::Verdict;
 use crate::mime::understand::{Problem, Understood};
 use crate::store::Read;
 
@@ -18,18 +19,26 @@ use crate::store::Read;
 /// A report from `<>` whose From can't be read is taken all the same, as the postmaster's of the
 /// host that sent it: refused, it would be lost (RFC 5321 §6.1).
 pub fn from(understood: &Understood, envelope: &Envelope) -> Result<Mailbox, Rejection> {
-    match understood.from.as_slice() {
-        [one] if understood.from_fields == 1 && !understood.problems.contains(&Problem::GroupFrom) => Ok(one.clone()),
-        _ if envelope.reverse_path.is_none() && understood.from.len() <= 1 => {
+    match one(understood) {
+        Some(one) => Ok(one.clone()),
+        None if envelope.reverse_path.is_none() && understood.from.len() <= 1 => {
             let postmaster = || format!("postmaster@{}", envelope.helo).parse().ok();
             let fallback = || postmaster().map(|address| Mailbox::new("", address));
             understood.from.first().cloned().or_else(fallback).ok_or_else(refused)
         }
-        _ => Err(refused()),
+        None => Err(refused()),
     }
 }
 
-fn refused() -> Rejection {
+/// The one mailbox in the one From field.
+pub fn one(understood: &Understood) -> Option<&Mailbox> {
+    match understood.from.as_slice() {
+        [one] if understood.from_fields == 1 && !understood.problems.contains(&Problem::GroupFrom) => Some(one),
+        _ => None,
+    }
+}
+
+pub fn refused() -> Rejection {
     Rejection::new(550, (5, 7, 1), "the message needs exactly one From field with exactly one address")
 }
 
@@ -44,7 +53,7 @@ pub struct Author {
 /// Finds out who wrote a message for one property.
 pub fn author(tx: &impl Read, desk: &Desk, property: &Property, mail: &Mail<'_>) -> Result<Author, ActionError> {
     let from = &mail.from;
-    let aligned = mail.verdict.is_aligned();
+    let aligned = mail.verdict.is_some_and(Verdict::is_aligned);
     let of_property = desk.is_local(&from.address) || property.public.as_ref() == Some(&from.address);
     if aligned && (of_property || property.trusted.contains(&from.address)) {
         let original = mail.understood.original_from.as_ref().or(match mail.understood.reply_to.as_slice() {

@@ -130,7 +130,8 @@ impl Drop for Place {
 }
 
 /// The address that is counted: IPv4 whole, also when mapped into IPv6; of IPv6 the first 64 bits.
-fn network(client: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

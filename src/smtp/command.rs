@@ -27,11 +27,27 @@ pub enum Command {
         last: bool,
     },
     StartTls,
+    Auth(Auth),
     Rset,
     Noop,
     Vrfy,
     Help,
     Quit,
+}
+
+/// What AUTH said (RFC 4954 §4).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Auth {
+    pub mechanism: String,
+    /// The initial response, in base64; `=` for an empty one.
+    pub initial: Option<String>,
+}
+
+/// Without the response, which may be a password.
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Auth({})", self.mechanism)
+    }
 }
 
 /// What MAIL said.
@@ -92,12 +108,13 @@ pub fn parse(line: &[u8]) -> Result<Command, Refusal> {
         "DATA" => alone(rest, Command::Data),
         "BDAT" => bdat(rest),
         "STARTTLS" => alone(rest, Command::StartTls),
+        "AUTH" => auth(rest),
         "RSET" => alone(rest, Command::Rset),
         "QUIT" => alone(rest, Command::Quit),
         "NOOP" => Ok(Command::Noop),
         "VRFY" => Ok(Command::Vrfy),
         "HELP" => Ok(Command::Help),
-        "EXPN" | "AUTH" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" | "BURL" => {
+        "EXPN" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" | "BURL" => {
             Err(Reply::new(502, (5, 5, 1), "this server has no such command").into())
         }
         "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" | "PRI" => {
@@ -140,6 +157,15 @@ fn bdat(rest: &str) -> Result<Command, Refusal> {
     match (octets, last, words.next()) {
         (Some(octets), Some(last), None) => Ok(Command::Bdat { octets, last }),
         _ => Err(Refusal::Close(Reply::new(501, (5, 5, 4), "say BDAT and the number of octets, then LAST or nothing"))),
+    }
+}
+
+/// `AUTH mechanism [initial-response]`.
+fn auth(rest: &str) -> Result<Command, Refusal> {
+    let mut words = rest.split_ascii_whitespace().map(str::to_owned);
+    match (words.next(), words.next(), words.next()) {
+        (Some(mechanism), initial, None) => Ok(Command::Auth(Auth { mechanism, initial })),
+        _ => Err(argument("say AUTH, a mechanism, and its first message or nothing")),
     }
 }
 
@@ -323,6 +349,8 @@ mod tests {
             ("bdat 0 last", Command::Bdat { octets: 0, last: true }),
             ("NOOP anything at all", Command::Noop),
             ("quit", Command::Quit),
+            ("auth login", Command::Auth(Auth { mechanism: "login".into(), initial: None })),
+            ("AUTH  PLAIN  = \t", Command::Auth(Auth { mechanism: "PLAIN".into(), initial: Some("=".into()) })),
         ] {
             assert_eq!(parse(line.as_bytes()).unwrap(), command, "{line}");
         }
@@ -364,7 +392,8 @@ mod tests {
             ("BDAT +5", 501),
             ("BDAT 5 FIRST", 501),
             ("BDAT 99999999999999999999", 501),
-            ("AUTH PLAIN", 502),
+            ("AUTH", 501),
+            ("AUTH PLAIN AGEAYg== more", 501),
             ("GET / HTTP/1.1", 554),
         ] {
             assert_eq!(code(line), expected, "{line}");

@@ -6,7 +6,9 @@ use memchr::memchr;
 
 /// The longest command line with its CRLF: 512 octets (RFC 5321 §4.5.3.1.4) and what the
 /// extensions add to it (RFC 1870, 3461, 4954, 6531).
-const LINE_LIMIT: usize = 2048;
+pub const COMMAND_LINE: usize = 2048;
+/// The longest line with its CRLF where AUTH is spoken (RFC 4954 §4).
+pub const AUTH_LINE: usize = 12_288 + 2;
 /// Octets of one line after which its sender is no mail client.
 const FLOOD_LIMIT: usize = 64 << 10;
 /// The first octet of a TLS handshake record (RFC 8446 §5.1).
@@ -19,7 +21,7 @@ pub enum Line<'a> {
     Whole(Cow<'a, [u8]>),
     /// A line that ends with LF alone.
     Unended,
-    /// A line of more than 2,048 octets; it is over.
+    /// A line of more octets than the limit; it is over.
     TooLong,
     /// A line of more than 64 KiB; it goes on.
     Endless,
@@ -27,9 +29,10 @@ pub enum Line<'a> {
     Tls,
 }
 
-/// Puts lines together. Holds at most 2,048 octets.
-#[derive(Debug, Default)]
+/// Puts lines together. Holds at most as many octets as one may have.
+#[derive(Debug)]
 pub struct Lines {
+    limit: usize,
     /// A line of which the end has not come yet.
     begun: Vec<u8>,
     /// Octets of it that were thrown away because it is too long.
@@ -37,6 +40,12 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Lines of up to so many octets, with their CRLF.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { limit, begun: Vec::new(), thrown_away: 0 }
+    }
+
     /// Takes the next line from the front of `input`; `None` when all was taken and its end has
     /// not come.
     pub fn take<'a>(&mut self, input: &mut &'a [u8]) -> Option<Line<'a>> {
@@ -52,7 +61,7 @@ impl Lines {
         if length > FLOOD_LIMIT {
             return Some(Line::Endless);
         }
-        if length > LINE_LIMIT {
+        if length > self.limit {
             self.begun = Vec::new();
             self.thrown_away = if end.is_some() { 0 } else { length };
             return end.map(|_| Line::TooLong);
@@ -80,7 +89,7 @@ mod tests {
     use super::*;
 
     fn lines(parts: &[&[u8]]) -> (Vec<Line<'static>>, Lines) {
-        let (mut lines, mut seen) = (Lines::default(), Vec::new());
+        let (mut lines, mut seen) = (Lines::new(COMMAND_LINE), Vec::new());
         for part in parts {
             let mut input = *part;
             while let Some(line) = lines.take(&mut input) {
@@ -128,7 +137,7 @@ mod tests {
         for size in [1, 1000, 70_000] {
             let (seen, left) = lines(&flood.chunks(size).collect::<Vec<_>>());
             assert_eq!(seen, [Line::Endless]);
-            assert!(left.begun.capacity() <= 2 * LINE_LIMIT);
+            assert!(left.begun.capacity() <= 2 * COMMAND_LINE);
         }
         assert_eq!(lines(&[b"\x16\x03\x01"]).0, [Line::Tls]);
         assert_eq!(lines(&[b"NOOP\x16\r\n"]).0, [whole("NOOP\u{16}")]);

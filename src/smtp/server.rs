@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::desk::address::Address;
 use crate::desk::envelope::{Envelope, Visit};
+use crate::login::sasl::{Answer, Question};
 use crate::net::limits::{ConnectionLimits, Full};
 use crate::net::listen::Listener;
 use crate::net::stop::Stop;
@@ -23,7 +24,7 @@ use crate::net::tls::Acceptor;
 
 use super::body::{Body, BodyWriter, Spool};
 use super::reply::Reply;
-use super::session::{Effect, Session, SessionLimits, Tls};
+use super::session::{Effect, Service, Session, SessionLimits, Tls};
 use super::trace;
 
 /// Octets read at once.
@@ -41,6 +42,9 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 pub trait Host: Send + Sync + 'static {
     /// The time that messages and log lines get.
     fn now(&self) -> Timestamp;
+
+    /// Who somebody is that wants to log in. Asked on a [`Service::Submission`] port alone.
+    fn login(&self, client: IpAddr, question: Question) -> impl Future<Output = Answer> + Send;
 
     /// Whether mail for `address` is taken from this client; else the reply that says why not (`550 5.1.1`
     /// for nobody here, `550 5.7.1` for a foreign domain). Called once for every RCPT while other
@@ -98,12 +102,22 @@ impl Default for Deadlines {
 pub struct Settings {
     /// What it calls itself: in the greeting and in trace fields.
     pub hostname: String,
+    pub service: Service,
     pub limits: SessionLimits,
     pub deadlines: Deadlines,
     pub connections: ConnectionLimits,
     pub spool: Spool,
-    /// STARTTLS is advertised when there is one.
+    /// STARTTLS is advertised when there is one, on ports that don't begin with TLS.
     pub tls: Option<Acceptor>,
+}
+
+/// How connections to a port begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With our greeting.
+    Plain,
+    /// With a TLS handshake (RFC 8314 §3.3).
+    Tls,
 }
 
 /// The server for one kind of port.
@@ -123,14 +137,14 @@ impl<H: Host> Server<H> {
     /// Serves a listening socket until the word to stop. Then closes it, tells idle clients
     /// `421 4.3.2`, lets transactions that have begun end within [`Deadlines::drain`], and returns
     /// when the last session is over.
-    pub async fn serve(self: Arc<Self>, listener: Listener, mut stop: Stop) {
+    pub async fn serve(self: Arc<Self>, listener: Listener, start: Start, mut stop: Stop) {
         let mut sessions = JoinSet::new();
         loop {
             tokio::select! {
                 biased;
                 () = stop.stopped() => break,
                 Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
-                (stream, peer) = listener.accept() => self.admit(&mut sessions, stream, peer, &stop),
+                (stream, peer) = listener.accept() => self.admit(&mut sessions, stream, peer, start, &stop),
             }
         }
         drop(listener);
@@ -145,30 +159,41 @@ impl<H: Host> Server<H> {
         }
     }
 
-    fn admit(self: &Arc<Self>, sessions: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, stop: &Stop) {
+    fn admit(
+        self: &Arc<Self>,
+        sessions: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        start: Start,
+        stop: &Stop,
+    ) {
         let client = peer.ip().to_canonical();
         match self.settings.connections.admit(client) {
-            Err(full) => turn_away(stream, client, full),
+            Err(full) => turn_away(stream, client, start, full),
             Ok(place) => {
                 // Replies are sent whole, so waiting for more of them only costs time.
                 let _ = stream.set_nodelay(true);
                 let (server, stop) = (Arc::clone(self), stop.clone());
                 sessions.spawn(async move {
-                    server.converse(stream, client, stop).await;
+                    server.converse(stream, client, start, stop).await;
                     drop(place);
                 });
             }
         }
     }
 
-    /// One session over any stream, from the greeting to the close.
-    pub async fn converse<S>(&self, mut stream: S, client: IpAddr, stop: Stop)
+    /// One session over any stream, from the greeting, or the handshake, to the close.
+    pub async fn converse<S>(&self, mut stream: S, client: IpAddr, start: Start, stop: Stop)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let tls = if self.settings.tls.is_some() { Tls::Offered } else { Tls::Unavailable };
-        let session =
-            Session::new(self.settings.hostname.clone(), client, self.session_id(), self.settings.limits, tls);
+        let tls = match start {
+            Start::Tls => Tls::Active,
+            Start::Plain if self.settings.tls.is_some() => Tls::Offered,
+            Start::Plain => Tls::Unavailable,
+        };
+        let Settings { hostname, limits, service, .. } = &self.settings;
+        let session = Session::new(hostname.clone(), client, self.session_id(), *limits, *service, tls);
         let now = Instant::now();
         let mut driver = Driver {
             server: self,
@@ -181,10 +206,13 @@ impl<H: Host> Server<H> {
             message_since: now,
             drained_at: None,
         };
-        let ended = match driver.run(&mut stream).await {
-            Ok(End::Closed) => Ok(()),
-            Ok(End::StartTls) => self.encrypted(&mut driver, stream).await,
-            Err(error) => Err(error),
+        let ended = match start {
+            Start::Tls => self.encrypted(&mut driver, stream).await,
+            Start::Plain => match driver.run(&mut stream).await {
+                Ok(End::Closed) => Ok(()),
+                Ok(End::StartTls) => self.encrypted(&mut driver, stream).await,
+                Err(error) => Err(error),
+            },
         };
         if let Err(error) = ended {
             tracing::debug!(id = driver.session.id(), %client, %error, "SMTP session broken off");
@@ -220,8 +248,12 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// Says why and closes. The few octets always fit into the buffer of a new socket.
-fn turn_away(stream: TcpStream, client: IpAddr, full: Full) {
+fn turn_away(stream: TcpStream, client: IpAddr, start: Start, full: Full) {
     tracing::info!(%client, reason = %full, "connection refused");
+    // Where a handshake is due, nothing can be said.
+    if start == Start::Tls {
+        return;
+    }
     let mut reply = Vec::new();
     Reply::closing((4, 7, 0), full.to_string()).write(&mut reply);
     let _ = stream.into_std().and_then(|mut stream| io::Write::write(&mut stream, &reply));
@@ -301,6 +333,10 @@ impl<H: Host> Driver<'_, H> {
                     if self.replies.len() >= REPLY_BUFFER {
                         self.send(stream).await?;
                     }
+                }
+                Effect::Login(question) => {
+                    let answer = self.server.host.login(self.session.client(), question).await;
+                    self.session.login_answered(answer);
                 }
                 Effect::Recipient(visit, address) => {
                     let answer = self.server.host.recipient(&visit, &address);

@@ -2,11 +2,14 @@
 //! way, [`Effect`]s come out.
 //!
 //! Whoever drives it calls [`Session::advance`] until it wants to read, carries out each effect in
-//! order, and answers the two that are questions: [`Effect::Recipient`] with
-//! [`Session::recipient_answered`], [`Effect::Complete`] with [`Session::delivered`].
+//! order, and answers the three that are questions: [`Effect::Login`] with
+//! [`Session::login_answered`], [`Effect::Recipient`] with [`Session::recipient_answered`],
+//! [`Effect::Complete`] with [`Session::delivered`].
 //!
-//! There is no AUTH (RFC 4954): port 25 has no use for it. Its place is a question to the driver
-//! like [`Effect::Recipient`], and a mode that waits for the answer.
+//! The same session serves the world and, once they have logged in, members (RFC 6409): which of
+//! them it is for is its [`Service`].
+
+mod auth;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -15,10 +18,12 @@ use jiff::Timestamp;
 
 use crate::desk::address::Address;
 use crate::desk::envelope::{Envelope, Visit};
+use crate::desk::login::Login;
+use crate::login::sasl::{Exchange, Question};
 
 use super::command::{self, Command, Mail, Recipient, Refusal};
 use super::data::{ContentLimits, Defect, Piece, Scanner};
-use super::line::{Line, Lines};
+use super::line::{AUTH_LINE, COMMAND_LINE, Line, Lines};
 use super::reply::Reply;
 
 /// What a session may use up.
@@ -48,6 +53,15 @@ impl Default for SessionLimits {
     }
 }
 
+/// Whom a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Everybody, for mail to the desk: port 25. Nobody logs in.
+    World,
+    /// Members, who log in first: ports 465 and 587 (RFC 6409, RFC 8314).
+    Submission,
+}
+
 /// Whether the session is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
@@ -63,6 +77,8 @@ pub enum Effect<'a> {
     /// All input was taken: send what is due, then read.
     Read,
     Reply(Reply),
+    /// Ask who somebody is that wants to log in; answer with [`Session::login_answered`].
+    Login(Question),
     /// Ask whether mail for this address is taken from this client; answer with
     /// [`Session::recipient_answered`].
     Recipient(Visit, Address),
@@ -88,7 +104,10 @@ pub struct Session {
     client: IpAddr,
     id: String,
     limits: SessionLimits,
+    service: Service,
     tls: Tls,
+    /// Who logged in.
+    login: Option<Login>,
     /// What EHLO or HELO said, and whether it was EHLO.
     greeted: Option<(String, bool)>,
     transaction: Option<Transaction>,
@@ -114,6 +133,10 @@ struct Transaction {
 #[derive(Debug)]
 enum Mode {
     Command,
+    /// The next line is the client's part of a login.
+    Auth(Exchange),
+    /// The driver owes an answer to it.
+    AuthAsked(Exchange),
     /// The driver owes an answer.
     Asked(Address),
     Delivering,
@@ -137,17 +160,29 @@ impl Session {
     /// A session with a client. `id` is unique among all sessions; it names the session in the
     /// log, and its messages in their trace fields.
     #[must_use]
-    pub fn new(hostname: String, client: IpAddr, id: String, limits: SessionLimits, tls: Tls) -> Self {
+    pub fn new(
+        hostname: String,
+        client: IpAddr,
+        id: String,
+        limits: SessionLimits,
+        service: Service,
+        tls: Tls,
+    ) -> Self {
         let mut session = Self {
             hostname,
             client,
             id,
             limits,
+            service,
             tls,
+            login: None,
             greeted: None,
             transaction: None,
             mode: Mode::Command,
-            lines: Lines::default(),
+            lines: Lines::new(match service {
+                Service::World => COMMAND_LINE,
+                Service::Submission => AUTH_LINE,
+            }),
             due: VecDeque::new(),
             errors: 0,
             refused_recipients: 0,
@@ -163,6 +198,12 @@ impl Session {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn client(&self) -> IpAddr {
+        self.client
     }
 
     /// Whether the client is between MAIL and the answer to its message, where a shutdown waits.
@@ -189,8 +230,8 @@ impl Session {
                     *input = &[];
                     return Effect::Read;
                 }
-                Mode::Asked(_) | Mode::Delivering => return Effect::Read,
-                Mode::Command => match self.lines.take(input) {
+                Mode::Asked(_) | Mode::AuthAsked(_) | Mode::Delivering => return Effect::Read,
+                Mode::Command | Mode::Auth(_) => match self.lines.take(input) {
                     None => return Effect::Read,
                     Some(line) => self.line(line, now),
                 },
@@ -250,6 +291,7 @@ impl Session {
             self.mode = Mode::Command;
             self.tls = Tls::Active;
             self.greeted = None;
+            self.login = None;
         }
     }
 
@@ -261,6 +303,10 @@ impl Session {
     }
 
     fn line(&mut self, line: Line<'_>, now: Timestamp) {
+        if let (Mode::Auth(_), Line::Whole(line)) = (&self.mode, &line) {
+            return self.auth_line(line);
+        }
+        self.mode = Mode::Command;
         match line {
             Line::Whole(line) => self.command(&line, now),
             Line::Unended => self.refuse(Reply::new(500, (5, 5, 2), "end every line with CR LF")),
@@ -285,6 +331,7 @@ impl Session {
         match command {
             Command::Ehlo(name) => self.hello(name, true),
             Command::Helo(name) => self.hello(name, false),
+            Command::Auth(auth) => self.auth(&auth),
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(recipient) => self.recipient(recipient),
             Command::Data => self.data(now),
@@ -299,7 +346,7 @@ impl Session {
             Command::Help => self.idle(Reply::new(
                 214,
                 (2, 0, 0),
-                "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT\nRFC 5321 tells the rest",
+                "EHLO HELO AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT\nRFC 5321 tells the rest",
             )),
             Command::Quit => self.close(Reply::new(221, (2, 0, 0), "bye")),
         }
@@ -314,13 +361,18 @@ impl Session {
         }
         let starttls = if self.tls == Tls::Offered { "\nSTARTTLS" } else { "" };
         let extensions = format!(
-            "{}\nPIPELINING\nSIZE {}\n8BITMIME\nSMTPUTF8\nCHUNKING{starttls}\nENHANCEDSTATUSCODES",
-            self.hostname, self.limits.content.message
+            "{}\nPIPELINING\nSIZE {}\n8BITMIME\nSMTPUTF8\nCHUNKING{starttls}{}\nENHANCEDSTATUSCODES",
+            self.hostname,
+            self.limits.content.message,
+            self.auth_offered(),
         );
         self.idle(Reply::plain(250, extensions));
     }
 
     fn mail(&mut self, mail: Mail) {
+        if let Some(refusal) = self.login_refusal() {
+            return self.refuse(refusal);
+        }
         if self.greeted.is_none() {
             return self.refuse(Reply::new(503, (5, 5, 1), "say EHLO first"));
         }
@@ -337,13 +389,14 @@ impl Session {
 
     /// Why no RCPT may come now.
     fn recipient_refusal(&self) -> Option<Reply> {
-        match &self.transaction {
+        let other = || match &self.transaction {
             None => Some(Reply::new(503, (5, 5, 1), "say MAIL first")),
             Some(transaction) if transaction.chunks.is_some() => {
                 Some(Reply::new(503, (5, 5, 1), "the message has begun"))
             }
             Some(_) => None,
-        }
+        };
+        self.login_refusal().or_else(other)
     }
 
     fn recipient(&mut self, recipient: Recipient) {
@@ -371,6 +424,7 @@ impl Session {
             helo: helo.clone(),
             reverse_path: transaction.mail.reverse_path.clone(),
             recipients: count,
+            login: self.login.clone(),
         };
         self.due.push_back(Effect::Recipient(visit, address.clone()));
         self.mode = Mode::Asked(address);
@@ -378,13 +432,14 @@ impl Session {
 
     /// Why no message may begin now.
     fn message_refusal(&self) -> Option<Reply> {
-        match &self.transaction {
+        let other = || match &self.transaction {
             None => Some(Reply::new(503, (5, 5, 1), "say MAIL and RCPT first")),
             Some(transaction) if transaction.recipients.is_empty() => {
                 Some(Reply::new(554, (5, 5, 1), "no valid recipients"))
             }
             Some(_) => None,
-        }
+        };
+        self.login_refusal().or_else(other)
     }
 
     fn data(&mut self, now: Timestamp) {
@@ -410,6 +465,7 @@ impl Session {
             extended: *extended,
             eight_bit: transaction.mail.eight_bit,
             smtputf8: transaction.mail.smtputf8,
+            login: self.login.clone(),
             at,
             id: format!("{}.{}", self.id, self.messages),
         };
@@ -595,7 +651,8 @@ mod tests {
             ..SessionLimits::default()
         };
         let client = IpAddr::from([192, 0, 2, 1]);
-        let mut session = Session::new("desk.example".into(), client, "s".into(), limits, Tls::Unavailable);
+        let mut session =
+            Session::new("desk.example".into(), client, "s".into(), limits, Service::World, Tls::Unavailable);
         let (mut seen, mut text) = (Vec::new(), Vec::new());
         for mut input in dialogue.chunks(size) {
             loop {
@@ -650,8 +707,14 @@ mod tests {
     #[test]
     fn answers_that_nobody_asked_for_change_nothing() {
         let client = IpAddr::from([192, 0, 2, 1]);
-        let mut session =
-            Session::new("desk.example".into(), client, "s".into(), SessionLimits::default(), Tls::Unavailable);
+        let mut session = Session::new(
+            "desk.example".into(),
+            client,
+            "s".into(),
+            SessionLimits::default(),
+            Service::World,
+            Tls::Unavailable,
+        );
         session.recipient_answered(Ok(()));
         session.delivered(Reply::ok("taken"));
         session.tls_started();

@@ -28,9 +28,12 @@ pub fn received(envelope: &Envelope, hostname: &str) -> String {
     )
 }
 
-/// There is no registered word for HELO under TLS, so that is `SMTP` too.
+/// There is no registered word for HELO under TLS, so that is `SMTP` too. Whoever is logged in is so
+/// under TLS alone.
 fn protocol(envelope: &Envelope) -> &'static str {
     match (envelope.extended, envelope.smtputf8, envelope.tls) {
+        (true, false, true) if envelope.login.is_some() => "ESMTPSA",
+        (true, true, true) if envelope.login.is_some() => "UTF8SMTPSA",
         (false, _, _) => "SMTP",
         (true, false, false) => "ESMTP",
         (true, false, true) => "ESMTPS",
@@ -53,6 +56,7 @@ mod tests {
             extended: true,
             eight_bit: false,
             smtputf8: false,
+            login: None,
             at: "2026-03-01T08:09:10.5Z".parse().unwrap(),
             id: "s1.1".into(),
         }

@@ -12,7 +12,8 @@ use crate::desk::contact::Contact;
 use crate::desk::copy::Copy;
 use crate::desk::department::Department;
 use crate::desk::entry::Entry;
-use crate::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
+use crate::desk::id::{AppPasswordId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
+use crate::desk::login::AppPassword;
 use crate::desk::member::Member;
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
@@ -34,6 +35,8 @@ pub const MEMBERS: Table<MemberId, Member> = Table::new(30, "members");
 pub const MEMBER_ADDRESSES: Table<Address, MemberId> = Table::new(31, "member_addresses");
 /// When a member was last told by mail that something of his is held.
 pub const HELD_NOTICES: Table<MemberId, Timestamp> = Table::new(32, "held_notices");
+/// Apart from the members, since each login is written here.
+pub const APP_PASSWORDS: Table<(MemberId, AppPasswordId), AppPassword> = Table::new(33, "app_passwords");
 
 pub const DEPARTMENTS: Table<DepartmentId, Department> = Table::new(40, "departments");
 pub const DEPARTMENT_SLUGS: Table<(PropertyId, DepartmentSlug), DepartmentId> = Table::new(41, "department_slugs");
@@ -71,6 +74,7 @@ pub const TICKET_IDS: Counter<()> = Counter::new(5, "ticket ids");
 pub const NUMBERS: Counter<PropertyId> = Counter::new(6, "ticket numbers");
 pub const ENTRY_IDS: Counter<()> = Counter::new(7, "entry ids");
 pub const COPY_IDS: Counter<()> = Counter::new(8, "copy ids");
+pub const APP_PASSWORD_IDS: Counter<()> = Counter::new(9, "app password ids");
 
 /// A secret that tokens are made with.
 #[derive(Clone, Serialize, Deserialize)]

@@ -47,7 +47,8 @@ fn check_names_what_the_machine_lacks() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = format!(
         "hostname = \"desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"data\"\npostmaster = \"acme\"\n\
-         [smtp]\nlisten = [\"{}\"]\n[relay]\nmode = \"capture\"\n",
+         [smtp]\nlisten = [\"{}\"]\n[submission]\nlisten_tls = []\nlisten = []\n\
+         [relay]\nmode = \"capture\"\n",
         taken.local_addr().unwrap()
     );
     fs::write(folder.path().join("guichet.toml"), text).unwrap();

@@ -31,6 +31,7 @@ mod store_sim;
 mod store_trust;
 mod store_work;
 mod strangers;
+mod submission;
 mod trust;
 mod understanding;
 mod which_ticket;

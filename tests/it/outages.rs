@@ -10,6 +10,7 @@ use guichet::desk::envelope::Envelope;
 use guichet::desk::verdict::Outcome;
 use guichet::intake::Intake;
 use guichet::intake::looks::{LookAlikeCap, Looks};
+use guichet::intake::quota::Quota;
 use guichet::store::tables::{COPIES, ENTRIES};
 use guichet::store::{Order, Read};
 use guichet::trust::Authenticator;
@@ -35,7 +36,13 @@ async fn mail_is_taken_although_no_name_server_answers() {
     let (store, rules) = desk.inside();
     let trust =
         Authenticator::new(desk.dns.resolver(), "mx.desk.example.org").with_deadline(Duration::from_millis(200));
-    let intake = Intake { store, desk: rules, trust, looks: Looks::new(LookAlikeCap { count: 10, minutes: 60 }) };
+    let intake = Intake {
+        store,
+        desk: rules,
+        trust,
+        looks: Looks::new(LookAlikeCap { count: 10, minutes: 60 }),
+        quota: Quota::new(10),
+    };
     let envelope = Envelope {
         client: Ipv4Addr::LOCALHOST.into(),
         helo: "client.example.com".to_owned(),
@@ -45,6 +52,7 @@ async fn mail_is_taken_although_no_name_server_answers() {
         extended: true,
         eight_bit: false,
         smtputf8: false,
+        login: None,
         at: Timestamp::now(),
         id: "one".to_owned(),
     };

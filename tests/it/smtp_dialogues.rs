@@ -4,11 +4,13 @@
 //! A line of a dialogue is
 //! - `# …`, a comment;
 //! - `! name value`, a setting: `size`, `header`, `line`, `recipients`, `errors`, `refused`, `idle`
-//!   (numbers), `tls none|offered`, `deliver CODE X.Y.Z text`, `start ehlo` (the greeting and EHLO
+//!   (numbers), `tls none|offered|active`, `service world|submission`, `deliver CODE X.Y.Z text`, `start ehlo` (the greeting and EHLO
 //!   are over when the dialogue begins);
 //! - `C: …`, what the client sends, with CRLF behind it, or `C> …` without; lines that follow each
 //!   other are sent at once. `\r \n \0 \\ \xHH` are what they look like, `\{40:ab}` is `ab` 40 times;
 //! - `S: …`, a line of the server's answer; a `*` at its end stands for the rest;
+//!   (Members of submission: `alice@team.example` and `user`, both with the password `pencil`, under
+//!   the salt of RFC 7677 §3; failures of `slow@team.example` are too many.)
 //! - `= …`, what the server does: `= message FROM to RCPT, … [FLAGS]`, `= text …`, `= dropped`,
 //!   `= tls`, `= closed`.
 
@@ -16,12 +18,17 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use guichet::desk::address::Address;
 use guichet::desk::envelope::Envelope;
+use guichet::desk::id::{AppPasswordId, MemberId};
+use guichet::desk::login::{AppPassword, by_password, by_proof};
+use guichet::desk::scram::{Keys, Salt};
+use guichet::login::sasl::{Answer, Denied, Question};
 use guichet::smtp::reply::Reply;
-use guichet::smtp::session::{Effect, Session, SessionLimits, Tls};
-use jiff::Timestamp;
+use guichet::smtp::session::{Effect, Service, Session, SessionLimits, Tls};
+use jiff::{SignedDuration, Timestamp};
 
 #[test]
 fn every_dialogue_holds_however_it_is_split() {
@@ -50,6 +57,7 @@ struct Dialogue {
 struct Settings {
     limits: SessionLimits,
     tls: Tls,
+    service: Service,
     deliver: Reply,
     start_ehlo: bool,
 }
@@ -66,6 +74,7 @@ impl Dialogue {
         let mut settings = Settings {
             limits: SessionLimits::default(),
             tls: Tls::Unavailable,
+            service: Service::World,
             deliver: Reply::ok("taken"),
             start_ehlo: false,
         };
@@ -142,7 +151,16 @@ impl Settings {
             "errors" => self.limits.errors = small(),
             "refused" => self.limits.refused_recipients = small(),
             "idle" => self.limits.idle_commands = small(),
-            "tls" => self.tls = if value == "offered" { Tls::Offered } else { Tls::Unavailable },
+            "tls" => {
+                self.tls = match value {
+                    "offered" => Tls::Offered,
+                    "active" => Tls::Active,
+                    _ => Tls::Unavailable,
+                };
+            }
+            "service" => {
+                self.service = if value == "submission" { Service::Submission } else { Service::World };
+            }
             "start" => self.start_ehlo = value == "ehlo",
             "deliver" => {
                 let mut words = value.splitn(3, ' ');
@@ -170,7 +188,8 @@ struct Play<'a> {
 impl<'a> Play<'a> {
     fn new(settings: &'a Settings) -> Self {
         let client = "192.0.2.1".parse().unwrap();
-        let session = Session::new("desk.example".into(), client, "s1".into(), settings.limits, settings.tls);
+        let Settings { limits, service, tls, .. } = settings;
+        let session = Session::new("desk.example".into(), client, "s1".into(), *limits, *service, *tls);
         let mut play = Self { settings, session, envelope: None, text: Vec::new(), seen: Vec::new(), closed: false };
         if settings.start_ehlo {
             play.burst(b"EHLO client.example\r\n", Split::At(0));
@@ -204,6 +223,7 @@ impl<'a> Play<'a> {
                     return false;
                 }
                 Effect::Reply(reply) => self.reply(&reply),
+                Effect::Login(question) => self.session.login_answered(login(&question)),
                 Effect::Recipient(_, address) => self.session.recipient_answered(recipient(&address)),
                 Effect::Begin(envelope, _) => {
                     assert!(self.envelope.replace(envelope).is_none(), "two messages at once");
@@ -251,6 +271,49 @@ impl<'a> Play<'a> {
     }
 }
 
+/// What RFC 7677 §3 tells of its user, and one that is never right.
+struct Pencil {
+    salt: Salt,
+    keys: [(&'static str, Keys); 2],
+}
+
+static PENCIL: LazyLock<Pencil> = LazyLock::new(|| {
+    let octets = data_encoding::BASE64.decode(b"W22ZaJ0SNY7soEsUEjb6gQ==").unwrap().try_into().unwrap();
+    let salt = Salt { octets, iterations: Salt::ITERATIONS };
+    let keys = ["pencil", "pen"].map(|password| (password, Keys::of(password, &salt)));
+    Pencil { salt, keys }
+});
+
+fn login(question: &Question) -> Answer {
+    let Pencil { salt, keys } = &*PENCIL;
+    let password = AppPassword {
+        id: AppPasswordId(1),
+        member: MemberId(1),
+        name: "desk".to_owned(),
+        salt: *salt,
+        keys: keys[0].1.clone(),
+        created_at: Timestamp::UNIX_EPOCH,
+        last_use: None,
+    };
+    let passwords = match question.user().to_ascii_lowercase().as_str() {
+        "alice@team.example" | "user" => vec![password],
+        "slow@team.example" => return Answer::Denied(Denied::Slowed(SignedDuration::from_secs(50))),
+        "away@team.example" => return Answer::Denied(Denied::Unavailable),
+        _ => Vec::new(),
+    };
+    let found = match question {
+        Question::Salt { .. } => {
+            return Answer::Salt { salt: *salt, random: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned() };
+        }
+        Question::Password { password, .. } => {
+            let known = keys.iter().find(|(text, _)| text == password);
+            known.and_then(|(_, keys)| by_password(&passwords, keys)).map(|login| (login, None))
+        }
+        Question::Proof(proof) => by_proof(&passwords, proof).map(|(login, verdict)| (login, Some(verdict))),
+    };
+    found.map_or(Answer::Denied(Denied::Wrong), |(login, verdict)| Answer::Login(login, verdict))
+}
+
 fn recipient(address: &Address) -> Result<(), Reply> {
     let key = address.key();
     match key.split_once('@').unwrap() {
@@ -270,6 +333,7 @@ fn describe(envelope: &Envelope) -> String {
         (envelope.eight_bit, " 8BITMIME"),
         (envelope.smtputf8, " SMTPUTF8"),
         (envelope.tls, " TLS"),
+        (envelope.login.is_some(), " LOGIN"),
     ];
     let flags: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
     format!("= message {from} to {} [{} {}{flags}]", to.join(", "), envelope.id, envelope.helo)

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use guichet::desk::address::Address;
 use guichet::desk::envelope::{Envelope, Visit};
+use guichet::login::sasl::{Answer, Denied, Question};
 use guichet::net::limits::ConnectionLimits;
 use guichet::net::listen::Listener;
 use guichet::net::stop::{self, Stop, Stopper};
 use guichet::net::tls::{Acceptor, CertificateFiles};
 use guichet::smtp::body::{Body, Spool};
 use guichet::smtp::reply::Reply;
-use guichet::smtp::server::{Deadlines, Host, Server, Settings};
-use guichet::smtp::session::SessionLimits;
+use guichet::smtp::server::{Deadlines, Host, Server, Settings, Start};
+use guichet::smtp::session::{Service, SessionLimits};
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -45,6 +46,10 @@ impl Host for Desk {
         if address.local() == "acme" { Ok(()) } else { Err(Reply::no_such_recipient("nobody")) }
     }
 
+    async fn login(&self, _: IpAddr, _: Question) -> Answer {
+        Answer::Denied(Denied::Wrong)
+    }
+
     async fn deliver(&self, envelope: Envelope, body: Body) -> Reply {
         if self.stuck {
             std::future::pending::<()>().await;
@@ -71,6 +76,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings {
             hostname: "desk.example".into(),
+            service: Service::World,
             limits: SessionLimits::default(),
             deadlines: Deadlines::default(),
             connections: ConnectionLimits::new(10, 10),
@@ -89,14 +95,17 @@ impl Bench {
     fn listen(&self) -> (SocketAddr, JoinHandle<()>) {
         let listener = Listener::bind_all("smtp.listen", &["127.0.0.1:0"]).unwrap().remove(0);
         let address = listener.address();
-        (address, tokio::spawn(self.server().serve(listener, self.stop.clone())))
+        (address, tokio::spawn(self.server().serve(listener, Start::Plain, self.stop.clone())))
     }
 
     /// Serves one session over a pipe, so that no real time passes.
     fn pipe(&self, capacity: usize) -> (Client<DuplexStream>, JoinHandle<()>) {
         let (ours, theirs) = tokio::io::duplex(capacity);
         let (server, stop) = (self.server(), self.stop.clone());
-        let session = tokio::spawn(async move { server.converse(theirs, IpAddr::V4(Ipv4Addr::LOCALHOST), stop).await });
+        let session =
+            tokio::spawn(
+                async move { server.converse(theirs, IpAddr::V4(Ipv4Addr::LOCALHOST), Start::Plain, stop).await },
+            );
         (Client(BufReader::new(ours)), session)
     }
 

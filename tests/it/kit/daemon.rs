@@ -147,7 +147,7 @@ impl ServiceManager {
                 let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
                 assert!(text.lines().any(|line| line == "READY=1"), "the first word is another: {text}");
                 let status = text.lines().find_map(|line| line.strip_prefix("STATUS=SMTP on ")).unwrap();
-                return Some(status.parse().unwrap());
+                return Some(status.split(';').next().unwrap().parse().unwrap());
             }
             if process.try_wait().unwrap().is_some() {
                 return None;

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use guichet::actions::post::Content;
 use guichet::actions::ticket::{self, Composition, Worker};
-use guichet::actions::{Act, ActionError, Actor, Desk, department, find, held, member, property};
+use guichet::actions::{Act, ActionError, Actor, Desk, app_password, department, find, held, member, property};
 use guichet::config::Config;
 use guichet::daemon::{self, Running};
 use guichet::desk::address::{Address, Mailbox};
@@ -67,7 +67,8 @@ impl TestDesk {
         let sink = Sink::new(&["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"]).start().await;
         let text = format!(
             "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
-             [smtp]\nlisten = [\"127.0.0.1:0\"]\n[relay]\nmode = \"smarthost\"\nsmarthost = \"smtp://{}\"\n\
+             [smtp]\nlisten = [\"127.0.0.1:0\"]\n\
+             [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\nmode = \"smarthost\"\nsmarthost = \"smtp://{}\"\n\
              [dns]\nresolvers = [{:?}]\n{more}",
             dir.path().join("data").display(),
             sink.address(),
@@ -159,6 +160,21 @@ impl TestDesk {
         self.running().smtp[0]
     }
 
+    /// Where members submit: TLS from the start, and STARTTLS.
+    pub fn submission(&self) -> (SocketAddr, SocketAddr) {
+        (self.running().submission_tls[0], self.running().submission[0])
+    }
+
+    /// The file with the daemon's certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.path().join("data/certs/self-signed.pem")
+    }
+
+    /// Makes an app password for a device of a member.
+    pub async fn app_password(&self, who: &str, device: &str) -> String {
+        self.act(|tx, act| Ok(app_password::add(tx, act, who, device)?.1)).await
+    }
+
     /// Mail of this domain from this machine is aligned.
     pub fn trust(&self, domain: &str) {
         self.dns.txt(domain, "v=spf1 ip4:127.0.0.1 -all");
@@ -235,6 +251,7 @@ impl TestDesk {
             let composition = Composition {
                 requester: mailboxes[0].clone(),
                 cc: mailboxes[1..].to_vec(),
+                followers: Vec::new(),
                 priority: Priority::Normal,
                 tags: Vec::new(),
                 worker: Worker::Author,

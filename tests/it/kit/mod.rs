@@ -7,4 +7,5 @@ pub mod letter;
 pub mod load;
 pub mod peers;
 pub mod sink;
+pub mod submit;
 pub mod threads;
