@@ -608,10 +608,16 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
+    use crate::desk::id::{AppPasswordId, MemberId};
+    use crate::desk::login::{AppPassword, by_password};
+    use crate::desk::scram::{Keys, Salt};
+    use crate::login::sasl::Answer;
 
     /// Pieces that dialogues are made of, and pieces that they should not be made of.
-    const PIECES: [&str; 28] = [
+    const PIECES: [&str; 32] = [
         "EHLO a.example\r\n",
         "MAIL FROM:<a@b.example>\r\n",
         "MAIL FROM:<> SIZE=20\r\n",
@@ -629,6 +635,10 @@ mod tests {
         "RSET\r\n",
         "NOOP\r\n",
         "STARTTLS\r\n",
+        "AUTH PLAIN AGEAYg==\r\n",
+        "AUTH PLAIN\r\n",
+        "AGEAYg==\r\n",
+        "*\r\n",
         "H: 1\r\n\r\nbody\r\n.\r\n",
         "\r\n.\r\n",
         "\r\n",
@@ -642,23 +652,39 @@ mod tests {
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     ];
 
+    /// Somebody.
+    fn login() -> Login {
+        let salt = Salt { octets: [0; 16], iterations: NonZeroU32::MIN };
+        let password = AppPassword {
+            id: AppPasswordId(1),
+            member: MemberId(1),
+            name: String::new(),
+            salt,
+            keys: Keys::of("b", &salt),
+            created_at: Timestamp::UNIX_EPOCH,
+            last_use: None,
+        };
+        by_password(&[password], &Keys::of("b", &salt)).unwrap()
+    }
+
     /// What comes of a dialogue that arrives in pieces of `size` octets. Text of messages that were
     /// dropped counts for nothing.
-    fn play(dialogue: &[u8], size: usize) -> Vec<String> {
+    fn play(dialogue: &[u8], size: usize, service: Service) -> Vec<String> {
         let limits = SessionLimits {
             content: ContentLimits { message: 60, header: 40, line: 50 },
             errors: 20,
             ..SessionLimits::default()
         };
         let client = IpAddr::from([192, 0, 2, 1]);
-        let mut session =
-            Session::new("desk.example".into(), client, "s".into(), limits, Service::World, Tls::Unavailable);
+        let tls = if service == Service::World { Tls::Unavailable } else { Tls::Active };
+        let mut session = Session::new("desk.example".into(), client, "s".into(), limits, service, tls);
         let (mut seen, mut text) = (Vec::new(), Vec::new());
         for mut input in dialogue.chunks(size) {
             loop {
                 match session.advance(Timestamp::UNIX_EPOCH, &mut input) {
                     Effect::Read => break,
                     Effect::Content(octets) => text.extend_from_slice(octets),
+                    Effect::Login(_) => session.login_answered(Answer::Login(login(), None)),
                     Effect::Recipient(_, address) => {
                         let known = address.local() != "no";
                         session.recipient_answered(if known { Ok(()) } else { Err(Reply::no_such_recipient("no")) });
@@ -695,9 +721,10 @@ mod tests {
                 let piece = usize::try_from(random >> 33).unwrap() % PIECES.len();
                 dialogue.extend_from_slice(PIECES[piece].as_bytes());
             }
-            let whole = play(&dialogue, dialogue.len());
+            let service = if round % 2 == 0 { Service::World } else { Service::Submission };
+            let whole = play(&dialogue, dialogue.len(), service);
             for size in [1, 2, 3, 7] {
-                assert_eq!(play(&dialogue, size), whole, "round {round}, {size}: {}", dialogue.escape_ascii());
+                assert_eq!(play(&dialogue, size, service), whole, "round {round}, {size}: {}", dialogue.escape_ascii());
             }
             taken += whole.iter().filter(|line| line.starts_with("message")).count();
         }
@@ -715,6 +742,7 @@ mod tests {
             Service::World,
             Tls::Unavailable,
         );
+        session.login_answered(Answer::Login(login(), None));
         session.recipient_answered(Ok(()));
         session.delivered(Reply::ok("taken"));
         session.tls_started();

@@ -10,7 +10,7 @@ use guichet::actions::post::Content;
 use guichet::actions::ticket::{self, Composition, Worker};
 use guichet::actions::{Act, ActionError, Actor, Desk, app_password, department, find, held, member, property};
 use guichet::config::Config;
-use guichet::daemon::{self, Running};
+use guichet::daemon::{self, Opened, Running};
 use guichet::desk::address::{Address, Mailbox};
 use guichet::desk::copy::{Copy, Scope};
 use guichet::desk::entry::{Door, Entry};
@@ -172,7 +172,13 @@ impl TestDesk {
 
     /// Makes an app password for a device of a member.
     pub async fn app_password(&self, who: &str, device: &str) -> String {
-        self.act(|tx, act| Ok(app_password::add(tx, act, who, device)?.1)).await
+        self.try_app_password(who, device).await.unwrap()
+    }
+
+    pub async fn try_app_password(&self, who: &str, device: &str) -> Result<String, ActionError> {
+        let Opened { store, desk } = &self.running().opened;
+        let act = Act { desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
+        store.transact(|tx| Ok(app_password::add(tx, &act, who, device)?.1)).await
     }
 
     /// Mail of this domain from this machine is aligned.
