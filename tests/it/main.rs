@@ -17,6 +17,7 @@ mod full_disk;
 mod kit;
 mod look_alikes;
 mod machines;
+mod mail_clients;
 mod next_server;
 mod outages;
 mod readme;

@@ -135,9 +135,7 @@ async fn a_ticket_is_composed_as_the_property() {
     // The client lost our answer, and sends it again.
     assert_eq!(alice.post(&mail).await, "acme-2");
     assert_eq!(desk.messages("acme-2").len(), 2);
-    for (from, ticket) in
-        [("acme+billing@desk.example.org", "acme-3"), ("Support <Support@Acme.example>", "acme-4")]
-    {
+    for (from, ticket) in [("acme+billing@desk.example.org", "acme-3"), ("Support <Support@Acme.example>", "acme-4")] {
         assert_eq!(alice.post(&letter(from).to("dan@example.com").by("alice@team.example")).await, ticket);
     }
 }
@@ -194,16 +192,10 @@ async fn what_the_desk_does_not_send_is_refused_with_what_to_do() {
         (letter(AS_ACME).to("bob@team.example"), "a ticket needs somebody outside"),
         (letter(AS_ACME).to(dan).rcpt(&[dan, "erin@example.com"]), "put blind recipients into To or Cc"),
         (letter(AS_ACME).to(ACME).rcpt(&[dan, "erin@example.com"]), "put blind recipients into To or Cc"),
-        (reply(ALICE, &copy).to(dan).rcpt(&[&reply(ALICE, &copy).recipients()[0], dan]), ""),
         (letter(AS_ACME).to(dan).field("Auto-Submitted", "auto-replied"), "no automatic answers"),
         (letter(AS_ACME).to(dan).field("Guichet-Loop", ACME), "forward it instead"),
         (letter(AS_ACME).to(dan).field("From", "a@team.example, b@team.example"), "exactly one address"),
     ] {
-        if why.is_empty() {
-            // To names him here: nobody is blind.
-            assert_eq!(alice.post(&mail).await, "acme-1");
-            continue;
-        }
         let refused = alice.refused(&mail).await;
         assert!(refused.contains(why), "{refused}\n{}", mail.message());
     }
@@ -216,8 +208,8 @@ async fn what_the_desk_does_not_send_is_refused_with_what_to_do() {
         let refused = alice.offer(&letter(AS_ACME).to(to)).await;
         assert!(refused.starts_with(reply), "{refused}");
     }
-    assert_eq!(desk.messages("acme-1").len(), 2);
-    desk.read(|view| Ok(assert!(find::ticket(view, "acme-2").is_err(), "nothing of it is on the desk")));
+    assert_eq!(desk.messages("acme-1").len(), 1);
+    assert!(desk.read(|view| Ok(find::ticket(view, "acme-2").is_err())), "nothing of it is on the desk");
 }
 
 #[tokio::test]
