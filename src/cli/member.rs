@@ -72,16 +72,17 @@ pub(super) enum AppPasswordCommand {
 Example:
   guichet member app-password add jane@acme.com --name laptop")]
     Add {
-        address: Address,
+        /// The member's address, or the local part that only one has
+        member: String,
         /// Which device it is for
         #[arg(long)]
         name: String,
     },
     /// List a member's devices, with the last login of each
-    List { address: Address },
+    List { member: String },
     /// End a device's password: its logins fail from now on
     Revoke {
-        address: Address,
+        member: String,
         /// The device
         #[arg(long)]
         name: String,
@@ -149,15 +150,13 @@ impl MemberCommand {
 impl AppPasswordCommand {
     fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
         match self {
-            Self::Add { address, name } => {
-                let call = Call::post(&["members", address.as_str(), "app-passwords"], &NewAppPassword { name });
+            Self::Add { member, name } => {
+                let call = Call::post(&["members", &member, "app-passwords"], &NewAppPassword { name });
                 desk.print(&call, made)
             }
-            Self::List { address } => {
-                desk.print(&Call::get(&["members", address.as_str(), "app-passwords"]), app_passwords)
-            }
-            Self::Revoke { address, name } => {
-                let call = Call::delete(&["members", address.as_str(), "app-passwords", &name]);
+            Self::List { member } => desk.print(&Call::get(&["members", &member, "app-passwords"]), app_passwords),
+            Self::Revoke { member, name } => {
+                let call = Call::delete(&["members", &member, "app-passwords", &name]);
                 desk.print(&call, |removed: &Removed, _| format!("Revoked {}.\n", clean(&removed.removed)))
             }
         }

@@ -25,7 +25,7 @@ use tower::ServiceExt;
 
 use self::mails::Mailer;
 use super::{Running, runtime, start};
-use crate::api::types::{Ticket, Tickets};
+use crate::api::types::{AppPasswords, MadeAppPassword, Ticket, Tickets};
 use crate::api::{self, App};
 use crate::cli::{self, Failure};
 use crate::config::Config;
@@ -36,9 +36,20 @@ use crate::sys::{logs, signals};
 const FOLDER: &str = "demo";
 /// What the demonstration makes there.
 const MADE: [&str; 8] = ["guichet.toml", "played", "api.sock", "store", "spool", "dkim", "certs", "outbox"];
-/// The environment variable with another port than the usual one.
-const PORT: &str = "GUICHET_DEMO_PORT";
-const USUAL_PORT: u16 = 2525;
+/// Where it listens: the key of the config, the environment variable with another port than the
+/// usual one, and that.
+const SMTP: Port = Port { key: "smtp.listen", variable: "GUICHET_DEMO_PORT", usual: 2525 };
+const SUBMISSION: Port = Port { key: "submission.listen_tls", variable: "GUICHET_DEMO_SUBMISSION_PORT", usual: 2465 };
+
+struct Port {
+    key: &'static str,
+    variable: &'static str,
+    usual: u16,
+}
+
+/// Whose mail client the demonstration makes a password for, and for which device.
+const MEMBER: &str = "alice@acme.example";
+const DEVICE: &str = "demo";
 
 /// The first line of the config, by which it is known.
 const MARK: &str = "# Made by `guichet demo`, which writes it anew at each start.";
@@ -56,7 +67,7 @@ pub fn demo(fresh: bool) -> Result<(), Failure> {
 async fn run(folder: &Path) -> Result<(), Failure> {
     let mut signals = signals::Signals::new().context("signals can't be heard")?;
     let name_server = name_server::start().await.context("no port on loopback is to be had")?;
-    let config = config(folder, port()?, name_server)?;
+    let config = config(folder, SMTP.chosen()?, SUBMISSION.chosen()?, name_server)?;
     let running = start(&config).await?;
     let app = App {
         store: running.opened.store.clone(),
@@ -82,6 +93,7 @@ async fn run(folder: &Path) -> Result<(), Failure> {
 /// Plays, if that was not done yet, and prints what there is and what to try.
 async fn show(folder: &Path, running: &Running, desk: &Api, name_server: SocketAddr) -> Result<(), Failure> {
     let smtp = running.smtp.first().context("the daemon does not listen")?;
+    let submission = running.submission_tls.first().context("the daemon does not listen for members")?;
     let played = folder.join("played");
     if !played.exists() {
         cli::say("Setting up two properties, and playing in their mail ...");
@@ -94,7 +106,9 @@ async fn show(folder: &Path, running: &Running, desk: &Api, name_server: SocketA
     }
     let tickets = desk.tickets("/tickets?limit=500").await?;
     let held = desk.held().await?;
-    cli::tell(&format!("\n{}\n{}", cli::tickets(&tickets.tickets), advice(smtp.port(), held)))
+    let password = desk.app_password().await?;
+    let advice = advice(smtp.port(), submission.port(), &password, held);
+    cli::tell(&format!("\n{}\n{advice}", cli::tickets(&tickets.tickets)))
 }
 
 /// Makes the folder, and takes away what is not to be gone on with.
@@ -125,15 +139,18 @@ fn prepare(folder: &Path, fresh: bool) -> Result<(), Failure> {
     Ok(made.with_context(|| format!("./{FOLDER} can't be made"))?)
 }
 
-fn port() -> Result<u16, Failure> {
-    match std::env::var(PORT) {
-        Err(_) => Ok(USUAL_PORT),
-        Ok(text) => text.parse().map_err(|_| Failure::Usage(format!("{PORT}={text}: a port from 1 to 65535"))),
+impl Port {
+    fn chosen(&self) -> Result<u16, Failure> {
+        let variable = self.variable;
+        match std::env::var(variable) {
+            Err(_) => Ok(self.usual),
+            Ok(text) => text.parse().map_err(|_| Failure::Usage(format!("{variable}={text}: a port from 1 to 65535"))),
+        }
     }
 }
 
-/// Writes the config, and sees that its port is free before the store is opened.
-fn config(folder: &Path, port: u16, name_server: SocketAddr) -> Result<Config, Failure> {
+/// Writes the config, and sees that its ports are free before the store is opened.
+fn config(folder: &Path, smtp: u16, submission: u16, name_server: SocketAddr) -> Result<Config, Failure> {
     let file = folder.join("guichet.toml");
     let text = format!(
         "\
@@ -144,7 +161,11 @@ data_dir = \".\"
 postmaster = \"acme\"
 
 [smtp]
-listen = [\"127.0.0.1:{port}\"]
+listen = [\"127.0.0.1:{smtp}\"]
+
+[submission]
+listen_tls = [\"127.0.0.1:{submission}\"]
+listen = []
 
 [relay]
 mode = \"capture\"
@@ -157,10 +178,13 @@ resolvers = [\"{name_server}\"]
     );
     fs::write(&file, &text).with_context(|| format!("{} can't be written", file.display()))?;
     let config = Config::parse(&text, &file)?;
-    if let Err(error) = TcpListener::bind(("127.0.0.1", port)) {
-        let error = if error.kind() == ErrorKind::AddrInUse { "is in use".to_owned() } else { format!("({error})") };
-        let hint = format!("127.0.0.1:{port} {error}; give another port, as in {PORT}=2626");
-        return Err(Failure::BadConfig(vec![config.problem("smtp.listen", hint)]));
+    for (Port { key, variable, usual }, port) in [(SMTP, smtp), (SUBMISSION, submission)] {
+        if let Err(error) = TcpListener::bind(("127.0.0.1", port)) {
+            let error =
+                if error.kind() == ErrorKind::AddrInUse { "is in use".to_owned() } else { format!("({error})") };
+            let hint = format!("127.0.0.1:{port} {error}; give another port, as in {variable}={}", usual + 101);
+            return Err(Failure::BadConfig(vec![config.problem(key, hint)]));
+        }
     }
     Ok(config)
 }
@@ -183,6 +207,17 @@ impl Api {
         let whole = Ticket::deserialize(self.get(&format!("/tickets/{}", ticket.reference)).await?)?;
         let mut entries = whole.entries.into_iter().flatten();
         Ok(entries.find(|entry| entry.state == State::Held).map(|entry| (ticket.reference, entry.id)))
+    }
+
+    /// A password for Alice's mail client, another at each start: nobody can tell an old one.
+    async fn app_password(&self) -> anyhow::Result<String> {
+        let target = format!("/members/{MEMBER}/app-passwords");
+        let all = AppPasswords::deserialize(self.get(&target).await?)?;
+        if all.app_passwords.iter().any(|password| password.name == DEVICE) {
+            self.ask("DELETE", &format!("{target}/{DEVICE}"), None).await?;
+        }
+        let made = self.post(&target, json!({ "name": DEVICE })).await?;
+        Ok(MadeAppPassword::deserialize(made)?.password)
     }
 
     async fn post(&self, target: &str, body: Value) -> anyhow::Result<Value> {
@@ -293,7 +328,7 @@ async fn play(desk: &Api, mail: &Mailer) -> anyhow::Result<()> {
 }
 
 /// What to try, in commands that work when they are pasted.
-fn advice(port: u16, held: Option<(String, String)>) -> String {
+fn advice(port: u16, submission: u16, password: &str, held: Option<(String, String)>) -> String {
     let accept = held.map(|(ticket, entry)| {
         format!("  {:<44}let it through, in Bob's name\n", format!("g ticket accept {ticket} {entry}"))
     });
@@ -303,7 +338,8 @@ fn advice(port: u16, held: Option<(String, String)>) -> String {
     let program = program.strip_prefix(&here).unwrap_or(&program).display();
     format!(
         "\
-SMTP is on 127.0.0.1:{port}; everything lies in ./{FOLDER}. Ctrl-C stops, the next start goes on.
+SMTP is on 127.0.0.1:{port}, members submit by TLS on 127.0.0.1:{submission}; everything lies in
+./{FOLDER}. Ctrl-C stops, the next start goes on.
 
 Try in another terminal, in this folder:
 
@@ -314,7 +350,14 @@ Try in another terminal, in this folder:
   g contact show jane.miller@example.com
   ls -t {FOLDER}/outbox/new | head               what would have been sent
 
-Write a mail yourself, with curl or swaks:
+Be Alice in a mail client: address {MEMBER}, server 127.0.0.1 port {submission} with TLS (its
+certificate is self-signed), password {password}. With curl:
+
+  printf 'From: acme@desk.example\\nTo: lee@example.org\\nSubject: Laces\\n\\nNew laces are in the parcel.\\n' |
+    curl --crlf -sSk -T - smtps://127.0.0.1:{submission} --user {MEMBER}:{password} \\
+      --mail-from {MEMBER} --mail-rcpt lee@example.org
+
+Write a mail to the desk, with curl or swaks:
 
   printf 'From: me@example.net\\nTo: support@acme.example\\nSubject: Norway?\\n\\nDo you ship there?\\n' |
     curl --crlf -sS -T - smtp://127.0.0.1:{port} --mail-from me@example.net --mail-rcpt acme@desk.example

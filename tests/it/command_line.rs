@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 const COMMANDS: &str = "\
 serve
 demo --fresh
-init
+init --hostname --domain --data-dir --relay --password-file --listen --submission-tls --submission --property --property-name --language --member --member-name --force
 check
 dns
 verify
@@ -28,6 +28,9 @@ member list
 member show ADDRESS
 member edit ADDRESS --name --alias --remove-alias --property --role --remove-property --copies --password-stdin
 member remove ADDRESS
+member app-password add MEMBER --name
+member app-password list MEMBER
+member app-password revoke MEMBER --name
 department add PROPERTY SLUG --name --member
 department list
 department show PROPERTY SLUG
@@ -71,8 +74,11 @@ queue cancel ID
 fn every_command_of_the_contract_is_there_and_helps() {
     for line in COMMANDS.lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let path: Vec<&str> =
-            words.iter().copied().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase())).collect();
+        let path: Vec<&str> = words
+            .iter()
+            .copied()
+            .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-'))
+            .collect();
         let output = guichet(&[&path[..], &["--help"]].concat());
         let help = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{line}");

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kit::daemon::Daemon;
+use crate::kit::peers;
 
 /// How long copies may take to go out before the test fails.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -333,9 +334,34 @@ fn a_backup_is_put_back_with_every_counter_moved_on() {
 }
 
 #[test]
+fn an_app_password_is_told_once_and_revoked_by_its_device() {
+    let desk = Desk::new();
+    let made = desk.json(&["member", "app-password", "add", "jane@acme.com", "--name", "laptop"]);
+    let password = made["password"].as_str().unwrap();
+    assert_eq!(password.split('-').map(str::len).collect::<Vec<_>>(), [4; 7], "{password}");
+    assert_eq!((&made["address"], &made["name"]), (&json!("jane@acme.com"), &json!("laptop")));
+    let said = String::from_utf8(desk.ok(&["member", "app-password", "add", "jane", "--name", "phone"])).unwrap();
+    assert!(said.contains("for phone; it is not shown again"), "{said}");
+    let twice = desk.run(&["member", "app-password", "add", "jane@acme.com", "--name", "phone"], "");
+    assert_eq!(twice.status.code(), Some(1));
+
+    let list = desk.json(&["member", "app-password", "list", "jane@acme.com"]);
+    let devices: Vec<_> = list["app_passwords"].as_array().unwrap().iter().map(|device| &device["name"]).collect();
+    assert_eq!(devices, ["laptop", "phone"]);
+    assert_eq!(list["app_passwords"][0]["last_use"], Value::Null);
+    assert!(!list.to_string().contains(password));
+    desk.ok(&["member", "app-password", "revoke", "jane@acme.com", "--name", "laptop"]);
+    let again = desk.run(&["member", "app-password", "revoke", "jane@acme.com", "--name", "laptop"], "");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("did you mean \"phone\"?"), "{again:?}");
+    let list = String::from_utf8(desk.ok(&["member", "app-password", "list", "jane@acme.com"])).unwrap();
+    assert!(list.contains("phone") && list.contains("never") && !list.contains("laptop"), "{list}");
+}
+
+#[test]
 fn the_demonstration_plays_once_stops_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = ports.map(|socket| socket.local_addr().unwrap().port());
     let first = Demo::start(folder.path(), port, &[]);
     let config = folder.path().join("demo/guichet.toml");
     let guichet = |args: &[&str]| {
@@ -347,7 +373,7 @@ fn the_demonstration_plays_once_stops_and_goes_on() {
     let table = guichet(&["ticket", "list"]);
     assert!(first.said.contains(&table), "{}\n{table}", first.said);
     assert_eq!(table.lines().count(), 8, "{table}");
-    assert!(first.said.contains(&format!("smtp://127.0.0.1:{port}")), "{}", first.said);
+    assert!(first.said.contains(&format!("smtp://127.0.0.1:{}", port[0])), "{}", first.said);
 
     // What it advises works.
     let held = first.said.lines().find_map(|line| line.trim().strip_prefix("g ticket accept ")).unwrap();
@@ -355,6 +381,15 @@ fn the_demonstration_plays_once_stops_and_goes_on() {
     assert!(guichet(&["ticket", "list", "--held"]).contains(held[0]));
     guichet(&[&["ticket", "accept"][..], &held].concat());
     assert_eq!(guichet(&["ticket", "list", "--held"]), "No tickets.\n");
+    if peers::program("curl").is_some() {
+        let submits = first.said.split("  printf ").nth(1).unwrap();
+        let submits = format!("printf {}", submits.split("\n\n").next().unwrap());
+        let output = Command::new("/bin/sh").args(["-c", &submits]).output().unwrap();
+        assert!(output.status.success(), "{submits}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(guichet(&["ticket", "list", "--query", "Laces"]).contains("acme-"));
+        let device = guichet(&["member", "app-password", "list", "alice@acme.example"]);
+        assert!(device.contains("demo") && device.contains("PLAIN"), "{device}");
+    }
 
     let other = tempfile::tempdir().unwrap();
     let busy = demo(other.path(), port, &[]).output().unwrap();
@@ -531,17 +566,18 @@ struct Demo {
     said: String,
 }
 
-fn demo(folder: &Path, port: u16, args: &[&str]) -> Command {
+fn demo(folder: &Path, ports: [u16; 2], args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_guichet"));
-    command.arg("demo").args(args).current_dir(folder).env("GUICHET_DEMO_PORT", port.to_string());
+    command.arg("demo").args(args).current_dir(folder).env("GUICHET_DEMO_PORT", ports[0].to_string());
+    command.env("GUICHET_DEMO_SUBMISSION_PORT", ports[1].to_string());
     command.env_remove("GUICHET_LOG").stdin(Stdio::null());
     command
 }
 
 impl Demo {
     /// Starts it and reads on until its last line.
-    fn start(folder: &Path, port: u16, args: &[&str]) -> Self {
-        let mut process = demo(folder, port, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    fn start(folder: &Path, ports: [u16; 2], args: &[&str]) -> Self {
+        let mut process = demo(folder, ports, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut said = String::new();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         while !said.ends_with("\n  g ticket list\n") {
