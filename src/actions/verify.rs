@@ -8,8 +8,8 @@ use crate::desk::entry::Entry;
 use crate::desk::id::{CopyId, EntryId, TicketId};
 use crate::desk::ticket::{Person, Ticket};
 use crate::store::tables::{
-    CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS, COPIES, COPY_STATES, DEPARTMENTS, ENTRIES, MEMBER_ADDRESSES, MEMBERS,
-    MESSAGE_IDS, PROPERTIES, QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS,
+    APP_PASSWORDS, CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS, COPIES, COPY_STATES, DEPARTMENTS, ENTRIES,
+    MEMBER_ADDRESSES, MEMBERS, MESSAGE_IDS, PROPERTIES, QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS,
 };
 use crate::store::{Key, Order, Read, Record, Store, StoreError, Table, View};
 
@@ -155,6 +155,11 @@ fn people(store: &Store, found: &mut References) -> Result<(), StoreError> {
         found.expect(right, || format!("{address} leads to a member who does not have it"));
         Ok(())
     })?;
+    each(store, &APP_PASSWORDS, |view, (member, id), _| {
+        let there = view.get(&MEMBERS, member)?.is_some_and(|member| !member.removed);
+        found.expect(there, || format!("app password {id} is of member {member}, who is not there any more"));
+        Ok(())
+    })?;
     each(store, &CONTACT_TICKETS, |view, (contact, id), ()| {
         let there = view.get(&CONTACTS, contact)?.is_some() && view.get(&TICKETS, id)?.is_some();
         found.expect(there, || {
@@ -234,8 +239,11 @@ mod tests {
         let copy = entry.copies[0];
         let due = office.act(|tx, _| super::super::copies::get(tx, copy)).await.unwrap().next_at.unwrap();
         office
-            .act(|tx, _| {
+            .act(|tx, act| {
                 tx.delete(&QUEUE, &(due, copy));
+                let (mut password, _) = super::super::app_password::add(tx, act, "alice", "phone")?;
+                password.member = crate::desk::id::MemberId(99);
+                tx.put(&APP_PASSWORDS, &(password.member, password.id), &password)?;
                 tx.delete(&CONTACT_ADDRESSES, &crate::actions::testing::address("carol"));
                 tx.put(&CONTACT_ADDRESSES, &"eve@example.com".parse().unwrap(), &crate::desk::id::ContactId(1))?;
                 tx.delete(&COPIES, &entry.copies[1]);
@@ -251,6 +259,7 @@ mod tests {
             "names copy 2, which is not one of its",
             "the queue has copy 2",
             "eve@example.com leads to a contact who does not have it",
+            "app password 1 is of member 99, who is not there any more",
         ] {
             assert!(found.contains(problem), "{problem} is not in\n{found}");
         }

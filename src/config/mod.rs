@@ -79,7 +79,7 @@ pub struct Tls {
 /// `[limits]`: what keeps one client, or one loop, from taking the whole machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// SMTP connections at once, all clients together.
+    /// SMTP connections at once, all clients together: so many of the world's, so many of members'.
     pub connections: usize,
     /// SMTP connections at once from one address (an IPv6 /64 counts as one).
     pub connections_per_address: usize,

@@ -211,6 +211,9 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
     }
     let recipients = Recipients::of(tx, act.desk, &member, mail)?;
     let (sender, home) = sender(tx, act.desk, &member, &mail.from.address)?;
+    // Who writes as himself is where he writes to.
+    let there = recipients.inboxes.keys().find(|property| member.is_of(**property));
+    let home = there.copied().filter(|_| sender == Sender::Own).unwrap_or(home);
     let mut cases = Vec::new();
     for (address, property, token) in &recipients.replies {
         let case = case(tx, mail, &member, address, *property, None, Some(*token), raw)?;

@@ -23,6 +23,8 @@ use crate::desk::scram::Keys;
 use crate::net::limits::network;
 use crate::store::Store;
 
+/// The most characters of a name in the log; an address has no more.
+const LONGEST_NAME: usize = 254;
 /// How long a network counts as one that a member logs in from.
 const OF_LATE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -37,7 +39,8 @@ impl Logins {
     /// Answers one question of a client. What it is denied, it is denied alike whether or not the
     /// name is anybody's.
     pub async fn answer(self: &Arc<Self>, client: IpAddr, now: Timestamp, question: Question) -> Answer {
-        let (user, mechanism) = (question.user().to_owned(), question.mechanism());
+        let user: String = question.user().chars().take(LONGEST_NAME).collect();
+        let mechanism = question.mechanism();
         let logins = Arc::clone(self);
         // Reading may wait for the disk, and keys take their time.
         let answer = tokio::task::spawn_blocking(move || logins.look(client, now, &question)).await;

@@ -283,4 +283,13 @@ mod tests {
         assert_eq!(exchange.answered(Answer::Denied(Denied::Wrong)), Step::Denied(Denied::Wrong));
         assert!(matches!(exchange.message(b"\0a\0b"), Step::Malformed(_)));
     }
+
+    #[test]
+    fn what_holds_a_password_does_not_show_it() {
+        let (exchange, step) = Exchange::begin(Mechanism::Plain, Some(b"\0a@b\0hunter2".to_vec()));
+        let auth = crate::desk::scram::ClientFirst::read(b"n,,n=hunter2,r=hunter2").unwrap();
+        let keys = Keys::of("hunter2", &Salt { octets: [0; 16], iterations: Salt::ITERATIONS });
+        let shown = format!("{exchange:?} {step:?} {auth:?} {keys:?}");
+        assert!(!shown.contains("hunter2") && shown.contains("a@b by PLAIN"), "{shown}");
+    }
 }

@@ -346,7 +346,14 @@ impl Session {
             Command::Help => self.idle(Reply::new(
                 214,
                 (2, 0, 0),
-                "EHLO HELO AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT\nRFC 5321 tells the rest",
+                match self.service {
+                    Service::World => {
+                        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT\nRFC 5321 tells the rest"
+                    }
+                    Service::Submission => {
+                        "EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT\nRFC 6409 tells the rest"
+                    }
+                },
             )),
             Command::Quit => self.close(Reply::new(221, (2, 0, 0), "bye")),
         }
