@@ -229,6 +229,7 @@ impl Bench {
             domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
             keys: Keys::new(1, [(1, [7; 32])]).expect("a key"),
             postmaster: None,
+            acknowledgements: 100,
             random: Box::new(random),
         };
         Self {

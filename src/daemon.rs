@@ -104,6 +104,7 @@ fn desk(config: &Config, keys: Keys) -> Desk {
         },
         keys,
         postmaster: config.postmaster.parse().ok(),
+        acknowledgements: u32::try_from(config.limits.acknowledgements).unwrap_or(u32::MAX),
         random: Box::new(move || {
             let mut bytes = [0; 16];
             random.fill(&mut bytes).expect("the system's random numbers do not fail once they have begun");

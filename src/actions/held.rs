@@ -1,12 +1,14 @@
-//! Accepting and rejecting: what waits for a member's word.
+//! Accepting and rejecting: what waits for a member's word, by any door, and by his answer to the
+//! letter that asked him.
 
-use super::{Act, ActionError, find, post, state};
-use crate::desk::address::Address;
+use super::{Act, ActionError, claim, find, notices, post, state};
+use crate::desk::decision::Decision;
 use crate::desk::entry::{Author, Entry, Reason, State, Verified, What};
 use crate::desk::fanout::Voice;
 use crate::desk::id::EntryId;
 use crate::desk::property::Property;
 use crate::desk::ticket::{Ground, Participant, Person, Standing, Ticket, named};
+use crate::desk::token::ConfirmToken;
 use crate::store::Tx;
 use crate::store::tables::ENTRIES;
 
@@ -74,6 +76,43 @@ pub fn reject(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, entry: EntryId) -
     Ok(ticket)
 }
 
+/// What a member decides by answering the letter that asked him. Whoever has the letter's address
+/// is believed, once: while the entry waits for that member, and he is one of its property.
+///
+/// An answer that decides nothing is explained to him, once.
+pub fn decide(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    token: ConfirmToken,
+    decision: Option<Decision>,
+) -> Result<(), ActionError> {
+    let ticket = find::ticket_by_id(tx, token.ticket)?;
+    let mut entry = find::entry(tx, &ticket, token.entry)?;
+    let member = find::member_by_id(tx, token.member)?;
+    if !member.is_of(ticket.property) {
+        return Ok(());
+    }
+    let own = act.with_actor(post::as_member(&member));
+    let name = ticket.reference.to_string();
+    if !entry.awaits(member.id) {
+        return match (decision, entry.state) {
+            // He says again what was done.
+            (Some(Decision::Yes | Decision::Always), State::Relayed) | (Some(Decision::No), State::Rejected) => Ok(()),
+            _ => notices::explain(tx, act, &ticket, &mut entry, &member),
+        };
+    }
+    let property = find::property_by_id(tx, ticket.property)?;
+    match decision {
+        Some(Decision::Yes) => accept(tx, &own, &name, entry.id, None)?,
+        Some(Decision::Always) if claim::ask(tx, &own, &property, &mut entry, &member)? => {
+            accept(tx, &own, &name, entry.id, None)?
+        }
+        Some(Decision::No) => reject(tx, &own, &name, entry.id)?,
+        Some(Decision::Always) | None => return notices::explain(tx, act, &ticket, &mut entry, &member),
+    };
+    notices::next(tx, act, &member)
+}
+
 /// Lets a held entry go out.
 fn release(
     tx: &mut Tx<'_>,
@@ -98,8 +137,7 @@ fn release(
     entry.reason = None;
     entry.warning = None;
     post::speak(tx, act, property, ticket, false, entry)?;
-    let addresses: Vec<Address> = std::iter::once(member.login).chain(member.aliases).collect();
-    post::relay(tx, act, property, ticket, entry, Voice::Member, &addresses)
+    post::relay(tx, act, property, ticket, entry, Voice::Member, &member.addresses())
 }
 
 /// Lets an unverified writer join the ticket.

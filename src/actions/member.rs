@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::property::check_name;
-use super::{Act, ActionError, app_password, copies, find, state};
+use super::{Act, ActionError, app_password, claim, copies, find, state};
 use crate::desk::address::Address;
 use crate::desk::entry::What;
 use crate::desk::id::{MemberId, PropertyId};
@@ -60,7 +60,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Member, ActionErr
         created_at: act.now,
         removed: false,
     };
-    claim(tx, act, &member, &new.login)?;
+    take(tx, act, &member, &new.login)?;
     for alias in new.aliases {
         add_alias(tx, act, &mut member, alias)?;
     }
@@ -76,6 +76,9 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, changes: Changes) -> Resu
     }
     for alias in changes.remove_aliases {
         if !member.aliases.contains(&alias) {
+            if claim::withdraw(tx, act, member.id, &alias)? {
+                continue;
+            }
             return Err(ActionError::NotFound {
                 what: "alias",
                 name: format!("{alias} of {}", member.login),
@@ -93,7 +96,7 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, changes: Changes) -> Resu
         if member.aliases.contains(&login) {
             member.aliases.retain(|alias| *alias != login);
         } else if login != known {
-            claim(tx, act, &member, &login)?;
+            take(tx, act, &member, &login)?;
         }
         if login != known {
             member.aliases.push(known);
@@ -132,6 +135,7 @@ pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, who: &str) -> Result<Member, Actio
         tx.delete(&MEMBER_ADDRESSES, address);
     }
     let properties: Vec<PropertyId> = std::mem::take(&mut member.roles).into_keys().collect();
+    claim::forget(tx, member.id)?;
     member.password = None;
     member.removed = true;
     app_password::revoke_all(tx, member.id)?;
@@ -174,16 +178,28 @@ fn leave(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member, property: PropertyId) 
     copies::cancel_all(tx, act, Person::Member(member.id), property.id)
 }
 
-fn add_alias(tx: &mut Tx<'_>, act: &Act<'_>, member: &mut Member, alias: Address) -> Result<(), ActionError> {
+/// One more address that counts as his; the record is the caller's to save.
+pub(super) fn add_alias(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    member: &mut Member,
+    alias: Address,
+) -> Result<(), ActionError> {
     if !member.has(&alias) {
-        claim(tx, act, member, &alias)?;
+        take(tx, act, member, &alias)?;
         member.aliases.push(alias);
     }
     Ok(())
 }
 
 /// Makes an address a member's, if it is nobody's and not ours.
-fn claim(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member, address: &Address) -> Result<(), ActionError> {
+fn take(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member, address: &Address) -> Result<(), ActionError> {
+    is_free(tx, act, address)?;
+    Ok(tx.put(&MEMBER_ADDRESSES, address, &member.id)?)
+}
+
+/// Whether an address can become a member's; the error says whose it is.
+pub(super) fn is_free(tx: &impl Read, act: &Act<'_>, address: &Address) -> Result<(), ActionError> {
     if let Some(id) = tx.get(&MEMBER_ADDRESSES, address)? {
         let by = find::member_by_id(tx, id)?.name;
         return Err(ActionError::Taken { what: "address", name: address.to_string(), by });
@@ -197,5 +213,5 @@ fn claim(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member, address: &Address) -> 
             "{address} is in a domain of this server, which has no mailboxes of its own; a member's address is elsewhere"
         )));
     }
-    Ok(tx.put(&MEMBER_ADDRESSES, address, &member.id)?)
+    Ok(())
 }

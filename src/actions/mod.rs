@@ -4,7 +4,9 @@
 //! store; the rules are those of [`desk`](crate::desk), and what a function writes is all there or
 //! not at all. Nothing here does I/O of its own, and time comes with the [`Act`].
 
+pub mod acknowledgement;
 pub mod app_password;
+pub mod claim;
 pub mod contact;
 pub mod copies;
 pub mod department;
@@ -41,6 +43,8 @@ pub struct Desk {
     pub keys: Keys,
     /// The property that gets `postmaster@` and `abuse@`.
     pub postmaster: Option<PropertySlug>,
+    /// Acknowledgements that go out within an hour, all properties together.
+    pub acknowledgements: u32,
     /// 128 fresh random bits.
     pub random: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
 }

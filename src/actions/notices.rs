@@ -1,25 +1,30 @@
 //! Letters of the desk to members: composed in the transaction that makes them due, and queued like
 //! copies.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, copies, find, post};
+use super::{Act, ActionError, claim, copies, find, post};
 use crate::desk::address::Mailbox;
 use crate::desk::copy::{Content, Copy, Scope};
-use crate::desk::entry::{Entry, Reason, Verified};
+use crate::desk::entry::{Entry, Reason, State, Verified};
 use crate::desk::fanout::Reader;
 use crate::desk::id::MemberId;
-use crate::desk::letter::{Held, Letter};
+use crate::desk::letter::{Held, Letter, Ways};
 use crate::desk::member::Member;
 use crate::desk::ticket::{Person, Ticket};
-use crate::store::tables::{ENTRIES, HELD_NOTICES};
-use crate::store::{Read, StoreError, Tx};
+use crate::store::tables::{ENTRIES, HELD_DUE, HELD_NOTICES, HELD_WAITING};
+use crate::store::{Order, Read, StoreError, Tx};
 
-/// The least time between two notices of held mail to one member.
+/// The least time between two notices of held mail to one member that he did not ask for.
 const HELD_NOTICE_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// The most waiting entries of one member that are looked at for a notice.
+const MOST_WAITING: usize = 1_000;
+/// The most members whose hour is over that one transaction writes to.
+const BATCH: usize = 100;
 
-/// Tells a member that an entry which says it is his is held: where anybody may have written it at
-/// most once an hour, where he surely did always.
+/// Tells a member that an entry which says it is his is held: where he surely wrote it at once,
+/// where anybody may have written it at most once an hour, over all tickets and properties. What
+/// he is not told of then waits for [`next`] or for [`due`].
 pub fn held(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -28,13 +33,81 @@ pub fn held(
     member: MemberId,
 ) -> Result<(), ActionError> {
     let member = find::member_by_id(tx, member)?;
-    if entry.verified == Verified::None {
-        let last = tx.get(&HELD_NOTICES, &member.id)?;
-        if last.is_some_and(|last| act.now.duration_since(last) < HELD_NOTICE_EVERY) {
-            return Ok(());
-        }
-        tx.put(&HELD_NOTICES, &member.id, &act.now)?;
+    if entry.verified != Verified::None {
+        return tell(tx, act, ticket, entry, &member, 0);
     }
+    if let Some(again) = quiet_until(tx, act, member.id)? {
+        tx.put(&HELD_WAITING, &(member.id, entry.id), &ticket.id)?;
+        return Ok(tx.put(&HELD_DUE, &(again, member.id), &())?);
+    }
+    tx.put(&HELD_NOTICES, &member.id, &act.now)?;
+    let more = waiting(tx, &member)?.len();
+    tell(tx, act, ticket, entry, &member, more)
+}
+
+/// Tells a member who has just decided about one held entry of the oldest that he was not told of:
+/// he is there, and the hour need not pass.
+pub(super) fn next(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member) -> Result<(), ActionError> {
+    let waiting = waiting(tx, member)?;
+    let more = waiting.len().saturating_sub(1);
+    let Some((ticket, mut entry)) = waiting.into_iter().next() else { return Ok(()) };
+    tx.put(&HELD_NOTICES, &member.id, &act.now)?;
+    tx.delete(&HELD_WAITING, &(member.id, entry.id));
+    tell(tx, act, &ticket, &mut entry, member, more)
+}
+
+/// Tells the members whose hour is over of the oldest entry that they were not told of, and how many
+/// more there are. Answers how many hours were over.
+pub(super) fn due(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<usize, ActionError> {
+    let due = tx.range(&HELD_DUE, ..=(act.now, MemberId(u64::MAX)), Order::Up, BATCH)?;
+    for (key, ()) in &due {
+        tx.delete(&HELD_DUE, key);
+        // He answered meanwhile, and was told of the next.
+        if let Some(again) = quiet_until(tx, act, key.1)? {
+            tx.put(&HELD_DUE, &(again, key.1), &())?;
+        } else {
+            let member = find::member_by_id(tx, key.1)?;
+            next(tx, act, &member)?;
+        }
+    }
+    Ok(due.len())
+}
+
+/// When the first of those hours is over.
+pub(super) fn next_due(tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
+    Ok(tx.range(&HELD_DUE, .., Order::Up, 1)?.first().map(|((at, _), ())| *at))
+}
+
+/// Until when a member is not written to about what anybody may have written.
+fn quiet_until(tx: &impl Read, act: &Act<'_>, member: MemberId) -> Result<Option<Timestamp>, StoreError> {
+    let last = tx.get(&HELD_NOTICES, &member)?;
+    let until = last.and_then(|last| last.checked_add(HELD_NOTICE_EVERY).ok());
+    Ok(until.filter(|until| act.now < *until))
+}
+
+/// The entries that a member was not told of and that still wait for him, oldest first. Forgets those
+/// that were decided by another door.
+fn waiting(tx: &mut Tx<'_>, member: &Member) -> Result<Vec<(Ticket, Entry)>, ActionError> {
+    let mut found = Vec::new();
+    for ((_, id), ticket) in tx.starting(&HELD_WAITING, (member.id,), Order::Up, MOST_WAITING)? {
+        let ticket = find::ticket_by_id(tx, ticket)?;
+        match tx.get(&ENTRIES, &(ticket.id, id))? {
+            Some(entry) if entry.awaits(member.id) && member.is_of(ticket.property) => found.push((ticket, entry)),
+            _ => tx.delete(&HELD_WAITING, &(member.id, id)),
+        }
+    }
+    Ok(found)
+}
+
+/// Writes to a member about one held entry; `more`: how many others he was not told of.
+fn tell(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: &Ticket,
+    entry: &mut Entry,
+    member: &Member,
+    more: usize,
+) -> Result<(), ActionError> {
     let language = find::property_by_id(tx, ticket.property)?.language;
     let reason = entry.reason.unwrap_or(Reason::Unaligned);
     let crossed = match (reason, entry.parent) {
@@ -42,6 +115,9 @@ pub fn held(
         _ => None,
     };
     let from = entry.author.mailbox().filter(|_| reason == Reason::UnknownAddress);
+    let address = claim::tell_once(tx, act, entry, member)?;
+    // Nobody but he was sent the reply address that it came to. That a domain is his proves less.
+    let ways = if reason == Reason::Unverified { Ways::AtDesk } else { Ways::ByMail { address: address.as_ref() } };
     let letter = Letter::held(
         language,
         &Held {
@@ -52,10 +128,33 @@ pub fn held(
             detail: from.map(|mailbox| mailbox.address.as_str()),
             text: &entry.text,
             colleague: crossed.as_ref().and_then(|other| Some((other.author.mailbox()?, other.text.as_str()))),
-            by_mail: false,
+            ways,
+            more,
         },
     );
-    Ok(send(tx, act, ticket, entry, &member, letter)?)
+    Ok(send(tx, act, ticket, entry, member, letter)?)
+}
+
+/// Tells a member once that an answer of his decided nothing: what would, or that the matter was
+/// decided before.
+pub(super) fn explain(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: &Ticket,
+    entry: &mut Entry,
+    member: &Member,
+) -> Result<(), ActionError> {
+    if std::mem::replace(&mut entry.explained, true) {
+        return Ok(());
+    }
+    let language = find::property_by_id(tx, ticket.property)?.language;
+    let subject = subject(ticket, entry);
+    let letter = if entry.awaits(member.id) {
+        Letter::unclear(language, &ticket.reference, subject)
+    } else {
+        Letter::too_late(language, &ticket.reference, subject, entry.state == State::Relayed)
+    };
+    Ok(send(tx, act, ticket, entry, member, letter)?)
 }
 
 /// Tells the author of an entry, if he is a member, that a copy of it failed. A letter that fails

@@ -157,6 +157,7 @@ pub fn add(
         claims: standpoint.claims,
         arrived_at: content.arrived_at,
         copies: Vec::new(),
+        explained: false,
     };
     // First what the message makes of the ticket, so that the line on top of its copies shows that.
     if entry.state == State::Relayed {
@@ -382,7 +383,7 @@ pub fn by_actor(tx: &impl Read, act: &Act<'_>, scope: Scope) -> Result<Standpoin
         Actor::System => Vec::new(),
         Actor::Member { id, .. } => {
             let member = find::member_by_id(tx, *id)?;
-            std::iter::once(member.login).chain(member.aliases).collect()
+            member.addresses()
         }
     };
     Ok(Standpoint {

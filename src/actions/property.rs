@@ -1,5 +1,7 @@
 //! Properties: added, changed, removed.
 
+use std::collections::BTreeMap;
+
 use super::{Act, ActionError, find};
 use crate::desk::address::Address;
 use crate::desk::id::PropertyId;
@@ -37,7 +39,13 @@ pub struct Changes {
     pub trust: Vec<Address>,
     /// Those that are believed no more.
     pub distrust: Vec<Address>,
+    pub acknowledge: Option<bool>,
+    /// The property's own text of acknowledgements by language; `None` goes back to ours.
+    pub acknowledgements: BTreeMap<Language, Option<String>>,
 }
+
+/// The longest text of an acknowledgement, in characters.
+const LONGEST_ACKNOWLEDGEMENT: usize = 10_000;
 
 /// Adds a property.
 pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Property, ActionError> {
@@ -60,6 +68,8 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Property, ActionE
         trusted: Vec::new(),
         created_at: act.now,
         removed: false,
+        acknowledge: false,
+        acknowledgements: BTreeMap::new(),
     };
     tx.put(&PROPERTY_SLUGS, &property.slug, &property.id)?;
     let changes = Changes { add_addresses: new.addresses, public: Some(new.public), ..Changes::default() };
@@ -143,6 +153,15 @@ fn apply(tx: &mut Tx<'_>, act: &Act<'_>, property: &mut Property, changes: Chang
     if let Some(strict) = changes.strict {
         property.strict = strict;
     }
+    if let Some(acknowledge) = changes.acknowledge {
+        property.acknowledge = acknowledge;
+    }
+    for (language, text) in changes.acknowledgements {
+        match text {
+            Some(text) => property.acknowledgements.insert(language, check_text(&text)?),
+            None => property.acknowledgements.remove(&language),
+        };
+    }
     for address in changes.distrust {
         if !property.trusted.contains(&address) {
             return Err(ActionError::NotFound {
@@ -211,6 +230,18 @@ fn check_local(tx: &impl Read, act: &Act<'_>, address: &Address) -> Result<(), A
         return Err(ActionError::Taken { what: "address", name: address.to_string(), by });
     }
     Ok(())
+}
+
+/// A text of a mail that the desk sends by itself, with lines that end in LF.
+fn check_text(text: &str) -> Result<String, ActionError> {
+    let text = text.replace("\r\n", "\n");
+    let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.trim().is_empty() || text.chars().count() > LONGEST_ACKNOWLEDGEMENT || text.chars().any(odd) {
+        return Err(ActionError::refused(format!(
+            "an acknowledgement is a text of 1 to {LONGEST_ACKNOWLEDGEMENT} characters, without control characters"
+        )));
+    }
+    Ok(format!("{}\n", text.trim_end()))
 }
 
 /// A name that can stand in a header field.

@@ -101,6 +101,7 @@ pub fn event_by(
         claims: None,
         arrived_at: None,
         copies: Vec::new(),
+        explained: false,
     };
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
     Ok(entry)

@@ -31,6 +31,7 @@ impl Office {
                 domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
                 keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
                 postmaster: None,
+                acknowledgements: 100,
                 random: {
                     let next = std::sync::atomic::AtomicU64::new(1);
                     Box::new(move || u128::from(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).to_be_bytes())

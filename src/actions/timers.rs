@@ -1,8 +1,9 @@
-//! What time does to tickets: snoozed ones wake, pending ones close.
+//! What time does to the desk: snoozed tickets wake, pending ones close, and members hear of held mail
+//! that they were not told of at once.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, find, state};
+use super::{Act, ActionError, find, notices, state};
 use crate::desk::entry::{Author, Event, What};
 use crate::desk::id::TicketId;
 use crate::desk::ticket::Status;
@@ -12,11 +13,11 @@ use crate::store::{Order, Read, StoreError, Tx};
 /// The most tickets that one transaction moves; the rest comes at the next turn.
 const BATCH: usize = 100;
 
-/// Wakes the snoozed tickets whose time has come, and closes those that were pending for longer
-/// than their property wants. Answers how many were moved.
+/// Wakes the snoozed tickets whose time has come, closes those that were pending for longer than
+/// their property wants, and tells members of held mail. Answers how much there was to do.
 pub fn tick(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<usize, ActionError> {
     let due = tx.range(&SNOOZED, ..=(act.now, TicketId(u64::MAX)), Order::Up, BATCH)?;
-    let mut moved = due.len();
+    let mut moved = due.len() + notices::due(tx, act)?;
     for (key, ()) in due {
         let Some(before) = tx.get(&TICKETS, &key.1)? else {
             tx.delete(&SNOOZED, &key);
@@ -54,9 +55,10 @@ pub fn tick(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<usize, ActionError> {
     Ok(moved)
 }
 
-/// When the next snoozed ticket wakes.
+/// When the next snoozed ticket wakes, or a member is told of held mail.
 pub fn next(tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
-    Ok(tx.range(&SNOOZED, .., Order::Up, 1)?.first().map(|((at, _), ())| *at))
+    let wakes = tx.range(&SNOOZED, .., Order::Up, 1)?.first().map(|((at, _), ())| *at);
+    Ok(wakes.into_iter().chain(notices::next_due(tx)?).min())
 }
 
 #[cfg(test)]

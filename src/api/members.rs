@@ -4,6 +4,7 @@ use argon2::{Argon2, PasswordHasher};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::failure::ApiError;
@@ -22,6 +23,7 @@ pub(super) struct Which {
 
 pub(super) async fn list(State(app): State<App>, Asked(which): Asked<Which>) -> Result<Json<Members>, ApiError> {
     let page = Page::of(which.limit, which.after)?;
+    let now = Timestamp::now();
     let mut all = app
         .read(move |tx, _| {
             let property = which.property.map(|slug| find::property(tx, &slug)).transpose()?;
@@ -29,7 +31,7 @@ pub(super) async fn list(State(app): State<App>, Asked(which): Asked<Which>) -> 
             find::members(tx)?
                 .iter()
                 .filter(of_it)
-                .map(|record| view::member(tx, record))
+                .map(|record| view::member(tx, record, now))
                 .collect::<Result<Vec<_>, _>>()
         })
         .await?;
@@ -39,7 +41,7 @@ pub(super) async fn list(State(app): State<App>, Asked(which): Asked<Which>) -> 
 }
 
 pub(super) async fn show(State(app): State<App>, Named(who): Named<String>) -> Result<Json<Member>, ApiError> {
-    Ok(Json(app.read(move |tx, _| view::member(tx, &find::member(tx, &who)?)).await?))
+    Ok(Json(app.read(move |tx, _| view::member(tx, &find::member(tx, &who)?, Timestamp::now())).await?))
 }
 
 pub(super) async fn add(
@@ -61,7 +63,7 @@ pub(super) async fn add(
                 password: password.clone(),
             };
             let record = member::add(tx, act, new)?;
-            view::member(tx, &record)
+            view::member(tx, &record, act.now)
         })
         .await?;
     Ok((StatusCode::CREATED, Json(added)))
@@ -88,7 +90,7 @@ pub(super) async fn edit(
                 password: password.clone(),
             };
             let record = member::edit(tx, act, &who, changes)?;
-            view::member(tx, &record)
+            view::member(tx, &record, act.now)
         })
         .await?;
     Ok(Json(edited))

@@ -192,6 +192,7 @@ mod tests {
             domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
             keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
             postmaster: None,
+            acknowledgements: 100,
             random: Box::new(|| [7; 16]),
         };
         router(App { store: Store::memory(), desk: Arc::new(desk), config: Arc::new(config) })

@@ -71,6 +71,8 @@ pub(super) async fn edit(
                 strict: edit.strict,
                 trust: edit.trust,
                 distrust: edit.distrust,
+                acknowledge: edit.acknowledge,
+                acknowledgements: edit.acknowledgements,
             };
             let record = property::edit(tx, act, &slug, changes)?;
             view::property(tx, act.desk, &record)

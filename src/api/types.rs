@@ -78,6 +78,10 @@ pub struct Property {
     pub strict: bool,
     /// Addresses of web forms and groups whose writer stands in Reply-To.
     pub trusted: Vec<Address>,
+    /// Whether a requester is told that his message has arrived.
+    pub acknowledge: bool,
+    /// The text of that by language, where it is the property's own.
+    pub acknowledgements: BTreeMap<Language, String>,
     pub created_at: Timestamp,
 }
 
@@ -124,6 +128,11 @@ pub struct EditProperty {
     pub trust: Vec<Address>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub distrust: Vec<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledge: Option<bool>,
+    /// Texts by language; `null` goes back to the desk's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub acknowledgements: BTreeMap<Language, Option<String>>,
 }
 
 /// `GET /members`
@@ -147,7 +156,17 @@ pub struct Member {
     pub copies: bool,
     /// Whether he has a password; it is never shown.
     pub password: bool,
+    /// Addresses that he says are his, and that have not confirmed it yet.
+    pub claims: Vec<Claim>,
     pub created_at: Timestamp,
+}
+
+/// An address on its way to be a member's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub address: Address,
+    /// Until when it may confirm that.
+    pub expires_at: Timestamp,
 }
 
 /// `POST /members`

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::types::{
-    Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Contact, Copy, Department, Entry, Event, Member,
+    Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Claim, Contact, Copy, Department, Entry, Event, Member,
     Participant, ParticipantRole, Person, Property, QueuedCopy, Ticket,
 };
-use crate::actions::{ActionError, Desk, copies, find};
+use crate::actions::{ActionError, Desk, claim, copies, find};
 use crate::desk;
 use crate::desk::address::Address;
 use crate::desk::entry::Kind;
@@ -31,15 +33,19 @@ pub(super) fn property(tx: &impl Read, desk: &Desk, property: &desk::property::P
         auto_close_days: property.auto_close_days,
         strict: property.strict,
         trusted: property.trusted.clone(),
+        acknowledge: property.acknowledge,
+        acknowledgements: property.acknowledgements.clone(),
         created_at: property.created_at,
     })
 }
 
-pub(super) fn member(tx: &impl Read, member: &desk::member::Member) -> Shown<Member> {
+pub(super) fn member(tx: &impl Read, member: &desk::member::Member, now: Timestamp) -> Shown<Member> {
     let mut roles = BTreeMap::new();
     for (property, role) in &member.roles {
         roles.insert(find::property_by_id(tx, *property)?.slug.to_string(), *role);
     }
+    let claims = claim::pending(tx, member.id, now)?.into_iter();
+    let claims = claims.filter_map(|claim| Some(Claim { address: claim.address, expires_at: claim.expires_at? }));
     Ok(Member {
         address: member.login.clone(),
         name: member.name.clone(),
@@ -48,6 +54,7 @@ pub(super) fn member(tx: &impl Read, member: &desk::member::Member) -> Shown<Mem
         roles,
         copies: member.copies,
         password: member.password.is_some(),
+        claims: claims.collect(),
         created_at: member.created_at,
     })
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::client::Call;
 use super::output::{Output, Table, clean, list, time};
-use super::{Desk, Failure, change, one_of};
+use super::{Desk, Failure, ON_OFF, change, one_of};
 use crate::api::types::{
     AppPasswords, EditMember, MadeAppPassword, Member, Members, NewAppPassword, NewMember, Removed,
 };
@@ -100,7 +100,7 @@ pub(super) struct Changes {
     /// One more address that counts as this member's
     #[arg(long = "alias", value_name = "ADDRESS")]
     aliases: Vec<Address>,
-    /// An address that counts as this member's no more
+    /// An address that counts as this member's no more, or is not to after all
     #[arg(long = "remove-alias", value_name = "ADDRESS")]
     remove_aliases: Vec<Address>,
     /// A property to belong to, in the role of --role
@@ -119,8 +119,6 @@ pub(super) struct Changes {
     #[arg(long)]
     password_stdin: bool,
 }
-
-const ON_OFF: &[(&str, bool)] = &[("on", true), ("off", false)];
 
 impl MemberCommand {
     pub(super) fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
@@ -237,6 +235,9 @@ fn show(member: &Member, output: Output) -> String {
     facts.title(&super::output::person(&member.name, member.address.as_str()));
     facts.fact("properties", &roles(&member.roles));
     facts.fact("aliases", &list(&member.aliases));
+    for claim in &member.claims {
+        facts.fact("unconfirmed", &format!("{} (asked, may answer until {})", claim.address, time(claim.expires_at)));
+    }
     if member.list {
         facts.fact("kind", "a list: no login, whoever answers is another member");
     }

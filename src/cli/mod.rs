@@ -322,6 +322,9 @@ impl<'a> Desk<'a> {
     }
 }
 
+/// A switch's two words.
+const ON_OFF: &[(&str, bool)] = &[("on", true), ("off", false)];
+
 /// One of an enum's named cases, listed in help and completions.
 fn one_of<T: Copy + Send + Sync + 'static>(all: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(all.iter().map(|(name, _)| *name)).map(move |given| {

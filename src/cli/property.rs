@@ -1,10 +1,13 @@
 //! `guichet property`
 
+use std::collections::BTreeMap;
+use std::io::Read;
+
 use clap::{Args, Subcommand};
 
 use super::client::Call;
 use super::output::{Output, Table, list};
-use super::{Desk, Failure, change, one_of, or_none};
+use super::{Desk, Failure, ON_OFF, change, one_of, or_none};
 use crate::api::types::{EditProperty, NewProperty, Properties, Property, Removed};
 use crate::desk::address::Address;
 use crate::desk::language::Language;
@@ -40,6 +43,12 @@ Its forwarding address is acme@ the first of the domains; `property show` tells 
     /// Show a property, and how mail is forwarded to it
     Show { slug: PropertySlug },
     /// Change a property
+    #[command(after_help = "\
+Example:
+  guichet property edit acme --acknowledge on --acknowledgement fr=merci.txt
+
+A text for acknowledgements is plain; {ticket} in it stands for the ticket's number. It goes to the
+writer of a new ticket, at most once a day, in the language of the mail.")]
     Edit {
         slug: PropertySlug,
         #[command(flatten)]
@@ -94,10 +103,42 @@ pub(super) struct Changes {
     /// A member's From that proves its domain is enough
     #[arg(long)]
     no_strict: bool,
+    /// Whether the writer of a new ticket is told that it has arrived
+    #[arg(long, value_parser = one_of(ON_OFF))]
+    acknowledge: Option<bool>,
+    /// The text of that in one language, from a file; `-` is standard input
+    #[arg(long = "acknowledgement", value_name = "LANGUAGE=FILE", value_parser = text_of)]
+    acknowledgements: Vec<(Language, String)>,
+    /// A language in which the text is the desk's own again
+    #[arg(long = "remove-acknowledgement", value_name = "LANGUAGE", value_parser = one_of(Language::ALL))]
+    remove_acknowledgements: Vec<Language>,
 }
 
 const AFTER_REPLY: &[(&str, Status)] =
     &[("pending", Status::Pending), ("open", Status::Open), ("closed", Status::Closed)];
+
+/// The most octets of a text that is read from a file.
+const LONGEST_TEXT: u64 = 64 * 1024;
+
+/// `fr=merci.txt`
+fn text_of(text: &str) -> Result<(Language, String), String> {
+    let (language, file) = text.split_once('=').ok_or("a language and a file, such as fr=merci.txt")?;
+    if file.is_empty() {
+        return Err("a file after the =, or - for standard input".to_owned());
+    }
+    Ok((language.parse()?, file.to_owned()))
+}
+
+fn read_text(file: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if file == "-" {
+        std::io::stdin().lock().take(LONGEST_TEXT).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|opened| opened.take(LONGEST_TEXT).read_to_string(&mut text))
+    };
+    read.map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
+    Ok(text)
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Days(Option<u16>);
@@ -150,6 +191,11 @@ impl Changes {
                 Err(error) => Err(Failure::Usage(format!("--public {public}: {error}"))),
             },
         });
+        let mut acknowledgements: BTreeMap<_, _> =
+            self.remove_acknowledgements.into_iter().map(|language| (language, None)).collect();
+        for (language, file) in self.acknowledgements {
+            acknowledgements.insert(language, Some(read_text(&file)?));
+        }
         Ok(EditProperty {
             name: self.name,
             add_addresses: self.addresses,
@@ -162,6 +208,8 @@ impl Changes {
             strict: (self.strict || self.no_strict).then_some(self.strict),
             trust: Vec::new(),
             distrust: Vec::new(),
+            acknowledge: self.acknowledge,
+            acknowledgements,
         })
     }
 }
@@ -199,12 +247,23 @@ fn show(property: &Property, output: Output) -> String {
         &property.auto_close_days.map_or_else(|| "never".to_owned(), |days| format!("pending for {days} days")),
     );
     facts.fact("strict", if property.strict { "yes: members use their reply address" } else { "no" });
+    facts.fact("acknowledges", if property.acknowledge { "yes: the writer of a new ticket is told" } else { "no" });
+    for (language, text) in &property.acknowledgements {
+        facts.fact(&format!("in {language}"), &first_line(text));
+    }
     if !property.trusted.is_empty() {
         facts.fact("trusts", &list(&property.trusted));
     }
     let support = property.public.as_ref().map_or("your support address".to_owned(), ToString::to_string);
     facts.text(&how_to_forward(&support, property.forwarding_address.as_str()));
     facts.done()
+}
+
+/// How a text begins.
+fn first_line(text: &str) -> String {
+    let mut lines = text.trim().lines();
+    let first = lines.next().unwrap_or_default().to_owned();
+    if lines.next().is_some() { format!("{first} …") } else { first }
 }
 
 fn how_to_forward(support: &str, forwarding: &str) -> String {
@@ -246,6 +305,11 @@ mod tests {
             ("--public none", json!({ "public": null })),
             ("--auto-close off", json!({ "auto_close_days": null })),
             ("--auto-close 14 --no-strict", json!({ "auto_close_days": 14, "strict": false })),
+            ("--acknowledge on", json!({ "acknowledge": true })),
+            (
+                "--acknowledge off --remove-acknowledgement fr",
+                json!({ "acknowledge": false, "acknowledgements": { "fr": null } }),
+            ),
             ("--default-assignee billing", json!({ "default_assignee": "billing" })),
             (
                 "--default-assignee none --after-reply closed",
@@ -265,6 +329,9 @@ mod tests {
             "guichet property edit acme --auto-close 0",
             "guichet property edit acme --strict --no-strict",
             "guichet property edit acme --after-reply spam",
+            "guichet property edit acme --acknowledgement merci.txt",
+            "guichet property edit acme --acknowledgement de=danke.txt",
+            "guichet property edit acme --acknowledgement fr=",
             "guichet property add Bounces --name x",
             "guichet property add acme",
         ] {

@@ -105,6 +105,8 @@ pub struct Limits {
     /// Look-alike mails of one sender within `look_alike_window` that still make tickets.
     pub look_alike: usize,
     pub look_alike_window: Duration,
+    /// Acknowledgements to requesters within an hour, all properties together.
+    pub acknowledgements: usize,
     /// Deliveries at once, all destinations together.
     pub deliveries: usize,
     /// Deliveries at once to one destination.
@@ -132,6 +134,7 @@ impl Default for Limits {
             request_size: 64 << 20,
             look_alike: 20,
             look_alike_window: Duration::from_hours(1),
+            acknowledgements: 200,
             deliveries: 50,
             deliveries_per_destination: 5,
             queue_lifetime: Duration::from_hours(120),
@@ -308,6 +311,7 @@ fn read_limits(section: &Section<'_, '_>) -> Limits {
         request_size: size("request_size", default.request_size),
         look_alike: count("look_alike", default.look_alike),
         look_alike_window: time("look_alike_window", default.look_alike_window),
+        acknowledgements: count("acknowledgements", default.acknowledgements),
         deliveries: count("deliveries", default.deliveries),
         deliveries_per_destination: count("deliveries_per_destination", default.deliveries_per_destination),
         queue_lifetime: time("queue_lifetime", default.queue_lifetime),
@@ -416,7 +420,7 @@ mod tests {
         assert_eq!(plain.data_dir, full.data_dir);
         assert_eq!(plain.resolvers, full.resolvers);
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
-        assert_eq!(limits, 17, "a limit is missing from config/guichet.toml");
+        assert_eq!(limits, 18, "a limit is missing from config/guichet.toml");
     }
 
     #[test]

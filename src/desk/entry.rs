@@ -96,6 +96,8 @@ pub enum Reason {
     LookAlike,
     /// Mail between machines that belongs to no conversation.
     Automatic,
+    /// An answer to a question of the desk: about a held entry, or about a member's address.
+    Decision,
 }
 
 /// What kind of machine wrote a message (`docs/mail.md`, Machines).
@@ -191,6 +193,8 @@ pub enum What {
     Delayed,
     Failed,
     Notified,
+    /// An address became one more of a member's.
+    Address,
 }
 
 /// An event's content: what changed, from which value to which.
@@ -259,9 +263,19 @@ pub struct Entry {
     pub arrived_at: Option<Address>,
     /// The copies that were made of it.
     pub copies: Vec<CopyId>,
+    /// Its member was told that an answer of his decided nothing. Once is enough: what answers the
+    /// second time may be a machine that does not say so.
+    #[serde(default)]
+    pub explained: bool,
 }
 
 impl Entry {
+    /// Whether it waits for this member's word.
+    #[must_use]
+    pub fn awaits(&self, member: MemberId) -> bool {
+        self.state == State::Held && self.claims == Some(member)
+    }
+
     /// The most octets of text that the entry itself holds; the whole is in the raw message.
     pub const LONGEST_TEXT: usize = 64 * 1024;
 }

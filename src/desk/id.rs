@@ -47,6 +47,10 @@ id!(
     CopyId
 );
 id!(
+    /// An address that a member says is his.
+    ClaimId
+);
+id!(
     /// Raw bytes in the store: a message as it arrived or as it was composed.
     RawId
 );

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::address::Mailbox;
+use super::address::{Address, Mailbox};
 use super::entry::Reason;
-use super::id::EntryId;
+use super::id::{ClaimId, EntryId};
 use super::language::Language;
 use super::ticket::TicketRef;
 
@@ -40,6 +40,18 @@ pub enum Answer {
     Ticket,
     /// It decides about the held entry that the letter is about: the confirm address.
     Decision,
+    /// It decides whether the address that gets the letter is a member's: a confirm address of
+    /// another kind.
+    Claim(ClaimId),
+}
+
+/// How a member decides about what is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ways<'a> {
+    /// At the desk: the letter names the commands that do it.
+    AtDesk,
+    /// By answering the letter. `address`: he can make it one of his by the way.
+    ByMail { address: Option<&'a Address> },
 }
 
 /// What a member is told of an entry of his that waits.
@@ -55,8 +67,9 @@ pub struct Held<'a> {
     pub text: &'a str,
     /// Who answered before him, and what.
     pub colleague: Option<(&'a Mailbox, &'a str)>,
-    /// He can decide by answering the letter; else it names the commands that do.
-    pub by_mail: bool,
+    pub ways: Ways<'a>,
+    /// How many more of his wait, and he was not told.
+    pub more: usize,
 }
 
 impl Letter {
@@ -67,12 +80,17 @@ impl Letter {
         if let Some(detail) = held.detail {
             let _ = write!(text, "\n{}\n", quoted(detail, "    "));
         }
-        let next = if held.by_mail {
-            language.answer_yes_or_no().to_owned()
-        } else {
-            language.accept_or_reject(held.ticket, held.entry.0)
+        let next = match held.ways {
+            Ways::ByMail { .. } => language.answer_yes_or_no().to_owned(),
+            Ways::AtDesk => language.accept_or_reject(held.ticket, held.entry.0),
         };
         let _ = write!(text, "\n{next}\n");
+        if let Ways::ByMail { address: Some(_) } = held.ways {
+            let _ = writeln!(text, "{}", language.answer_always());
+        }
+        if held.more > 0 {
+            let _ = write!(text, "\n{}\n", language.more_wait(held.more));
+        }
         if let Some((colleague, theirs)) = held.colleague {
             let _ = write!(text, "\n{}\n\n{}\n", language.colleagues_text(colleague.label()), quoted(theirs, "> "));
         }
@@ -81,31 +99,85 @@ impl Letter {
             subject: language.held_subject(held.subject),
             text,
             kind: LetterKind::Notice,
-            answer: if held.by_mail { Answer::Decision } else { Answer::Property },
+            answer: if held.ways == Ways::AtDesk { Answer::Property } else { Answer::Decision },
+        }
+    }
+
+    /// To a member: his answer decides nothing, and what would.
+    #[must_use]
+    pub fn unclear(language: Language, ticket: &TicketRef, subject: &str) -> Self {
+        Self {
+            subject: language.held_subject(subject),
+            text: format!("{}\n\n{}\n", language.unclear(ticket), language.answer_yes_or_no()),
+            kind: LetterKind::Notice,
+            answer: Answer::Decision,
+        }
+    }
+
+    /// To a member: what he decides was decided before, otherwise. `sent`: it went out.
+    #[must_use]
+    pub fn too_late(language: Language, ticket: &TicketRef, subject: &str, sent: bool) -> Self {
+        Self {
+            subject: language.too_late_subject(subject),
+            text: language.too_late(ticket, sent),
+            kind: LetterKind::Notice,
+            answer: Answer::Property,
+        }
+    }
+
+    /// To an address: is it this member's?
+    #[must_use]
+    pub fn claim(language: Language, address: &Address, member: &Mailbox, house: &str, claim: ClaimId) -> Self {
+        Self {
+            subject: language.claim_subject(house),
+            text: language.claim(address.as_str(), &full(member), house),
+            kind: LetterKind::Notice,
+            answer: Answer::Claim(claim),
+        }
+    }
+
+    /// To a member: an address has become one of his.
+    #[must_use]
+    pub fn claimed(language: Language, address: &Address, login: &Address) -> Self {
+        Self {
+            subject: language.claimed_subject(address.as_str()),
+            text: language.claimed(address.as_str(), login.as_str()),
+            kind: LetterKind::Notice,
+            answer: Answer::Property,
         }
     }
 
     /// To an author: a copy did not reach its reader. `reply`: the remote server's words.
     #[must_use]
     pub fn failed(language: Language, ticket: &TicketRef, subject: &str, to: &Mailbox, reply: &str) -> Self {
-        let reader = if to.name.is_empty() { to.address.to_string() } else { format!("{} <{}>", to.name, to.address) };
         Self {
             subject: language.failed_subject(subject),
-            text: format!("{}\n\n{}\n", language.failed(ticket, &reader), quoted(reply, "    ")),
+            text: format!("{}\n\n{}\n", language.failed(ticket, &full(to)), quoted(reply, "    ")),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
     }
 
-    /// To a requester: his message has arrived. Repeats nothing of it.
+    /// To a requester: his message has arrived. Repeats nothing of it. `own`: the property's text, in
+    /// which `{ticket}` stands for the ticket's number; else there is one of ours.
     #[must_use]
-    pub fn received(language: Language, ticket: &TicketRef, house: &str) -> Self {
+    pub fn received(language: Language, ticket: &TicketRef, house: &str, own: Option<&str>) -> Self {
+        let text = own.map(|text| text.replace("{ticket}", &ticket.to_string()));
         Self {
             subject: language.received_subject(ticket),
-            text: language.received(ticket, house),
+            text: text.unwrap_or_else(|| language.received(ticket, house)),
             kind: LetterKind::Response,
             answer: Answer::Ticket,
         }
+    }
+}
+
+/// A name with its address, for a sentence.
+fn full(mailbox: &Mailbox) -> String {
+    if mailbox.name.is_empty() {
+        mailbox.address.to_string()
+    } else {
+        format!("{} <{}>", mailbox.name, mailbox.address)
     }
 }
 

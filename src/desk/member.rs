@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Mailbox};
-use super::id::{MemberId, PropertyId};
+use super::id::{EntryId, MemberId, PropertyId, TicketId};
 use super::ticket::named;
 
 /// What a member may do in a property.
@@ -41,6 +41,29 @@ pub struct Member {
     pub removed: bool,
 }
 
+/// An address that a member's own mail seems to have come from, on its way to be one of his.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressClaim {
+    pub address: Address,
+    /// The held entry that came from it.
+    pub ticket: TicketId,
+    pub entry: EntryId,
+    /// When he was told how to make it his; that is done once.
+    pub told_at: Timestamp,
+    /// When the address itself was last asked.
+    pub asked_at: Option<Timestamp>,
+    /// Until when its answer counts; `None` before it was asked, and after it said no.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl AddressClaim {
+    /// Whether a yes from the address would make it his.
+    #[must_use]
+    pub fn is_pending(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires| now < expires)
+    }
+}
+
 impl Member {
     /// Whether he belongs to the property.
     #[must_use]
@@ -52,6 +75,12 @@ impl Member {
     #[must_use]
     pub fn has(&self, address: &Address) -> bool {
         self.login == *address || self.aliases.contains(address)
+    }
+
+    /// All addresses that count as his, the login first.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        std::iter::once(&self.login).chain(&self.aliases).cloned().collect()
     }
 
     #[must_use]

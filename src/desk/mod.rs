@@ -3,10 +3,12 @@
 //! Pure: no I/O, no clock, no randomness of its own; time and fresh identifiers are arguments.
 //! Each rule of the desk is one function here, with its table test beside it.
 
+pub mod acknowledgement;
 pub mod address;
 pub mod authority;
 pub mod contact;
 pub mod copy;
+pub mod decision;
 pub mod department;
 pub mod entry;
 pub mod envelope;

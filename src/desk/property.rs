@@ -1,5 +1,7 @@
 //! A property: a site or brand with an inbox of its own.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,12 @@ pub struct Property {
     pub created_at: Timestamp,
     /// A removed property keeps its tickets and takes no mail.
     pub removed: bool,
+    /// Whether a requester is told that his message has arrived.
+    #[serde(default)]
+    pub acknowledge: bool,
+    /// The text of that, in the languages where it is the property's own.
+    #[serde(default)]
+    pub acknowledgements: BTreeMap<Language, String>,
 }
 
 impl Property {

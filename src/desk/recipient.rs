@@ -5,7 +5,7 @@
 use super::address::Address;
 use super::id::{CopyId, DepartmentId, PropertyId};
 use super::slug::{DepartmentSlug, PropertySlug};
-use super::token::{self, BounceToken, Keys, ReplyToken};
+use super::token::{self, BounceToken, ClaimToken, ConfirmToken, Keys, ReplyToken};
 
 /// The names under which the desk takes mail.
 pub trait Directory {
@@ -53,6 +53,10 @@ pub enum Target {
     Reply(PropertyId, ReplyToken),
     /// The envelope sender of a copy of ours.
     Bounce(CopyId),
+    /// Where a member decides about a held entry of his.
+    Confirm(ConfirmToken),
+    /// Where the reader of an address says whether it is a member's.
+    Claim(ClaimToken),
 }
 
 impl Target {
@@ -60,7 +64,7 @@ impl Target {
     pub fn property(&self) -> Option<PropertyId> {
         match self {
             Self::Property(property) | Self::Department(property, _) | Self::Reply(property, _) => Some(*property),
-            Self::Bounce(_) => None,
+            Self::Bounce(_) | Self::Confirm(_) | Self::Claim(_) => None,
         }
     }
 
@@ -71,7 +75,7 @@ impl Target {
             Self::Property(_) => 0,
             Self::Department(..) => 1,
             Self::Reply(..) => 2,
-            Self::Bounce(_) => 3,
+            Self::Bounce(_) | Self::Confirm(_) | Self::Claim(_) => 3,
         }
     }
 }
@@ -112,6 +116,12 @@ pub fn resolve<D: Directory>(
             .map(|token| Target::Bounce(token.0))
             .map_err(|_| Refusal::BadToken));
     }
+    if let Some(token) = token::confirm_detail(&local) {
+        return Ok(ConfirmToken::decode(keys, token).map(Target::Confirm).map_err(|_| Refusal::BadToken));
+    }
+    if let Some(token) = token::claim_detail(&local) {
+        return Ok(ClaimToken::decode(keys, token).map(Target::Claim).map_err(|_| Refusal::BadToken));
+    }
     if let Ok(slug) = local.parse::<PropertySlug>()
         && let Some(property) = directory.property(&slug)?
     {
@@ -143,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::desk::copy::Scope;
-    use crate::desk::id::{MemberId, TicketId};
+    use crate::desk::id::{ClaimId, EntryId, MemberId, TicketId};
     use crate::desk::ticket::Person;
 
     /// Properties acme (1) with the department billing, and acme-eu (2); help@desk.example.org is acme's.
@@ -179,6 +189,10 @@ mod tests {
         let token = ReplyToken { ticket: TicketId(9), person: Person::Member(MemberId(3)), scope: Scope::Note };
         let local = token.encode(&keys, 1).unwrap();
         let bounce = BounceToken(CopyId(4)).encode(&keys, 1).unwrap();
+        let confirms = ConfirmToken { ticket: TicketId(9), entry: EntryId(2), member: MemberId(3) };
+        let confirm = confirms.encode(&keys, 1).unwrap();
+        let claims = ClaimToken { member: MemberId(3), claim: ClaimId(4) };
+        let claim = claims.encode(&keys, 1).unwrap();
         let plus = Domains { local: vec!["desk.example.org".into(), "desk.example.com".into()], delimiters: vec!['+'] };
         let dash = Domains { delimiters: vec!['+', '-', '='], ..plus.clone() };
         let acme = Ok(Target::Property(PropertyId(1)));
@@ -206,6 +220,12 @@ mod tests {
             (&format!("acme-t{local}"), &dash, Ok(Target::Reply(PropertyId(1), token))),
             (&format!("acme+t{}", bounce.clone() + "aaaaaaaa"), &plus, Err(Refusal::BadToken)),
             (&format!("bounces+{bounce}"), &plus, Ok(Target::Bounce(CopyId(4)))),
+            (&format!("confirm+{confirm}"), &plus, Ok(Target::Confirm(confirms))),
+            (&format!("Confirm+{}", confirm.to_uppercase()), &plus, Ok(Target::Confirm(confirms))),
+            (&format!("confirm-{confirm}"), &dash, Err(Refusal::Unknown)),
+            (&format!("confirm+{}", confirm.replace(&confirm[46..], "aaaa")), &plus, Err(Refusal::BadToken)),
+            (&format!("confirm+{claim}"), &plus, Ok(Target::Claim(claims))),
+            (&format!("confirm+{local}"), &plus, Err(Refusal::BadToken)),
             (&format!("bounces+{}", bounce.replace(&bounce[30..], "aaaa")), &plus, Err(Refusal::BadToken)),
         ] {
             let address = Address::new(local_part, "Desk.example.org").unwrap();

@@ -12,7 +12,7 @@ use aws_lc_rs::{constant_time, hmac};
 use data_encoding::BASE32_NOPAD;
 
 use super::copy::Scope;
-use super::id::{ContactId, CopyId, EntryId, MemberId, TicketId};
+use super::id::{ClaimId, ContactId, CopyId, EntryId, MemberId, TicketId};
 use super::slug::PropertySlug;
 use super::ticket::Person;
 
@@ -22,7 +22,8 @@ const VERSION: u8 = 1;
 const MAC: usize = 14;
 /// The local part before the delimiter in envelope senders.
 const BOUNCES: &str = "bounces";
-/// The local part before the delimiter in addresses that release a held entry.
+/// The local part before the delimiter in addresses that decide: about a held entry, or about an
+/// address that a member says is his.
 const CONFIRM: &str = "confirm";
 
 /// The secrets that tokens are made and checked with. New tokens take the active one; older ones
@@ -39,6 +40,7 @@ struct Derived {
     reply: hmac::Key,
     bounce: hmac::Key,
     confirm: hmac::Key,
+    claim: hmac::Key,
     salt: hmac::Key,
 }
 
@@ -97,7 +99,13 @@ impl From<[u8; 32]> for Derived {
     fn from(secret: [u8; 32]) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         let derive = |label: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, label).as_ref());
-        Self { reply: derive(b"reply"), bounce: derive(b"bounce"), confirm: derive(b"confirm"), salt: derive(b"salt") }
+        Self {
+            reply: derive(b"reply"),
+            bounce: derive(b"bounce"),
+            confirm: derive(b"confirm"),
+            claim: derive(b"claim"),
+            salt: derive(b"salt"),
+        }
     }
 }
 
@@ -208,6 +216,37 @@ impl ConfirmToken {
     }
 }
 
+/// What makes an address one of a member's: the claim that was written down when he said so. Only
+/// who reads the mail of that address is ever sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimToken {
+    pub member: MemberId,
+    pub claim: ClaimId,
+}
+
+impl ClaimToken {
+    /// Characters of an encoded one: another number than of a [`ConfirmToken`], which has the same
+    /// word before it.
+    pub const LENGTH: usize = 42;
+
+    /// Encodes it under one key of the ring.
+    ///
+    /// # Errors
+    /// [`BadToken::Key`] and [`BadToken::Range`].
+    pub fn encode(&self, keys: &Keys, key: u8) -> Result<String, BadToken> {
+        seal(&keys.get(key)?.claim, key, &[self.member.0, self.claim.0])
+    }
+
+    /// Reads one, in any case.
+    ///
+    /// # Errors
+    /// All of [`BadToken`] but [`BadToken::Range`].
+    pub fn decode(keys: &Keys, text: &str) -> Result<Self, BadToken> {
+        let [member, claim] = open(keys, |keys| &keys.claim, text)?;
+        Ok(Self { member: MemberId(member), claim: ClaimId(claim) })
+    }
+}
+
 /// The local part of a reply address, `slug+t<token>`.
 #[must_use]
 pub fn reply_local(slug: &PropertySlug, token: &str) -> String {
@@ -220,7 +259,7 @@ pub fn bounce_local(token: &str) -> String {
     format!("{BOUNCES}+{token}")
 }
 
-/// The local part of an address that releases a held entry, `confirm+<token>`.
+/// The local part of an address that decides, `confirm+<token>`, for both kinds of token.
 #[must_use]
 pub fn confirm_local(token: &str) -> String {
     format!("{CONFIRM}+{token}")
@@ -241,10 +280,17 @@ pub fn bounce_detail(local: &str) -> Option<&str> {
     behind(local, BOUNCES, BounceToken::LENGTH)
 }
 
-/// The token in a local part of the shape `confirm+<token>`.
+/// The token in a local part of the shape `confirm+<token>`, of the length that decides about a
+/// held entry.
 #[must_use]
 pub fn confirm_detail(local: &str) -> Option<&str> {
     behind(local, CONFIRM, ConfirmToken::LENGTH)
+}
+
+/// The same, of the length that decides about a member's address.
+#[must_use]
+pub fn claim_detail(local: &str) -> Option<&str> {
+    behind(local, CONFIRM, ClaimToken::LENGTH)
 }
 
 fn behind<'a>(local: &'a str, word: &str, length: usize) -> Option<&'a str> {
@@ -332,6 +378,9 @@ mod tests {
         let confirm = ConfirmToken { ticket: TicketId(5), entry: EntryId(6), member: MemberId(7) };
         let text = confirm.encode(&keys, 1).unwrap();
         assert_eq!((text.len(), ConfirmToken::decode(&keys, &text)), (ConfirmToken::LENGTH, Ok(confirm)));
+        let claim = ClaimToken { member: MemberId(7), claim: ClaimId(8) };
+        let text = claim.encode(&keys, 2).unwrap();
+        assert_eq!((text.len(), ClaimToken::decode(&keys, &text)), (ClaimToken::LENGTH, Ok(claim)));
     }
 
     #[test]
@@ -360,6 +409,9 @@ mod tests {
         let wrong = seal(&derived.reply, 2, &[9]).unwrap();
         assert_eq!(BounceToken::decode(&keys, &wrong), Err(BadToken::Mac));
         assert_eq!(ConfirmToken::decode(&keys, &seal(&derived.reply, 2, &[1, 2, 3]).unwrap()), Err(BadToken::Mac));
+        for other in [&derived.reply, &derived.confirm] {
+            assert_eq!(ClaimToken::decode(&keys, &seal(other, 2, &[7, 8]).unwrap()), Err(BadToken::Mac));
+        }
 
         let text = BounceToken(CopyId(9)).encode(&keys, 1).unwrap();
         let rotated = Keys::new(2, [(2, [2; 32])]).unwrap();
@@ -400,6 +452,10 @@ mod tests {
         assert_eq!(confirm_detail(&confirm_local(&text)), Some(text.as_str()));
         assert!(confirm_local(&text).len() <= 64);
         assert_eq!(confirm_detail("confirm"), None);
+        assert_eq!(claim_detail(&confirm_local(&text)), None);
+        let text = ClaimToken { member: MemberId(1), claim: ClaimId(2) }.encode(&keys, 2).unwrap();
+        assert_eq!(claim_detail(&confirm_local(&text)), Some(text.as_str()));
+        assert_eq!(confirm_detail(&confirm_local(&text)), None);
     }
 
     #[test]

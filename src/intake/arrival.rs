@@ -42,6 +42,32 @@ pub(super) struct Case<'a> {
     pub(super) continues: Option<TicketId>,
 }
 
+impl<'a> Case<'a> {
+    /// Of mail whose address names its ticket.
+    pub(super) fn on(
+        mail: &'a Mail<'a>,
+        address: &'a Address,
+        property: Property,
+        author: Author,
+        ticket: Ticket,
+        raw: RawId,
+    ) -> Self {
+        Self {
+            mail,
+            address,
+            property,
+            department: None,
+            raw,
+            author,
+            holder: None,
+            ticket: Some(ticket),
+            found: None,
+            parent: None,
+            continues: None,
+        }
+    }
+}
+
 /// Files a message at a property.
 #[expect(clippy::too_many_arguments, reason = "what the envelope says of one recipient, taken apart")]
 pub(super) fn at_property(
@@ -102,19 +128,7 @@ pub(super) fn keep_on(
     reason: Reason,
 ) -> Result<Arrival, ActionError> {
     let author = writer::author(tx, act.desk, &property, mail)?;
-    let case = Case {
-        mail,
-        address,
-        property,
-        department: None,
-        raw,
-        author,
-        holder: None,
-        ticket: Some(ticket),
-        found: None,
-        parent: None,
-        continues: None,
-    };
+    let case = Case::on(mail, address, property, author, ticket, raw);
     filing::keep(tx, act, &case, Machine::Silent, reason)
 }
 

@@ -1,18 +1,20 @@
 //! What follows for a message once it is known what it is, whose, and for which ticket: the entry,
 //! and what it makes of its ticket.
 
-use super::Arrival;
 use super::arrival::Case;
 use super::looks::Look;
+use super::{Arrival, StoredDirectory};
 use crate::actions::post::{self, Content, Opening, Standpoint};
 use crate::actions::ticket::{self, Composition, Worker};
-use crate::actions::{Act, ActionError, find, notices};
+use crate::actions::{Act, ActionError, acknowledgement, find, notices};
+use crate::desk::acknowledgement::{self as rules, Occasion};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{Holder, Speaker, Writer};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{self, Entry, Machine, Reason, State, Verified};
 use crate::desk::fanout::Voice;
 use crate::desk::id::{ContactId, EntryId, MemberId};
+use crate::desk::recipient;
 use crate::desk::subject::is_forward;
 use crate::desk::thread::{Bond, Found};
 use crate::desk::ticket::{Assignee, Ground, Person, Priority, Standing, Status, Ticket};
@@ -28,18 +30,31 @@ pub(super) fn keep(
     machine: Machine,
     reason: Reason,
 ) -> Result<Arrival, ActionError> {
+    let (author, addresses) = person(tx, act, case)?;
+    let standpoint = standpoint(case, author, addresses, Verified::None);
+    keep_as(tx, act, case, Standpoint { machine: Some(machine), reason: Some(reason), ..standpoint })
+}
+
+/// An answer to a question of the desk, whatever it decides: kept for members to see.
+pub(super) fn keep_answer(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    case: &Case<'_>,
+    reason: Reason,
+) -> Result<Arrival, ActionError> {
+    let (author, addresses) = writer(tx, act, case)?;
+    let standpoint = standpoint(case, author, addresses, Verified::None);
+    let machine = case.mail.machine.map(|(machine, _)| machine);
+    keep_as(tx, act, case, Standpoint { machine, reason: Some(reason), scope: Scope::Note, ..standpoint })
+}
+
+fn keep_as(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, standpoint: Standpoint) -> Result<Arrival, ActionError> {
     let before = case.ticket.clone();
     let mut ticket = match case.ticket.clone() {
         Some(ticket) => ticket,
         None => open(tx, act, case, case.author.mailbox.clone(), Status::Closed)?,
     };
-    let (author, addresses) = person(tx, act, case)?;
-    let standpoint = Standpoint {
-        state: State::Kept,
-        reason: Some(reason),
-        machine: Some(machine),
-        ..standpoint(case, author, addresses, Verified::None)
-    };
+    let standpoint = Standpoint { state: State::Kept, ..standpoint };
     let content = content(act, case);
     let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
     Ok(filed(&ticket, &entry))
@@ -108,7 +123,7 @@ pub(super) fn by_member(
         return Ok(filed(&ticket, &entry));
     }
     let author = entry::Author::Person { person: Person::Member(id), mailbox: member.mailbox() };
-    let addresses = std::iter::once(member.login.clone()).chain(member.aliases.clone()).collect();
+    let addresses = member.addresses();
     let Some(before) = case.ticket.clone() else {
         if let Some(forwarded) =
             case.mail.understood.forwarded.clone().filter(|_| is_forward(&case.mail.understood.subject))
@@ -201,8 +216,54 @@ pub(super) fn by_contact(
     let standpoint =
         Standpoint { voice: Voice::of_contact(verified), machine, ..standpoint(case, author, addresses, verified) };
     let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
+    let mut entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
+    if before.is_none() {
+        acknowledge(tx, act, case, &ticket, &mut entry)?;
+    }
     Ok(counted(case, &ticket, &entry))
+}
+
+/// Tells the requester of a new ticket that his message has arrived, where the property wants that
+/// and the mail allows it.
+fn acknowledge(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    case: &Case<'_>,
+    ticket: &Ticket,
+    entry: &mut Entry,
+) -> Result<(), ActionError> {
+    if !case.property.acknowledge || ticket.status != Status::Open {
+        return Ok(());
+    }
+    let understood = case.mail.understood;
+    let occasion = Occasion {
+        aligned: case.author.aligned,
+        machine: case.mail.machine.is_some(),
+        suppressed: understood.marks.suppress,
+        reverse_path: case.mail.envelope.reverse_path.as_ref(),
+        writer: &case.author.mailbox.address,
+        addressed: is_addressed(tx, act, case)?,
+    };
+    if rules::is_wanted(&occasion) {
+        let language = understood.language.unwrap_or(case.property.language);
+        acknowledgement::send(tx, act, &case.property, ticket, entry, language)?;
+    }
+    Ok(())
+}
+
+/// Whether an address of the property stands in To or Cc.
+fn is_addressed(tx: &impl Read, act: &Act<'_>, case: &Case<'_>) -> Result<bool, ActionError> {
+    let directory = StoredDirectory { tx, postmaster: act.desk.postmaster.as_ref() };
+    for mailbox in case.mail.understood.to.iter().chain(&case.mail.understood.cc) {
+        if case.property.public.as_ref() == Some(&mailbox.address) {
+            return Ok(true);
+        }
+        let target = recipient::resolve(&mailbox.address, &act.desk.domains, &act.desk.keys, &directory)?;
+        if target.is_ok_and(|target| target.property() == Some(case.property.id)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Somebody unknown on a known ticket: members hear of it with a warning, contacts don't.
@@ -245,13 +306,7 @@ pub(super) fn hold(
         Some(ticket) => ticket,
         None => open(tx, act, case, case.author.mailbox.clone(), Status::Open)?,
     };
-    let (author, addresses) = match case.author.writer {
-        Writer::Member(id) => {
-            let mailbox = Mailbox::new(find::member_by_id(tx, id)?.name, case.author.mailbox.address.clone());
-            (entry::Author::Person { person: Person::Member(id), mailbox }, Vec::new())
-        }
-        _ => person(tx, act, case)?,
-    };
+    let (author, addresses) = writer(tx, act, case)?;
     let claimed = match case.author.writer {
         Writer::Member(id) => Some(id),
         _ => None,
@@ -321,6 +376,13 @@ fn open(
         continues: case.continues,
     };
     post::open(tx, act, &case.property, &case.mail.understood.subject, opening)
+}
+
+/// The writer as his address says, a member or a contact, and a contact's addresses.
+fn writer(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<(entry::Author, Vec<Address>), ActionError> {
+    let Writer::Member(id) = case.author.writer else { return person(tx, act, case) };
+    let mailbox = Mailbox::new(find::member_by_id(tx, id)?.name, case.author.mailbox.address.clone());
+    Ok((entry::Author::Person { person: Person::Member(id), mailbox }, Vec::new()))
 }
 
 /// The writer as a contact, and all his addresses.

@@ -3,6 +3,7 @@
 //! is done by [`actions`](crate::actions), all in one transaction for all recipients.
 
 mod arrival;
+mod decision;
 mod directory;
 mod filing;
 pub mod looks;
@@ -30,6 +31,7 @@ use crate::desk::ticket::TicketRef;
 use crate::desk::verdict::Verdict;
 use crate::mime::marks;
 use crate::mime::understand::{Limits, TooMuch, Understood, understand};
+use crate::store::tables::TICKETS;
 use crate::store::{Read, Store, StoreError, Tx};
 use crate::trust::{Authenticator, judge::Origin};
 
@@ -176,13 +178,13 @@ impl Intake {
         let mut targets = Vec::new();
         for address in recipients {
             let target = self.target(address)?;
-            match target.property() {
+            match self.property(&target)? {
                 None => targets.push((address.clone(), target)),
                 Some(property) => {
                     let better =
                         by_property.get(&property).is_none_or(|(_, known)| target.specificity() > known.specificity());
                     // Two reply addresses name two tickets: both get it.
-                    if let Target::Reply(..) = target {
+                    if is_exact(&target) {
                         targets.push((address.clone(), target));
                     }
                     if better {
@@ -191,10 +193,24 @@ impl Intake {
                 }
             }
         }
-        targets.extend(by_property.into_values().filter(|(_, target)| !matches!(target, Target::Reply(..))));
+        targets.extend(by_property.into_values().filter(|(_, target)| !is_exact(target)));
         targets.dedup_by(|one, two| one.1 == two.1);
         Ok(targets)
     }
+
+    /// The property that a target is in: for an answer to a question of the desk its ticket's.
+    fn property(&self, target: &Target) -> Result<Option<PropertyId>, Rejection> {
+        let ticket = match target {
+            Target::Confirm(token) => token.ticket,
+            _ => return Ok(target.property()),
+        };
+        Ok(self.store.read(|view| view.get(&TICKETS, &ticket))?.map(|ticket| ticket.property))
+    }
+}
+
+/// Whether a target is one thing alone, besides which others count too.
+fn is_exact(target: &Target) -> bool {
+    matches!(target, Target::Reply(..) | Target::Confirm(_) | Target::Claim(_))
 }
 
 /// Reads a message that begins with our own trace field.
@@ -232,6 +248,8 @@ fn file(
     for (address, target) in targets {
         let arrival = match *target {
             Target::Bounce(copy) => report::at_copy(tx, act, mail, copy, raw)?,
+            Target::Confirm(token) => decision::on_held(tx, act, mail, address, token, raw)?,
+            Target::Claim(token) => decision::on_claim(tx, act, mail, address, token, raw)?,
             Target::Property(property) => arrival::at_property(tx, act, mail, address, property, None, None, raw)?,
             Target::Department(property, department) => {
                 arrival::at_property(tx, act, mail, address, property, Some(department), None, raw)?

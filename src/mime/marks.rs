@@ -12,7 +12,8 @@ pub struct Marks {
     pub auto_submitted: Option<AutoSubmitted>,
     /// X-Autoreply, X-Autorespond, X-Auto-Reply-From and their kin, or `Precedence: auto_reply`.
     pub autoreply: bool,
-    /// X-Auto-Response-Suppress: tells what not to send back, nothing about the writer.
+    /// X-Auto-Response-Suppress with `OOF`, `AutoReply` or `All`: asks for no automatic answer, and says
+    /// nothing about the writer.
     pub suppress: bool,
     /// `Precedence: bulk`, `list` or `junk`.
     pub bulk: bool,
@@ -79,7 +80,11 @@ pub fn of_header(header: &Header<'_>) -> Marks {
                 let value = field.text();
                 marks.autoreply |= !["no", "false", "0"].iter().any(|no| value.eq_ignore_ascii_case(no));
             }
-            "x-auto-response-suppress" => marks.suppress = true,
+            "x-auto-response-suppress" => {
+                let wishes = ["oof", "autoreply", "all"];
+                let text = field.text().to_ascii_lowercase();
+                marks.suppress |= text.split([',', ' ', ';']).any(|wish| wishes.contains(&wish.trim()));
+            }
             "list-id" | "list-post" | "list-unsubscribe" | "list-help" | "list-subscribe" | "list-owner"
             | "list-archive" | "mailing-list" => marks.list = true,
             _ => {}
@@ -175,6 +180,17 @@ mod tests {
             ("Auto-Submitted: no\r\nAuto-Submitted: auto-replied", false, silent(Reason::AutoReply)),
         ] {
             assert_eq!(judge(fields, null), expected, "{fields}");
+        }
+        for (wishes, suppress) in [
+            ("All", true),
+            ("DR, RN, NRN, OOF, AutoReply", true),
+            ("oof", true),
+            ("DR,AutoReply", true),
+            ("DR, RN, NRN", false),
+            ("None", false),
+        ] {
+            let raw = format!("X-Auto-Response-Suppress: {wishes}\r\n\r\n");
+            assert_eq!(of_header(&Header::read(raw.as_bytes(), 10)).suppress, suppress, "{wishes}");
         }
         for (method, expected) in [("REPLY", silent(Reason::Calendar)), ("REQUEST", None), ("CANCEL", None)] {
             let marks = Marks { calendar: Some(method.to_owned()), ..Marks::default() };

@@ -9,6 +9,7 @@ pub mod encode;
 pub mod header;
 pub mod html_text;
 pub mod ids;
+pub mod languages;
 pub mod mailboxes;
 pub mod marks;
 pub mod params;

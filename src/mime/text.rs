@@ -16,6 +16,8 @@ pub struct Text {
     pub signature: String,
     /// There was no usable text/plain.
     pub from_html: bool,
+    /// No line is its writer's own: `new` is the whole message, so that nothing is lost.
+    pub nothing_new: bool,
 }
 
 impl Text {

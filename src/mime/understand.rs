@@ -19,9 +19,10 @@ use super::parts::{self, Part, Tree};
 use super::reply_text::Purpose;
 use super::report::Report;
 use super::text::{self, Text};
-use super::{attachments, clean, mailboxes, marks, report, words};
+use super::{attachments, clean, languages, mailboxes, marks, report, words};
 use crate::desk::address::Mailbox;
 use crate::desk::entry::Attachment;
+use crate::desk::language::Language;
 use crate::desk::message_id::MessageId;
 use crate::desk::subject;
 
@@ -97,6 +98,8 @@ pub struct Understood {
     pub received: usize,
     /// Values of the fields `Guichet-Loop`, unjudged.
     pub loop_headers: Vec<String>,
+    /// The one of ours that its writer reads, if it says.
+    pub language: Option<Language>,
     pub marks: Marks,
     pub text: Text,
     pub attachments: Vec<Attachment>,
@@ -189,6 +192,7 @@ pub fn understand(raw: &[u8], limits: &Limits) -> Result<Understood, TooMuch> {
     }
     let mut said = Understood::default();
     identify(&header, limits, &mut said);
+    said.language = languages::preferred(&header);
     said.marks = marks::of_header(&header);
     let tree = parts::read(raw, header, limits);
     read_body(&tree, limits, &mut said);

@@ -7,11 +7,13 @@ use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::{Content, Copy};
 use crate::desk::entry::{Entry, Kind, State};
 use crate::desk::id::EntryId;
-use crate::desk::letter::{Answer, LetterKind};
+use crate::desk::letter::{Answer, Letter, LetterKind};
 use crate::desk::property::Property;
 use crate::desk::references::{Ancestor, references};
 use crate::desk::ticket::{Person, Ticket};
-use crate::desk::token::{BadToken, BounceToken, ConfirmToken, ReplyToken, bounce_local, confirm_local, reply_local};
+use crate::desk::token::{
+    BadToken, BounceToken, ClaimToken, ConfirmToken, ReplyToken, bounce_local, confirm_local, reply_local,
+};
 use crate::mime::copy::{BuildError, MemberLine, Plan, build, conversation, letter, sender_name};
 use crate::store::tables::ENTRIES;
 use crate::store::{Order, Read, StoreError};
@@ -168,14 +170,22 @@ fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<P
             let token = ConfirmToken { ticket: copy.ticket, entry: copy.entry, member };
             address(&confirm_local(&token.encode(&desk.keys, copy.key)?), desk)?
         }
+        (Answer::Claim(claim), Person::Member(member)) => {
+            let token = ClaimToken { member, claim };
+            address(&confirm_local(&token.encode(&desk.keys, copy.key)?), desk)?
+        }
         (Answer::Ticket, _) => {
             let token = ReplyToken { ticket: copy.ticket, person: copy.person, scope: copy.scope };
             address(&reply_local(&property.slug, &token.encode(&desk.keys, copy.key)?), desk)?
         }
-        (Answer::Property | Answer::Decision, _) => forwarding.clone(),
+        (Answer::Property | Answer::Decision | Answer::Claim(_), _) => forwarding.clone(),
     };
-    // A letter stands alone: an answer to it must find no public message to answer.
     let (in_reply_to, references) = match copy.content {
+        // It answers what its reader sent, under the name that his client knows (RFC 3834 §3.1.6).
+        Content::Letter(Letter { kind: LetterKind::Response, .. }) => {
+            references(&[Ancestor { minted: None, ..ancestor(entry) }], !is_member)
+        }
+        // A notice stands alone: an answer to it must find no public message to answer.
         Content::Letter(_) => (None, Vec::new()),
         Content::Entry => references(&ancestors(tx, ticket, entry)?, !is_member),
         Content::Conversation => {

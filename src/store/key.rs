@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::desk::address::Address;
 use crate::desk::copy::CopyState;
-use crate::desk::id::{AppPasswordId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
+use crate::desk::id::{AppPasswordId, ClaimId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
 use crate::desk::message_id::MessageId;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::ticket::{Assignee, Person, Priority, Status};
@@ -148,7 +148,7 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AppPasswordId, PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId);
+ids!(AppPasswordId, ClaimId, PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId);
 
 macro_rules! texts {
     ($($type:ident: $text:expr),+) => {$(

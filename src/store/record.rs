@@ -9,7 +9,7 @@ use crate::desk::department::Department;
 use crate::desk::entry::Entry;
 use crate::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
 use crate::desk::login::AppPassword;
-use crate::desk::member::Member;
+use crate::desk::member::{AddressClaim, Member};
 use crate::desk::property::Property;
 use crate::desk::ticket::Ticket;
 
@@ -21,7 +21,7 @@ macro_rules! records {
     )+};
 }
 
-records!(Property, Member, Department, Contact, Ticket, Entry, Copy, AppPassword);
+records!(Property, Member, AddressClaim, Department, Contact, Ticket, Entry, Copy, AppPassword);
 records!(PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId, Timestamp);
 records!(Vec<PropertyId>, Vec<MemberId>, Vec<DepartmentId>, Vec<ContactId>, Vec<TicketId>, Vec<EntryId>, Vec<CopyId>);
 records!((TicketId, EntryId), Vec<(TicketId, EntryId)>);

@@ -12,9 +12,9 @@ use crate::desk::contact::Contact;
 use crate::desk::copy::Copy;
 use crate::desk::department::Department;
 use crate::desk::entry::Entry;
-use crate::desk::id::{AppPasswordId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
+use crate::desk::id::{AppPasswordId, ClaimId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
 use crate::desk::login::AppPassword;
-use crate::desk::member::Member;
+use crate::desk::member::{AddressClaim, Member};
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
@@ -37,6 +37,12 @@ pub const MEMBER_ADDRESSES: Table<Address, MemberId> = Table::new(31, "member_ad
 pub const HELD_NOTICES: Table<MemberId, Timestamp> = Table::new(32, "held_notices");
 /// Apart from the members, since each login is written here.
 pub const APP_PASSWORDS: Table<(MemberId, AppPasswordId), AppPassword> = Table::new(33, "app_passwords");
+/// Held entries that their member was not told of yet, with the ticket that each was on then.
+pub const HELD_WAITING: Table<(MemberId, EntryId), TicketId> = Table::new(34, "held_waiting");
+/// When a member who was not told of everything is written to again.
+pub const HELD_DUE: Table<(Timestamp, MemberId), ()> = Table::new(35, "held_due");
+/// Addresses that a member wrote from, on their way to be his.
+pub const CLAIMS: Table<(MemberId, ClaimId), AddressClaim> = Table::new(36, "claims");
 
 pub const DEPARTMENTS: Table<DepartmentId, Department> = Table::new(40, "departments");
 pub const DEPARTMENT_SLUGS: Table<(PropertyId, DepartmentSlug), DepartmentId> = Table::new(41, "department_slugs");
@@ -65,6 +71,13 @@ pub const QUEUE: Table<(Timestamp, CopyId), ()> = Table::new(81, "queue");
 /// Copies by state, but for those that were sent.
 pub const COPY_STATES: Table<(u8, CopyId), ()> = Table::new(82, "copy_states");
 
+/// How many acknowledgements went out lately.
+pub const ACKNOWLEDGEMENTS: Table<(), Acknowledgements> = Table::new(90, "acknowledgements");
+/// When an address last got one.
+pub const ACKNOWLEDGED: Table<Address, Timestamp> = Table::new(91, "acknowledged");
+/// The same by time, to be forgotten.
+pub const ACKNOWLEDGED_AT: Table<(Timestamp, Address), ()> = Table::new(92, "acknowledged_at");
+
 pub const PROPERTY_IDS: Counter<()> = Counter::new(1, "property ids");
 pub const MEMBER_IDS: Counter<()> = Counter::new(2, "member ids");
 pub const DEPARTMENT_IDS: Counter<()> = Counter::new(3, "department ids");
@@ -75,12 +88,24 @@ pub const NUMBERS: Counter<PropertyId> = Counter::new(6, "ticket numbers");
 pub const ENTRY_IDS: Counter<()> = Counter::new(7, "entry ids");
 pub const COPY_IDS: Counter<()> = Counter::new(8, "copy ids");
 pub const APP_PASSWORD_IDS: Counter<()> = Counter::new(9, "app password ids");
+pub const CLAIM_IDS: Counter<()> = Counter::new(10, "claim ids");
 
 /// A secret that tokens are made with.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TokenKey {
     pub secret: [u8; 32],
     pub created_at: Timestamp,
+}
+
+/// How many acknowledgements went out since a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgements {
+    pub since: Timestamp,
+    pub count: u32,
+}
+
+impl Record for Acknowledgements {
+    const VERSION: u8 = 1;
 }
 
 impl Record for TokenKey {

@@ -11,7 +11,7 @@ use super::entry::Reason;
 use super::ticket::{Priority, Status, named};
 
 /// A property's language.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     #[default]
@@ -130,6 +130,7 @@ impl Language {
             (Self::En, Reason::Duplicate) => "This message came before.",
             (Self::En, Reason::LookAlike) => "This is one of many look-alike messages from this sender.",
             (Self::En, Reason::Automatic) => "A machine wrote this.",
+            (Self::En, Reason::Decision) => "This is an answer to a question of the desk.",
             (Self::Fr, Reason::Unaligned) => {
                 "Attention\u{a0}: rien ne prouve que l’expéditeur est bien celui que le message indique."
             }
@@ -146,6 +147,7 @@ impl Language {
             (Self::Fr, Reason::Duplicate) => "Ce message est déjà arrivé une fois.",
             (Self::Fr, Reason::LookAlike) => "Cet expéditeur a envoyé de nombreux messages semblables à celui-ci.",
             (Self::Fr, Reason::Automatic) => "Ce message a été écrit par une machine.",
+            (Self::Fr, Reason::Decision) => "Ceci est une réponse à une question du guichet.",
         }
     }
 

@@ -49,7 +49,8 @@ impl Language {
                 | Reason::Calendar
                 | Reason::Returned
                 | Reason::Duplicate
-                | Reason::Automatic,
+                | Reason::Automatic
+                | Reason::Decision,
             ) => "It looks like a message that a machine wrote.",
             (Self::Fr, Reason::Unaligned) => {
                 "Il porte votre adresse, mais rien ne prouve qu’il vient de vous\u{a0}: ni SPF ni DKIM ne le confirment."
@@ -73,7 +74,8 @@ impl Language {
                 | Reason::Calendar
                 | Reason::Returned
                 | Reason::Duplicate
-                | Reason::Automatic,
+                | Reason::Automatic
+                | Reason::Decision,
             ) => "Il ressemble à un message écrit par une machine.",
         }
     }
@@ -84,6 +86,123 @@ impl Language {
         match self {
             Self::En => "Reply with “yes” to send it, or with “no” to discard it.",
             Self::Fr => "Répondez «\u{a0}oui\u{a0}» pour l’envoyer, ou «\u{a0}non\u{a0}» pour l’abandonner.",
+        }
+    }
+
+    /// How he makes the address that it came from his own besides.
+    #[must_use]
+    pub fn answer_always(self) -> &'static str {
+        match self {
+            Self::En => {
+                "Reply with “always” to send it and to make this address one of yours: a mail to it will ask you to confirm that."
+            }
+            Self::Fr => {
+                "Répondez «\u{a0}toujours\u{a0}» pour l’envoyer et faire de cette adresse l’une des vôtres\u{a0}: un message à cette adresse vous demandera de le confirmer."
+            }
+        }
+    }
+
+    /// How many more of a member's messages wait.
+    #[must_use]
+    pub fn more_wait(self, count: usize) -> String {
+        match (self, count) {
+            (Self::En, 1) => {
+                "One more message in your name waits. You will be asked about it when you have answered this.".to_owned()
+            }
+            (Self::En, _) => format!(
+                "{count} more messages in your name wait. You will be asked about the next one when you have answered this."
+            ),
+            (Self::Fr, 1) => {
+                "Un autre message en votre nom est en attente. La question vous sera posée quand vous aurez répondu à celle-ci."
+                    .to_owned()
+            }
+            (Self::Fr, _) => format!(
+                "{count} autres messages en votre nom sont en attente. La question suivante vous sera posée quand vous aurez répondu à celle-ci."
+            ),
+        }
+    }
+
+    /// An answer that decides nothing.
+    #[must_use]
+    pub fn unclear(self, ticket: &TicketRef) -> String {
+        match self {
+            Self::En => format!(
+                "Your answer about your message on {ticket} begins with neither “yes” nor “no”. Nothing has been done: the message still waits."
+            ),
+            Self::Fr => format!(
+                "Votre réponse au sujet de votre message sur {ticket} ne commence ni par «\u{a0}oui\u{a0}» ni par «\u{a0}non\u{a0}». Rien n’a été fait\u{a0}: le message est toujours en attente."
+            ),
+        }
+    }
+
+    #[must_use]
+    pub fn too_late_subject(self, subject: &str) -> String {
+        match self {
+            Self::En => format!("Already decided: {subject}"),
+            Self::Fr => format!("Déjà décidé\u{a0}: {subject}"),
+        }
+    }
+
+    /// An answer about something that was decided before. `sent`: it went out.
+    #[must_use]
+    pub fn too_late(self, ticket: &TicketRef, sent: bool) -> String {
+        match (self, sent) {
+            (Self::En, true) => {
+                format!("Your message on {ticket} had already been sent when your answer came. It can’t be taken back.")
+            }
+            (Self::En, false) => {
+                format!(
+                    "Your message on {ticket} had already been discarded when your answer came. To say it, write it again."
+                )
+            }
+            (Self::Fr, true) => format!(
+                "Votre message sur {ticket} avait déjà été envoyé quand votre réponse est arrivée. Il ne peut plus être retenu."
+            ),
+            (Self::Fr, false) => format!(
+                "Votre message sur {ticket} avait déjà été abandonné quand votre réponse est arrivée. Pour le dire, écrivez-le à nouveau."
+            ),
+        }
+    }
+
+    #[must_use]
+    pub fn claim_subject(self, house: &str) -> String {
+        match self {
+            Self::En => format!("Is this your address? ({house})"),
+            Self::Fr => format!("Est-ce votre adresse\u{a0}? ({house})"),
+        }
+    }
+
+    /// To an address, whether it is a member's. `member`: his name and his login address.
+    #[must_use]
+    pub fn claim(self, address: &str, member: &str, house: &str) -> String {
+        match self {
+            Self::En => format!(
+                "{member} says that {address} is one more address of theirs. What comes from it would then count as written by them at {house}.\n\nIf that is you, reply with “yes”.\nIf it is not, reply with “no”, or do nothing: this question ends by itself after 7 days.\n\n{house}"
+            ),
+            Self::Fr => format!(
+                "{member} indique que l’adresse {address} est aussi la sienne. Ce qui en vient compterait alors comme écrit par cette personne chez {house}.\n\nSi c’est vous, répondez «\u{a0}oui\u{a0}».\nSinon, répondez «\u{a0}non\u{a0}» ou ne faites rien\u{a0}: cette question s’éteint d’elle-même au bout de 7 jours.\n\n{house}"
+            ),
+        }
+    }
+
+    #[must_use]
+    pub fn claimed_subject(self, address: &str) -> String {
+        match self {
+            Self::En => format!("Now one of your addresses: {address}"),
+            Self::Fr => format!("Désormais l’une de vos adresses\u{a0}: {address}"),
+        }
+    }
+
+    /// To a member: an address has become his. `login`: by which the command line finds him.
+    #[must_use]
+    pub fn claimed(self, address: &str, login: &str) -> String {
+        match self {
+            Self::En => format!(
+                "{address} has confirmed that it is yours: what you write from it now counts as written by you.\nTo take it away: guichet member edit {login} --remove-alias {address}"
+            ),
+            Self::Fr => format!(
+                "{address} a confirmé être à vous\u{a0}: ce que vous écrivez depuis cette adresse compte désormais comme écrit par vous.\nPour la retirer\u{a0}: guichet member edit {login} --remove-alias {address}"
+            ),
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::desk::token::{BounceToken, ConfirmToken, ReplyToken, is_token_byte};
+use crate::desk::token::{BounceToken, ClaimToken, ConfirmToken, ReplyToken, is_token_byte};
 
 /// The bytes without tokens of ours. Any charset that has ASCII in its place.
 #[must_use]
@@ -58,7 +58,9 @@ fn token(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     {
         return Some(cut);
     }
-    for (word, length) in [(b"bounces", BounceToken::LENGTH), (b"confirm", ConfirmToken::LENGTH)] {
+    let words =
+        [(b"bounces", BounceToken::LENGTH), (b"confirm", ConfirmToken::LENGTH), (b"confirm", ClaimToken::LENGTH)];
+    for (word, length) in words {
         if let Some(cut) = tail(length).and_then(|from| before_delimiter(&bytes[..from]))
             && cut.checked_sub(word.len()).is_some_and(|from| bytes[from..cut].eq_ignore_ascii_case(word))
         {
@@ -107,6 +109,7 @@ mod tests {
             (format!("acme+t{t}@x acme+t{t}@x"), "acme@x acme@x"),
             (format!("acme+t{t}"), "acme"),
             (format!("bounces+{bounce}@x Confirm+{confirm}@x"), "bounces@x Confirm@x"),
+            (format!("confirm+{t}@x"), "confirm@x"),
         ] {
             assert_eq!(strip_text(&text), stripped, "{text}");
         }

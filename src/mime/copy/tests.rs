@@ -8,8 +8,8 @@ use mail_parser::{MessageParser, MimeHeaders};
 
 use super::*;
 use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, State, Verified};
-use crate::desk::id::{ContactId, EntryId, TicketId};
-use crate::desk::letter::{Held, Letter, LetterKind};
+use crate::desk::id::{ClaimId, ContactId, EntryId, TicketId};
+use crate::desk::letter::{Held, Letter, LetterKind, Ways};
 use crate::desk::ticket::{Person, Priority, Status};
 
 const TOKEN: &str = "abcdefghijklmnopqrstuvwxyz234567abcdefghij";
@@ -586,8 +586,10 @@ fn letters() {
         detail: None,
         text: "We will refund you today.\n\nAlice",
         colleague: Some((&bob, "A new parcel is on its way.")),
-        by_mail: false,
+        ways: Ways::ByMail { address: None },
+        more: 0,
     };
+    let perso = "alice@perso.example".parse().unwrap();
     let inconnue = Held {
         ticket: &dupre,
         entry: EntryId(18),
@@ -596,7 +598,8 @@ fn letters() {
         detail: Some("alice@perso.example"),
         text: "C’est parti ce matin.",
         colleague: None,
-        by_mail: true,
+        ways: Ways::ByMail { address: Some(&perso) },
+        more: 3,
     };
     let english = Plan { for_member: None, from: mailbox("Acme Support", "acme@desk.example.org"), ..member() };
     let french = Plan { for_member: None, from: mailbox("Boutique Dupré", "dupre@desk.example.org"), ..membre() };
@@ -605,8 +608,16 @@ fn letters() {
         ("held", Letter::held(fr, &inconnue), &french),
         ("failed", Letter::failed(en, &ticket, &english.subject, &marie, reply), &english),
         ("non-remis", Letter::failed(fr, &dupre, &french.subject, &marie, reply), &french),
-        ("received", Letter::received(en, &ticket, "Acme Support"), &english),
-        ("recu", Letter::received(fr, &dupre, "Boutique Dupré"), &french),
+        ("unclear", Letter::unclear(en, &ticket, &english.subject), &english),
+        ("incertain", Letter::unclear(fr, &dupre, &french.subject), &french),
+        ("too-late", Letter::too_late(en, &ticket, &english.subject, true), &english),
+        ("trop-tard", Letter::too_late(fr, &dupre, &french.subject, false), &french),
+        ("claim", Letter::claim(en, &perso, &bob, "Acme Support", ClaimId(3)), &english),
+        ("reclamation", Letter::claim(fr, &perso, &bob, "Boutique Dupré", ClaimId(3)), &french),
+        ("claimed", Letter::claimed(en, &perso, &bob.address), &english),
+        ("reclame", Letter::claimed(fr, &perso, &bob.address), &french),
+        ("received", Letter::received(en, &ticket, "Acme Support", None), &english),
+        ("recu", Letter::received(fr, &dupre, "Boutique Dupré", None), &french),
     ] {
         let mail = letter(&kind, plan);
         golden(&format!("notice.{name}"), &mail);
@@ -647,6 +658,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         claims: None,
         arrived_at: None,
         copies: Vec::new(),
+        explained: false,
     }
 }
 

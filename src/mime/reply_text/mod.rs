@@ -43,7 +43,8 @@ pub fn separate(lines: &[Line], purpose: Purpose) -> (Text, Option<Forwarded>) {
         let new = tidy(&format!("{}\n\n{}", whole(&lines[..at]), whole(&handed_on)));
         return (Text { new, ..Text::default() }, forward::read(&handed_on, comment));
     }
-    let text = compose(lines, &plan).unwrap_or_else(|| Text { new: whole(lines), ..Text::default() });
+    let text =
+        compose(lines, &plan).unwrap_or_else(|| Text { new: whole(lines), nothing_new: true, ..Text::default() });
     (text, None)
 }
 
@@ -173,7 +174,7 @@ fn compose(lines: &[Line], plan: &Plan) -> Option<Text> {
         new: pick(&keeps),
         signature: pick(&is_signature),
         quoted: pick(&|at| !keeps(at) && !is_signature(at)),
-        from_html: false,
+        ..Text::default()
     })
 }
 
