@@ -15,6 +15,7 @@ use crate::desk::member::{AddressClaim, Member};
 use crate::desk::property::Property;
 use crate::desk::ticket::{Person, Ticket};
 use crate::desk::token::ClaimToken;
+use crate::desk::verdict::Verdict;
 use crate::store::tables::{CLAIM_IDS, CLAIMS, ENTRIES, MEMBERS};
 use crate::store::{Order, Read, StoreError, Tx};
 
@@ -45,8 +46,10 @@ fn claimable(tx: &impl Read, act: &Act<'_>, entry: &Entry, member: &Member) -> R
     let Some(from) = entry.author.mailbox().filter(|_| entry.reason == Some(Reason::UnknownAddress)) else {
         return Ok(None);
     };
-    // Whoever answers from a list is another member.
-    if member.list || member.has(&from.address) {
+    // Whoever answers from a list is another member. And an address for which nothing vouches could
+    // not speak for him: whatever came from it would be held again.
+    let aligned = entry.verdict.as_ref().is_some_and(Verdict::is_aligned);
+    if member.list || !aligned || member.has(&from.address) {
         return Ok(None);
     }
     match member::is_free(tx, act, &from.address) {
@@ -187,4 +190,188 @@ pub(super) fn forget(tx: &mut Tx<'_>, member: MemberId) -> Result<(), StoreError
         tx.delete(&CLAIMS, &(member, id));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::post::{self, Standpoint};
+    use crate::actions::testing::{Office, address, content};
+    use crate::actions::{held, member};
+    use crate::desk::address::Mailbox;
+    use crate::desk::entry::{Author, State, Verified};
+    use crate::desk::fanout::Voice;
+    use crate::desk::letter::Letter;
+    use crate::desk::token::ConfirmToken;
+    use crate::desk::verdict::Outcome;
+
+    /// A mail to Alice's reply address on the ticket, from another address; its entry.
+    async fn from(office: &Office, ticket: &Ticket, name: &str, aligned: bool) -> Entry {
+        office
+            .act(|tx, act| {
+                let alice = find::member(tx, "alice")?;
+                let property = find::property_by_id(tx, ticket.property)?;
+                let mailbox = Mailbox::new("", address(name));
+                let contact = post::contact_for(tx, act, &mailbox)?;
+                let standpoint = Standpoint {
+                    author: Author::Person { person: Person::Contact(contact), mailbox },
+                    voice: Voice::Contact { to_contacts: false },
+                    addresses: Vec::new(),
+                    verified: Verified::None,
+                    invited: true,
+                    scope: Scope::Public,
+                    state: State::Held,
+                    reason: Some(Reason::UnknownAddress),
+                    warning: None,
+                    machine: None,
+                    parent: None,
+                    claims: Some(alice.id),
+                };
+                let spf = if aligned { Outcome::Pass } else { Outcome::Fail };
+                let mut content = content(tx, act)?;
+                content.verdict = Some(Verdict { spf, spf_aligned: true, ..Verdict::default() });
+                let before = find::ticket_by_id(tx, ticket.id)?;
+                let mut after = before.clone();
+                let mut entry = post::add(tx, act, &property, Some(&before), &mut after, content, standpoint)?;
+                notices::held(tx, act, &after, &mut entry, alice.id)?;
+                Ok(entry)
+            })
+            .await
+            .unwrap()
+    }
+
+    /// Alice's answer to what she was asked about the entry.
+    async fn answer(office: &Office, entry: &Entry, decision: Decision) {
+        office
+            .act(|tx, act| {
+                let member = find::member(tx, "alice")?.id;
+                let token = ConfirmToken { ticket: entry.ticket, entry: entry.id, member };
+                held::decide(tx, act, token, Some(decision))
+            })
+            .await
+            .unwrap();
+    }
+
+    /// What the desk wrote about an entry, and to whom.
+    async fn letters(office: &Office, entry: &Entry) -> Vec<(String, Letter)> {
+        let copies = office.act(|tx, _| {
+            let entry = tx.get(&ENTRIES, &(entry.ticket, entry.id))?.expect("it was made");
+            entry.copies.iter().map(|copy| copies::get(tx, *copy)).collect::<Result<Vec<_>, _>>()
+        });
+        let letter = |copy: crate::desk::copy::Copy| match copy.content {
+            Content::Letter(letter) => Some((copy.to.to_string(), letter)),
+            Content::Entry | Content::Conversation => None,
+        };
+        copies.await.unwrap().into_iter().filter_map(letter).collect()
+    }
+
+    async fn alices(office: &Office) -> (Member, Vec<AddressClaim>) {
+        office
+            .act(|tx, act| {
+                let alice = find::member(tx, "alice")?;
+                let pending = pending(tx, alice.id, act.now)?;
+                Ok((alice, pending))
+            })
+            .await
+            .unwrap()
+    }
+
+    fn hours(hours: i64) -> SignedDuration {
+        SignedDuration::from_hours(hours)
+    }
+
+    #[tokio::test]
+    async fn a_member_is_told_once_of_each_address_that_could_be_his() {
+        let mut office = Office::open().await;
+        let ticket = office.ticket("carol").await;
+        for (name, aligned, told) in [
+            ("home", true, true),
+            ("home", true, false),
+            ("phone", true, true),
+            ("forged", false, false),
+            ("bob", true, false),
+            ("forged", true, true),
+        ] {
+            let entry = from(&office, &ticket, name, aligned).await;
+            let letters = letters(&office, &entry).await;
+            assert_eq!(letters[0].1.text.contains("always"), told, "{name}: {}", letters[0].1.text);
+            office.now += hours(1);
+        }
+    }
+
+    #[tokio::test]
+    async fn letters_to_an_address_are_one_a_day_and_a_members_few() {
+        let mut office = Office::open().await;
+        let ticket = office.ticket("carol").await;
+        let asked = async |office: &Office, name: &str| {
+            let entry = from(office, &ticket, name, true).await;
+            answer(office, &entry, Decision::Always).await;
+            let entry = office.act(|tx, _| find::entry(tx, &ticket, entry.id)).await.unwrap();
+            assert_eq!(entry.state, State::Relayed, "{name}: it goes out in any case");
+            letters(office, &entry).await.iter().filter(|(to, _)| *to == address(name).to_string()).count()
+        };
+        assert_eq!(asked(&office, "home").await, 1);
+        office.now += hours(1);
+        assert_eq!(asked(&office, "home").await, 0, "asked today");
+        for n in 0..4 {
+            office.now += hours(1);
+            assert_eq!(asked(&office, &format!("phone{n}")).await, 1, "{n}");
+        }
+        office.now += hours(1);
+        assert_eq!(asked(&office, "phone9").await, 0, "five in a day are enough");
+        office.now += hours(24);
+        assert_eq!(asked(&office, "home").await, 1, "another day");
+        assert_eq!(alices(&office).await.1.len(), 5);
+    }
+
+    #[tokio::test]
+    async fn an_address_answers_within_a_week_and_may_be_withdrawn() {
+        for (what, wait, withdrawn, decision, added) in [
+            ("yes in time", hours(7 * 24) - SignedDuration::from_secs(1), false, Decision::Yes, true),
+            ("yes too late", hours(7 * 24), false, Decision::Yes, false),
+            ("no", hours(1), false, Decision::No, false),
+            ("yes after it was withdrawn", hours(1), true, Decision::Yes, false),
+        ] {
+            let mut office = Office::open().await;
+            let ticket = office.ticket("carol").await;
+            let entry = from(&office, &ticket, "home", true).await;
+            answer(&office, &entry, Decision::Always).await;
+            let letters = letters(&office, &entry).await;
+            let Some((_, Letter { answer: crate::desk::letter::Answer::Claim(claim), .. })) = letters.last() else {
+                panic!("{what}: {letters:?}")
+            };
+            let (alice, pending) = alices(&office).await;
+            assert_eq!(pending.len(), 1, "{what}");
+            let token = ClaimToken { member: alice.id, claim: *claim };
+            if withdrawn {
+                let changes = member::Changes { remove_aliases: vec![address("home")], ..Default::default() };
+                office.act(|tx, act| member::edit(tx, act, "alice", changes.clone())).await.unwrap();
+                let again = office.act(|tx, act| member::edit(tx, act, "alice", changes.clone())).await;
+                assert!(matches!(again, Err(ActionError::NotFound { .. })), "{what}");
+            }
+            office.now += wait;
+            for decision in [decision, Decision::Yes] {
+                office.act(|tx, act| answered(tx, act, &ticket, token, Some(decision))).await.unwrap();
+            }
+            let (alice, pending) = alices(&office).await;
+            assert_eq!((alice.has(&address("home")), pending.len()), (added, 0), "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_of_one_member_is_bounded_and_goes_with_him() {
+        let mut office = Office::open().await;
+        let ticket = office.ticket("carol").await;
+        for n in 0..MOST + 5 {
+            office.now += hours(1);
+            from(&office, &ticket, &format!("home{n}"), true).await;
+        }
+        let known = |office: &Office| {
+            let store = office.store.clone();
+            store.read(|view| Ok::<_, StoreError>(view.range(&CLAIMS, .., Order::Up, 1_000)?.len())).unwrap()
+        };
+        assert_eq!(known(&office), MOST);
+        office.act(|tx, act| member::remove(tx, act, "alice")).await.unwrap();
+        assert_eq!(known(&office), 0);
+    }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
+mod acknowledgements;
 mod architecture;
 mod authority;
 mod bad_input;
@@ -14,12 +15,14 @@ mod dependencies;
 mod desk_by_command_line;
 mod fanout;
 mod full_disk;
+mod held_by_mail;
 mod kit;
 mod look_alikes;
 mod machines;
 mod mail_clients;
 mod next_server;
 mod outages;
+mod own_addresses;
 mod readme;
 mod rfcs;
 mod security;

@@ -94,10 +94,10 @@ impl Language {
     pub fn answer_always(self) -> &'static str {
         match self {
             Self::En => {
-                "Reply with “always” to send it and to make this address one of yours: a mail to it will ask you to confirm that."
+                "If the address above is yours, reply with “always” to send it and to be known by that address from now on. A mail to it will ask you to confirm that."
             }
             Self::Fr => {
-                "Répondez «\u{a0}toujours\u{a0}» pour l’envoyer et faire de cette adresse l’une des vôtres\u{a0}: un message à cette adresse vous demandera de le confirmer."
+                "Si l’adresse ci-dessus est la vôtre, répondez «\u{a0}toujours\u{a0}» pour l’envoyer et être reconnu désormais à cette adresse. Un message envoyé à celle-ci vous demandera de le confirmer."
             }
         }
     }
