@@ -32,6 +32,26 @@ pub fn accept(
     entry: EntryId,
     joins: Option<As>,
 ) -> Result<Ticket, ActionError> {
+    let (ticket, entry) = accept_quietly(tx, act, reference, entry, joins)?;
+    notices::decided(tx, act, &entry)?;
+    Ok(ticket)
+}
+
+/// Rejects an entry: it stays on the ticket and goes to nobody.
+pub fn reject(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, entry: EntryId) -> Result<Ticket, ActionError> {
+    let (ticket, entry) = reject_quietly(tx, act, reference, entry)?;
+    notices::decided(tx, act, &entry)?;
+    Ok(ticket)
+}
+
+/// Accepts an entry, and leaves it to the caller when its member is told of the next.
+fn accept_quietly(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    reference: &str,
+    entry: EntryId,
+    joins: Option<As>,
+) -> Result<(Ticket, Entry), ActionError> {
     let before = find::ticket(tx, reference)?;
     let mut ticket = before.clone();
     let property = find::property_by_id(tx, ticket.property)?;
@@ -49,11 +69,16 @@ pub fn accept(
     state::event(tx, act, &ticket, What::Accepted, None, Some(entry.id.to_string()))?;
     ticket.updated_at = act.now;
     state::save(tx, Some(&before), &ticket)?;
-    Ok(ticket)
+    Ok((ticket, entry))
 }
 
-/// Rejects an entry: it stays on the ticket and goes to nobody.
-pub fn reject(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, entry: EntryId) -> Result<Ticket, ActionError> {
+/// Rejects an entry in the same way.
+fn reject_quietly(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    reference: &str,
+    entry: EntryId,
+) -> Result<(Ticket, Entry), ActionError> {
     let before = find::ticket(tx, reference)?;
     let mut ticket = before.clone();
     let mut entry = find::entry(tx, &ticket, entry)?;
@@ -73,7 +98,7 @@ pub fn reject(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, entry: EntryId) -
     state::event(tx, act, &ticket, What::Rejected, None, Some(entry.id.to_string()))?;
     ticket.updated_at = act.now;
     state::save(tx, Some(&before), &ticket)?;
-    Ok(ticket)
+    Ok((ticket, entry))
 }
 
 /// What a member decides by answering the letter that asked him. Whoever has the letter's address
@@ -103,11 +128,11 @@ pub fn decide(
     }
     let property = find::property_by_id(tx, ticket.property)?;
     match decision {
-        Some(Decision::Yes) => accept(tx, &own, &name, entry.id, None)?,
+        Some(Decision::Yes) => accept_quietly(tx, &own, &name, entry.id, None)?,
         Some(Decision::Always) if claim::ask(tx, &own, &property, &mut entry, &member)? => {
-            accept(tx, &own, &name, entry.id, None)?
+            accept_quietly(tx, &own, &name, entry.id, None)?
         }
-        Some(Decision::No) => reject(tx, &own, &name, entry.id)?,
+        Some(Decision::No) => reject_quietly(tx, &own, &name, entry.id)?,
         Some(Decision::Always) | None => return notices::explain(tx, act, &ticket, &mut entry, &member),
     };
     notices::next(tx, act, &member)

@@ -56,6 +56,17 @@ pub(super) fn next(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member) -> Result<()
     tell(tx, act, &ticket, &mut entry, member, more)
 }
 
+/// An entry was decided about at another door: what its member was not told of is told when his hour
+/// is over.
+pub(super) fn decided(tx: &mut Tx<'_>, act: &Act<'_>, entry: &Entry) -> Result<(), ActionError> {
+    let Some(member) = entry.claims else { return Ok(()) };
+    if !tx.starting(&HELD_WAITING, (member,), Order::Up, 1)?.is_empty() {
+        let at = quiet_until(tx, act, member)?.unwrap_or(act.now);
+        tx.put(&HELD_DUE, &(at, member), &())?;
+    }
+    Ok(())
+}
+
 /// Tells the members whose hour is over of the oldest entry that they were not told of, and how many
 /// more there are. Answers how many hours were over.
 pub(super) fn due(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<usize, ActionError> {

@@ -8,8 +8,9 @@ use crate::desk::entry::Entry;
 use crate::desk::id::{CopyId, EntryId, TicketId};
 use crate::desk::ticket::{Person, Ticket};
 use crate::store::tables::{
-    APP_PASSWORDS, CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS, COPIES, COPY_STATES, DEPARTMENTS, ENTRIES,
-    MEMBER_ADDRESSES, MEMBERS, MESSAGE_IDS, PROPERTIES, QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS,
+    ACKNOWLEDGED, ACKNOWLEDGED_AT, APP_PASSWORDS, CLAIMS, CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS, COPIES,
+    COPY_STATES, DEPARTMENTS, ENTRIES, HELD_DUE, HELD_WAITING, MEMBER_ADDRESSES, MEMBERS, MESSAGE_IDS, PROPERTIES,
+    QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS,
 };
 use crate::store::{Key, Order, Read, Record, Store, StoreError, Table, View};
 
@@ -160,6 +161,25 @@ fn people(store: &Store, found: &mut References) -> Result<(), StoreError> {
         found.expect(there, || format!("app password {id} is of member {member}, who is not there any more"));
         Ok(())
     })?;
+    each(store, &CLAIMS, |view, (member, _), claim| {
+        let there = view.get(&MEMBERS, member)?.is_some() && has_entry(view, claim.ticket, claim.entry)?;
+        found.expect(there, || format!("{} is said to be a member's; he, or the entry, is not there", claim.address));
+        Ok(())
+    })?;
+    each(store, &HELD_WAITING, |view, (member, entry), ticket| {
+        let there = view.get(&MEMBERS, member)?.is_some() && has_entry(view, *ticket, *entry)?;
+        found.expect(there, || format!("a member is to be told of entry {entry}; one of them is not there"));
+        Ok(())
+    })?;
+    each(store, &HELD_DUE, |view, (_, member), ()| {
+        found.expect(view.get(&MEMBERS, member)?.is_some(), || format!("member {member} is to be told, and is nobody"));
+        Ok(())
+    })?;
+    each(store, &ACKNOWLEDGED_AT, |view, (at, address), ()| {
+        let right = view.get(&ACKNOWLEDGED, address)? == Some(*at);
+        found.expect(right, || format!("{address} is said to have got an acknowledgement at {at}, and did not"));
+        Ok(())
+    })?;
     each(store, &CONTACT_TICKETS, |view, (contact, id), ()| {
         let there = view.get(&CONTACTS, contact)?.is_some() && view.get(&TICKETS, id)?.is_some();
         found.expect(there, || {
@@ -174,6 +194,12 @@ fn people(store: &Store, found: &mut References) -> Result<(), StoreError> {
         }
         Ok(())
     })
+}
+
+/// Whether a ticket, or the one that it was merged into, has an entry.
+fn has_entry(view: &View<'_>, ticket: TicketId, entry: EntryId) -> Result<bool, StoreError> {
+    let Some(ticket) = current(view, ticket)? else { return Ok(false) };
+    Ok(view.get(&ENTRIES, &(ticket.id, entry))?.is_some())
 }
 
 /// The ticket that has the entries now, if there is one.

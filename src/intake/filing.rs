@@ -232,7 +232,9 @@ fn acknowledge(
     ticket: &Ticket,
     entry: &mut Entry,
 ) -> Result<(), ActionError> {
-    if !case.property.acknowledge || ticket.status != Status::Open {
+    let writer = &case.author.mailbox.address;
+    let ours = act.desk.is_local(writer) || find::property_of_public(tx, writer)?.is_some();
+    if !case.property.acknowledge || ours || ticket.status != Status::Open {
         return Ok(());
     }
     let understood = case.mail.understood;
@@ -241,7 +243,7 @@ fn acknowledge(
         machine: case.mail.machine.is_some(),
         suppressed: understood.marks.suppress,
         reverse_path: case.mail.envelope.reverse_path.as_ref(),
-        writer: &case.author.mailbox.address,
+        writer,
         addressed: is_addressed(tx, act, case)?,
     };
     if rules::is_wanted(&occasion) {

@@ -159,10 +159,7 @@ async fn it_is_in_the_language_of_the_mail_and_in_the_propertys_words() {
         let ticket = desk.post(&mail).await;
         let letter = sent(&desk).pop().unwrap();
         let Content::Letter(letter) = letter.content else { panic!("a letter") };
-        assert!(
-            letter.subject.starts_with(subject) && letter.text.starts_with(text) || letter.text.contains(text),
-            "{letter:?}"
-        );
+        assert!(letter.subject.starts_with(subject) && letter.text.contains(text), "{letter:?}");
         assert!(letter.text.contains(&ticket), "{letter:?}");
     }
     let ours = [(Language::Fr, None)].into();

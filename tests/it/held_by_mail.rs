@@ -1,7 +1,7 @@
 //! Held mail is workable by mail: the member who was asked answers yes or no, and nobody and nothing
 //! else decides.
 
-use guichet::actions::{Act, Actor, find, held, member, property, timers};
+use guichet::actions::{Act, Actor, find, held, member, property, ticket, timers, verify};
 use guichet::desk::copy::Content;
 use guichet::desk::entry::{Door, Entry, Event, Kind, Reason, State, Verified, What};
 use guichet::desk::id::EntryId;
@@ -398,7 +398,48 @@ async fn fifty_forgeries_are_one_mail_an_hour_and_none_of_them_is_lost() {
     desk.post(&reply(ALICE, &last).text("no\n")).await;
     assert_eq!(desk.last("alice@team.example").await, last, "nothing waits any more");
     assert_eq!(desk.inbox("carol@example.com").await.len(), 0, "and the customer never heard of any of it");
-    assert!(desk.verify().problems.is_empty());
+    assert_eq!(verify::references(&store).unwrap().problems, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_decided_at_the_desk_lets_the_next_be_asked_when_the_hour_is_over() {
+    let desk = desk().await;
+    let held = forge(&desk, 3).await;
+    let (store, inside) = desk.inside();
+    let told = |at: usize| {
+        let (ticket, id) = &held[at];
+        let entry = desk.read(|view| find::entry(view, &find::ticket(view, ticket)?, *id));
+        letters(&desk, &entry).len()
+    };
+    for (minutes, expected) in [(61, [1, 1, 0]), (90, [1, 1, 0])] {
+        let now = Timestamp::now() + SignedDuration::from_mins(minutes);
+        let turn =
+            store.transact(|tx| timers::tick(tx, &Act { desk: &inside, now, door: Door::Timer, actor: Actor::System }));
+        turn.await.unwrap();
+        assert_eq!([told(0), told(1), told(2)], expected, "after {minutes} minutes");
+    }
+    for (minutes, expected) in [(100, 0), (122, 1)] {
+        let now = Timestamp::now() + SignedDuration::from_mins(minutes);
+        let turn = store.transact(|tx| {
+            let act = Act { desk: &inside, now, door: Door::Cli, actor: Actor::System };
+            if expected == 0 {
+                held::reject(tx, &act, &held[1].0, held[1].1)?;
+            }
+            timers::tick(tx, &act)
+        });
+        turn.await.unwrap();
+        assert_eq!(told(2), expected, "after {minutes} minutes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_finds_its_entry_on_the_ticket_that_took_it_over() {
+    let desk = desk().await;
+    let asked = asked(&desk).await;
+    let into = desk.post(&letter("dave@example.com").to("acme@desk.example.org").subject("Other")).await;
+    desk.act(|tx, act| ticket::merge(tx, act, &asked.ticket, &into)).await;
+    assert_eq!(desk.post(&reply(BOB, &asked.notice).text("yes\n")).await, into);
+    assert_eq!(asked.entry(&desk).state, State::Relayed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
