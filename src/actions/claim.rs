@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, copies, find, member, notices, state};
+use super::{Act, ActionError, copies, find, member, notices, post, state};
 use crate::desk::address::Address;
 use crate::desk::copy::{Content, Scope};
 use crate::desk::decision::Decision;
@@ -26,9 +26,15 @@ const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// The most letters that one member causes in that time.
 const MOST_LETTERS: usize = 5;
-/// The most addresses that are remembered of one member; of those that were never asked the oldest
-/// go first.
+/// The most addresses that are remembered of one member; the oldest that wait for nothing go first.
 const MOST: usize = 50;
+
+impl AddressClaim {
+    /// Whether a letter went to the address within a day.
+    fn was_asked_lately(&self, now: Timestamp) -> bool {
+        self.asked_at.is_some_and(|at| now.duration_since(at) < DAY)
+    }
+}
 
 /// What is known of the addresses that one member may have, oldest first.
 pub fn of(tx: &impl Read, member: MemberId) -> Result<Vec<(ClaimId, AddressClaim)>, StoreError> {
@@ -72,7 +78,8 @@ pub(super) fn tell_once(
         return Ok(None);
     }
     if known.len() >= MOST {
-        let Some((id, _)) = known.iter().find(|(_, claim)| claim.asked_at.is_none()) else { return Ok(None) };
+        let idle = |claim: &AddressClaim| !claim.is_pending(act.now) && !claim.was_asked_lately(act.now);
+        let Some((id, _)) = known.iter().find(|(_, claim)| idle(claim)) else { return Ok(None) };
         tx.delete(&CLAIMS, &(member.id, *id));
     }
     let id = ClaimId(tx.allocate(&CLAIM_IDS, &())?);
@@ -102,8 +109,8 @@ pub(super) fn ask(
     let Some((id, mut claim)) = known.iter().find(|(_, claim)| claim.address == address).cloned() else {
         return Ok(false);
     };
-    let lately = |claim: &AddressClaim| claim.asked_at.is_some_and(|at| act.now.duration_since(at) < DAY);
-    if lately(&claim) || known.iter().filter(|(_, claim)| lately(claim)).count() >= MOST_LETTERS {
+    let today = known.iter().filter(|(_, claim)| claim.was_asked_lately(act.now)).count();
+    if claim.was_asked_lately(act.now) || today >= MOST_LETTERS {
         return Ok(true);
     }
     claim.asked_at = Some(act.now);
@@ -151,10 +158,12 @@ pub fn answered(
                 // It became somebody's meanwhile; its time runs out.
                 Err(_) => return Ok(()),
             }
-            tx.delete(&CLAIMS, &key);
+            claim.expires_at = None;
+            tx.put(&CLAIMS, &key, &claim)?;
             tx.put(&MEMBERS, &member.id, &member)?;
             let (login, address) = (member.login.to_string(), claim.address.to_string());
-            state::event(tx, act, ticket, What::Address, Some(login), Some(address))?;
+            let own = act.with_actor(post::as_member(&member));
+            state::event(tx, &own, ticket, What::Address, Some(login), Some(address))?;
             if member.is_of(ticket.property)
                 && let Some(mut entry) = tx.get(&ENTRIES, &(ticket.id, claim.entry))?
             {
@@ -195,7 +204,7 @@ pub(super) fn forget(tx: &mut Tx<'_>, member: MemberId) -> Result<(), StoreError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actions::post::{self, Standpoint};
+    use crate::actions::post::Standpoint;
     use crate::actions::testing::{Office, address, content};
     use crate::actions::{held, member};
     use crate::desk::address::Mailbox;

@@ -17,8 +17,8 @@ use crate::store::{Order, Read, StoreError, Tx};
 
 /// The least time between two notices of held mail to one member that he did not ask for.
 const HELD_NOTICE_EVERY: SignedDuration = SignedDuration::from_hours(1);
-/// The most waiting entries of one member that are looked at for a notice.
-const MOST_WAITING: usize = 1_000;
+/// The most waiting entries of one member that are counted.
+const MOST_WAITING: usize = 10_000;
 /// The most members whose hour is over that one transaction writes to.
 const BATCH: usize = 100;
 
@@ -41,18 +41,16 @@ pub fn held(
         return Ok(tx.put(&HELD_DUE, &(again, member.id), &())?);
     }
     tx.put(&HELD_NOTICES, &member.id, &act.now)?;
-    let more = waiting(tx, &member)?.len();
+    let more = count_waiting(tx, member.id)?;
     tell(tx, act, ticket, entry, &member, more)
 }
 
 /// Tells a member who has just decided about one held entry of the oldest that he was not told of:
 /// he is there, and the hour need not pass.
 pub(super) fn next(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member) -> Result<(), ActionError> {
-    let waiting = waiting(tx, member)?;
-    let more = waiting.len().saturating_sub(1);
-    let Some((ticket, mut entry)) = waiting.into_iter().next() else { return Ok(()) };
+    let Some((ticket, mut entry)) = oldest_waiting(tx, member)? else { return Ok(()) };
     tx.put(&HELD_NOTICES, &member.id, &act.now)?;
-    tx.delete(&HELD_WAITING, &(member.id, entry.id));
+    let more = count_waiting(tx, member.id)?;
     tell(tx, act, &ticket, &mut entry, member, more)
 }
 
@@ -60,7 +58,8 @@ pub(super) fn next(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member) -> Result<()
 /// is over.
 pub(super) fn decided(tx: &mut Tx<'_>, act: &Act<'_>, entry: &Entry) -> Result<(), ActionError> {
     let Some(member) = entry.claims else { return Ok(()) };
-    if !tx.starting(&HELD_WAITING, (member,), Order::Up, 1)?.is_empty() {
+    tx.delete(&HELD_WAITING, &(member, entry.id));
+    if count_waiting(tx, member)? > 0 {
         let at = quiet_until(tx, act, member)?.unwrap_or(act.now);
         tx.put(&HELD_DUE, &(at, member), &())?;
     }
@@ -96,18 +95,25 @@ fn quiet_until(tx: &impl Read, act: &Act<'_>, member: MemberId) -> Result<Option
     Ok(until.filter(|until| act.now < *until))
 }
 
-/// The entries that a member was not told of and that still wait for him, oldest first. Forgets those
-/// that were decided by another door.
-fn waiting(tx: &mut Tx<'_>, member: &Member) -> Result<Vec<(Ticket, Entry)>, ActionError> {
-    let mut found = Vec::new();
+/// The oldest entry that a member was not told of and that still waits for him. Forgets those before
+/// it that do not, since he left their property.
+fn oldest_waiting(tx: &mut Tx<'_>, member: &Member) -> Result<Option<(Ticket, Entry)>, ActionError> {
     for ((_, id), ticket) in tx.starting(&HELD_WAITING, (member.id,), Order::Up, MOST_WAITING)? {
         let ticket = find::ticket_by_id(tx, ticket)?;
-        match tx.get(&ENTRIES, &(ticket.id, id))? {
-            Some(entry) if entry.awaits(member.id) && member.is_of(ticket.property) => found.push((ticket, entry)),
-            _ => tx.delete(&HELD_WAITING, &(member.id, id)),
+        tx.delete(&HELD_WAITING, &(member.id, id));
+        if let Some(entry) = tx.get(&ENTRIES, &(ticket.id, id))?
+            && entry.awaits(member.id)
+            && member.is_of(ticket.property)
+        {
+            return Ok(Some((ticket, entry)));
         }
     }
-    Ok(found)
+    Ok(None)
+}
+
+/// How many entries a member was not told of.
+fn count_waiting(tx: &impl Read, member: MemberId) -> Result<usize, StoreError> {
+    Ok(tx.starting(&HELD_WAITING, (member,), Order::Up, MOST_WAITING)?.len())
 }
 
 /// Writes to a member about one held entry; `more`: how many others he was not told of.

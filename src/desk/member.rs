@@ -52,7 +52,7 @@ pub struct AddressClaim {
     pub told_at: Timestamp,
     /// When the address itself was last asked.
     pub asked_at: Option<Timestamp>,
-    /// Until when its answer counts; `None` before it was asked, and after it said no.
+    /// Until when its answer counts; `None` before it was asked, and after it has answered.
     pub expires_at: Option<Timestamp>,
 }
 

@@ -293,6 +293,12 @@ pub fn claim_detail(local: &str) -> Option<&str> {
     behind(local, CONFIRM, ClaimToken::LENGTH)
 }
 
+/// Whether a local part has the shape of an address that decides.
+#[must_use]
+pub fn is_confirm(local: &str) -> bool {
+    confirm_detail(local).or_else(|| claim_detail(local)).is_some()
+}
+
 fn behind<'a>(local: &'a str, word: &str, length: usize) -> Option<&'a str> {
     let (before, token) = local.split_once('+')?;
     (before.eq_ignore_ascii_case(word) && shaped(token, length)).then_some(token)

@@ -15,7 +15,7 @@ use crate::desk::property::Property;
 use crate::desk::subject::{canonical_subject, ticket_ref_in};
 use crate::desk::thread::{self, Bond, Found, Signals};
 use crate::desk::ticket::{Assignee, Person, Standing, Status, Ticket};
-use crate::desk::token::ReplyToken;
+use crate::desk::token::{self, ReplyToken};
 use crate::mime::ids::ThreadIndex;
 use crate::mime::understand::{Limits, understand};
 use crate::store::tables::{ENTRIES, MESSAGE_IDS};
@@ -197,7 +197,8 @@ pub(super) fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Resu
             Some(ticket) => ticket.id == before.id,
             None => opened(tx, &before)? == Some(entry.id),
         };
-        if !same_ticket || entry.date != case.mail.understood.date || !same_from(tx, &entry, case)? {
+        let same_date = entry.date == case.mail.understood.date;
+        if !same_ticket || !same_date || !same_matter(&entry, case) || !same_from(tx, &entry, case)? {
             continue;
         }
         let mut ticket = before.clone();
@@ -213,6 +214,14 @@ pub(super) fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Resu
         return Ok(Some(Arrival::Filed(ticket.reference, None)));
     }
     Ok(None)
+}
+
+/// Whether an entry came for what this message comes for: one mail may answer two questions of the
+/// desk, and be a message on their ticket besides.
+fn same_matter(entry: &Entry, case: &Case<'_>) -> bool {
+    let asks = |address: &Address| token::is_confirm(address.local());
+    let questions = [entry.arrived_at.as_ref().filter(|at| asks(at)), Some(case.address).filter(|at| asks(at))];
+    questions[0] == questions[1]
 }
 
 /// Whether an entry's message is from whom this one is from. Its author may be called otherwise: a

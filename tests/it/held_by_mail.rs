@@ -306,6 +306,30 @@ async fn an_answer_goes_to_all_its_recipients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_mail_answers_two_questions_about_a_ticket_and_is_a_reply_to_it() {
+    let desk = desk().await;
+    let ticket = desk.post(&letter(CAROL).to("acme+billing@desk.example.org").subject("Help")).await;
+    let (alice, bob) = (desk.last("alice@team.example").await, desk.last("bob@team.example").await);
+    desk.post(&reply(ALICE, &alice)).await;
+    let mut confirm = Vec::new();
+    for text in ["Never.\n", "Never ever.\n"] {
+        desk.post(&reply(BOB, &bob).text(text)).await;
+        confirm.push(address_in(&desk.last("bob@team.example").await, "Reply-To"));
+    }
+    let copy = desk.last("alice@team.example").await;
+    let answer = reply(ALICE, &copy).to(&confirm[0]).to(&confirm[1]).text("no\n");
+    assert_eq!(desk.post(&answer).await, ticket);
+    assert_eq!(desk.post(&answer).await, ticket, "and a second arrival of it changes nothing");
+    let entries = desk.messages(&ticket);
+    let states: Vec<_> = entries.iter().map(|entry| (entry.kind, entry.state)).collect();
+    let (message, note) = (Kind::Message, Kind::Note);
+    assert_eq!(states[2..4], [(message, State::Rejected), (message, State::Rejected)]);
+    let mut answers = states[4..].to_vec();
+    answers.sort_by_key(|(kind, _)| *kind == note);
+    assert_eq!(answers, [(message, State::Relayed), (note, State::Kept), (note, State::Kept)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_was_only_vouched_for_by_his_domain_decides_at_the_desk() {
     let desk = desk().await;
     let ticket = desk.post(&letter(CAROL).to("acme+billing@desk.example.org").subject("Help")).await;
