@@ -4,19 +4,21 @@
 //! same telephone. What is asked is that a person wrote them. All of them are kept on the ticket.
 
 use super::arrival::{self, Case};
-use super::{Arrival, Mail, Rejection, filing, writer};
+use super::writer::{self, Author};
+use super::{Arrival, Mail, Rejection, filing};
 use crate::actions::{Act, ActionError, claim, find, held};
 use crate::desk::address::Address;
 use crate::desk::decision::Decision;
 use crate::desk::entry::Reason;
 use crate::desk::id::{EntryId, RawId, TicketId};
+use crate::desk::member::Member;
 use crate::desk::subject::is_forward;
 use crate::desk::ticket::Ticket;
 use crate::desk::token::{ClaimToken, ConfirmToken};
 use crate::store::tables::{ENTRIES, TICKETS};
 use crate::store::{Read, Tx};
 
-/// Mail at the address that decides about a held entry.
+/// Mail at the address that decides about a held entry. `by`: the member who is logged in, if one is.
 pub(super) fn on_held(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -24,9 +26,10 @@ pub(super) fn on_held(
     address: &Address,
     token: ConfirmToken,
     raw: RawId,
+    by: Option<&Member>,
 ) -> Result<Arrival, ActionError> {
     let Some(ticket) = still_there(tx, token.ticket, token.entry)? else { return Ok(gone()) };
-    let (arrival, fresh) = keep(tx, act, mail, address, ticket, raw)?;
+    let (arrival, fresh) = keep(tx, act, mail, address, ticket, raw, by)?;
     if fresh && is_persons(mail) {
         held::decide(tx, act, token, decision(mail))?;
     }
@@ -41,10 +44,11 @@ pub(super) fn on_claim(
     address: &Address,
     token: ClaimToken,
     raw: RawId,
+    by: Option<&Member>,
 ) -> Result<Arrival, ActionError> {
     let Some(claim) = claim::get(tx, token)? else { return Ok(gone()) };
     let Some(ticket) = still_there(tx, claim.ticket, claim.entry)? else { return Ok(gone()) };
-    let (arrival, fresh) = keep(tx, act, mail, address, ticket.clone(), raw)?;
+    let (arrival, fresh) = keep(tx, act, mail, address, ticket.clone(), raw, by)?;
     if fresh && is_persons(mail) {
         claim::answered(tx, act, &ticket, token, decision(mail))?;
     }
@@ -75,9 +79,13 @@ fn keep(
     address: &Address,
     ticket: Ticket,
     raw: RawId,
+    by: Option<&Member>,
 ) -> Result<(Arrival, bool), ActionError> {
     let property = find::property_by_id(tx, ticket.property)?;
-    let author = writer::author(tx, act.desk, &property, mail)?;
+    let author = match by {
+        Some(member) => Author::logged_in(tx, member, property.id)?,
+        None => writer::author(tx, act.desk, &property, mail)?,
+    };
     let case = Case::on(mail, address, property, author, ticket, raw);
     if let Some(arrival) = arrival::duplicate(tx, act, &case)? {
         return Ok((arrival, false));

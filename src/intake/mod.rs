@@ -248,8 +248,8 @@ fn file(
     for (address, target) in targets {
         let arrival = match *target {
             Target::Bounce(copy) => report::at_copy(tx, act, mail, copy, raw)?,
-            Target::Confirm(token) => decision::on_held(tx, act, mail, address, token, raw)?,
-            Target::Claim(token) => decision::on_claim(tx, act, mail, address, token, raw)?,
+            Target::Confirm(token) => decision::on_held(tx, act, mail, address, token, raw, None)?,
+            Target::Claim(token) => decision::on_claim(tx, act, mail, address, token, raw, None)?,
             Target::Property(property) => arrival::at_property(tx, act, mail, address, property, None, None, raw)?,
             Target::Department(property, department) => {
                 arrival::at_property(tx, act, mail, address, property, Some(department), None, raw)?

@@ -12,10 +12,10 @@ use super::arrival::{self, Case};
 use super::filing::{self, Addressed};
 use super::looks::Look;
 use super::writer::{self, Author};
-use super::{Accepted, Arrival, Intake, Mail, Rejection};
+use super::{Accepted, Arrival, Intake, Mail, Rejection, decision};
 use crate::actions::{Act, ActionError, Actor, Desk, app_password, find};
 use crate::desk::address::{Address, Mailbox};
-use crate::desk::authority::{Holder, Speaker, Writer};
+use crate::desk::authority::{Holder, Speaker};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Door, Machine, Reason};
 use crate::desk::envelope::{Envelope, Visit};
@@ -25,8 +25,8 @@ use crate::desk::member::Member;
 use crate::desk::recipient::{Refusal as NotHere, Target};
 use crate::desk::submission::{Answered, Course, Refusal, Sender, Submission, decide};
 use crate::desk::thread::Found;
-use crate::desk::ticket::{Person, Standing, Ticket};
-use crate::desk::token::ReplyToken;
+use crate::desk::ticket::{Person, Standing, Ticket, TicketRef};
+use crate::desk::token::{ClaimToken, ConfirmToken, ReplyToken};
 use crate::mime::marks;
 use crate::mime::understand::{Problem, Understood};
 use crate::store::{Read, Tx};
@@ -104,6 +104,8 @@ enum Recipient {
     Reply(PropertyId, ReplyToken),
     /// A property's own address, or its department's.
     Inbox(PropertyId, Option<DepartmentId>),
+    /// Where he answers a question of the desk.
+    Question(Target),
     /// Anybody.
     Person,
 }
@@ -124,6 +126,19 @@ fn recipient(tx: &impl Read, desk: &Desk, member: &Member, address: &Address) ->
             // Whom it was made for is gone: it is the bare address.
             None => Ok(Recipient::Inbox(property, None)),
         },
+        Ok(
+            target @ (Target::Confirm(ConfirmToken { member: asked, .. })
+            | Target::Claim(ClaimToken { member: asked, .. })),
+        ) => {
+            let asked = find::member_by_id(tx, asked)?;
+            // Whoever reads a list may answer for it, as he may from its reply address.
+            let list = asked.list && asked.roles.keys().any(|property| member.is_of(*property));
+            if asked.id == member.id || list {
+                Ok(Recipient::Question(target))
+            } else {
+                Err(Rejection::new(550, (5, 7, 1), "this question was put to somebody else"))
+            }
+        }
         Ok(Target::Bounce(_)) => {
             Err(Rejection::new(550, (5, 7, 1), "this address takes delivery reports from other servers alone"))
         }
@@ -151,6 +166,7 @@ struct Recipients {
     inboxes: BTreeMap<PropertyId, (Address, Option<DepartmentId>)>,
     /// In the order of To and Cc, then those whom neither names.
     people: Vec<Mailbox>,
+    questions: Vec<(Address, Target)>,
 }
 
 impl Recipients {
@@ -168,6 +184,7 @@ impl Recipients {
                         *inbox = (address.clone(), department);
                     }
                 }
+                Recipient::Question(target) => sorted.questions.push((address.clone(), target)),
                 Recipient::Person => {
                     let named = named(mail, address).cloned();
                     sorted.people.push(named.unwrap_or_else(|| Mailbox::new("", address.clone())));
@@ -177,6 +194,11 @@ impl Recipients {
         let place = |mailbox: &Mailbox| header(mail).position(|named| named.address == mailbox.address);
         sorted.people.sort_by_key(|mailbox| place(mailbox).unwrap_or(usize::MAX));
         Ok(sorted)
+    }
+
+    /// Whether nobody else is meant than the desk that asked.
+    fn is_questions(&self) -> bool {
+        !self.questions.is_empty() && self.replies.is_empty() && self.inboxes.is_empty() && self.people.is_empty()
     }
 
     /// Those who are of a property's team, and those who are not.
@@ -210,6 +232,10 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
         return Err(Rejection::new(550, (5, 7, 1), text));
     }
     let recipients = Recipients::of(tx, act.desk, &member, mail)?;
+    let answered_on = answer(tx, act, mail, &member, &recipients, raw)?;
+    if recipients.is_questions() {
+        return Ok((Accepted { tickets: answered_on }, Vec::new()));
+    }
     let (sender, home) = sender(tx, act.desk, &member, &mail.from.address)?;
     // Who writes as himself is where he writes to.
     let there = recipients.inboxes.keys().find(|property| member.is_of(**property));
@@ -282,9 +308,34 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
         }
     }
     let (mut tickets, looks) = (filing.tickets, filing.looks);
+    tickets.extend(answered_on);
     tickets.sort();
     tickets.dedup();
     Ok((Accepted { tickets }, looks))
+}
+
+/// Answers the questions of the desk among the recipients; the tickets that they were about.
+fn answer(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    mail: &Mail<'_>,
+    member: &Member,
+    recipients: &Recipients,
+    raw: RawId,
+) -> Result<Vec<TicketRef>, Rejection> {
+    let mut tickets = Vec::new();
+    for (address, target) in &recipients.questions {
+        let arrival = match *target {
+            Target::Confirm(token) => decision::on_held(tx, act, mail, address, token, raw, Some(member))?,
+            Target::Claim(token) => decision::on_claim(tx, act, mail, address, token, raw, Some(member))?,
+            Target::Property(_) | Target::Department(..) | Target::Reply(..) | Target::Bounce(_) => continue,
+        };
+        match arrival {
+            Arrival::Filed(ticket, _) => tickets.push(ticket),
+            Arrival::Refused(rejection) => return Err(rejection),
+        }
+    }
+    Ok(tickets)
 }
 
 /// Whose address From has, and the property that the mail is to be sent for.
@@ -297,7 +348,8 @@ fn sender(tx: &impl Read, desk: &Desk, member: &Member, from: &Address) -> Resul
     }
     let property = match super::resolve(tx, desk, from)? {
         Ok(Target::Property(property) | Target::Department(property, _)) => Some(property),
-        Ok(Target::Reply(..) | Target::Bounce(_)) | Err(NotHere::Unknown | NotHere::BadToken) => None,
+        Ok(Target::Reply(..) | Target::Bounce(_) | Target::Confirm(_) | Target::Claim(_))
+        | Err(NotHere::Unknown | NotHere::BadToken) => None,
         Err(NotHere::Foreign) => find::property_of_public(tx, from)?,
     };
     Ok(match property.filter(|property| member.is_of(*property)) {
@@ -328,18 +380,13 @@ fn case<'a>(
     token: Option<ReplyToken>,
     raw: RawId,
 ) -> Result<Case<'a>, ActionError> {
-    let writer = if member.is_of(property) {
-        Writer::Member(member.id)
-    } else {
-        Writer::Outside(find::contact_at(tx, &member.login)?.map(|contact| contact.id))
-    };
     let mut case = Case {
         mail,
         address,
         property: find::property_by_id(tx, property)?,
         department,
         raw,
-        author: Author { mailbox: member.mailbox(), writer, aligned: true },
+        author: Author::logged_in(tx, member, property)?,
         holder: None,
         ticket: None,
         found: None,
@@ -381,7 +428,7 @@ struct Filing<'a, 'b, 'c> {
     act: &'a Act<'c>,
     speaker: Speaker,
     served: BTreeSet<PropertyId>,
-    tickets: Vec<crate::desk::ticket::TicketRef>,
+    tickets: Vec<TicketRef>,
     looks: Vec<(Look, TicketId)>,
 }
 

@@ -8,6 +8,8 @@ use crate::actions::{ActionError, Desk, find};
 use crate::desk::address::Mailbox;
 use crate::desk::authority::Writer;
 use crate::desk::envelope::Envelope;
+use crate::desk::id::PropertyId;
+use crate::desk::member::Member;
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
 use crate::desk::verdict::Verdict;
@@ -48,6 +50,18 @@ pub struct Author {
     pub writer: Writer,
     /// Whether his domain vouches for him; never for one whom a form or group only names.
     pub aligned: bool,
+}
+
+impl Author {
+    /// A member who is logged in, as he is seen in a property.
+    pub fn logged_in(tx: &impl Read, member: &Member, property: PropertyId) -> Result<Self, ActionError> {
+        let writer = if member.is_of(property) {
+            Writer::Member(member.id)
+        } else {
+            Writer::Outside(find::contact_at(tx, &member.login)?.map(|contact| contact.id))
+        };
+        Ok(Self { mailbox: member.mailbox(), writer, aligned: true })
+    }
 }
 
 /// Finds out who wrote a message for one property.

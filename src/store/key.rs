@@ -4,7 +4,9 @@ use jiff::Timestamp;
 
 use crate::desk::address::Address;
 use crate::desk::copy::CopyState;
-use crate::desk::id::{AppPasswordId, ClaimId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
+use crate::desk::id::{
+    AppPasswordId, ClaimId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId,
+};
 use crate::desk::message_id::MessageId;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::ticket::{Assignee, Person, Priority, Status};

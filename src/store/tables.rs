@@ -12,7 +12,9 @@ use crate::desk::contact::Contact;
 use crate::desk::copy::Copy;
 use crate::desk::department::Department;
 use crate::desk::entry::Entry;
-use crate::desk::id::{AppPasswordId, ClaimId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
+use crate::desk::id::{
+    AppPasswordId, ClaimId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId,
+};
 use crate::desk::login::AppPassword;
 use crate::desk::member::{AddressClaim, Member};
 use crate::desk::message_id::MessageId;

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::kit::desk::{TestDesk, address, address_in, field};
 use crate::kit::letter::{Letter, letter, reply, reply_by_address};
+use crate::kit::submit::Agent;
 
 const ALICE: &str = "Alice <alice@team.example>";
 const BOB: &str = "Bob <bob@team.example>";
@@ -327,6 +328,33 @@ async fn one_mail_answers_two_questions_about_a_ticket_and_is_a_reply_to_it() {
     let mut answers = states[4..].to_vec();
     answers.sort_by_key(|(kind, _)| *kind == note);
     assert_eq!(answers, [(message, State::Relayed), (note, State::Kept), (note, State::Kept)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_who_is_logged_in_answers_for_himself_and_for_nobody_else() {
+    let desk = desk().await;
+    let asked = asked(&desk).await;
+    let mut alice = Agent::log_in(&desk, "alice").await;
+    let said = alice.refused(&reply(ALICE, &asked.notice).text("yes\n")).await;
+    assert!(said.contains("put to somebody else"), "{said}");
+    assert_eq!(asked.entry(&desk).state, State::Held);
+
+    let mut bob = Agent::log_in(&desk, "bob").await;
+    bob.post(&reply(BOB, &asked.notice).field("Auto-Submitted", "auto-replied").text("yes\n")).await;
+    assert_eq!(asked.entry(&desk).state, State::Held, "his client's automatic answer");
+    // From is not asked here either.
+    assert_eq!(bob.post(&reply("bob@phone.example", &asked.notice).text("yes\n")).await, asked.ticket);
+    assert_eq!((asked.entry(&desk).state, asked.entry(&desk).verified), (State::Relayed, Verified::Confirmed));
+    let answer = desk.newest(&asked.ticket);
+    assert_eq!((answer.door, answer.reason), (Door::Submission, Some(Reason::Decision)));
+    assert_eq!(answer.author.mailbox().unwrap().address.as_str(), "bob@team.example", "who is logged in");
+
+    // With a property's address besides, the answer counts and the rest is mail.
+    let asked = self::asked(&desk).await;
+    let both = reply(BOB, &asked.notice).to("acme@desk.example.org").text("no\n");
+    let tickets = bob.post(&both).await;
+    assert!(tickets.contains(&asked.ticket) && tickets.contains(", "), "{tickets}");
+    assert_eq!(asked.entry(&desk).state, State::Rejected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
