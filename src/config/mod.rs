@@ -11,7 +11,7 @@ mod relay;
 mod value;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -339,6 +339,7 @@ pub struct Problem {
     pub text: String,
 }
 
+/// On one line, whatever the file holds.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;
@@ -346,9 +347,21 @@ impl fmt::Display for Problem {
             write!(f, "{line}:")?;
         }
         if !self.key.is_empty() {
-            write!(f, " {}:", self.key)?;
+            write!(f, " {}:", OneLine(&self.key))?;
         }
-        write!(f, " {}", self.text)
+        write!(f, " {}", OneLine(&self.text))
+    }
+}
+
+/// Text with its control characters escaped.
+struct OneLine<'t>(&'t str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+        }
+        Ok(())
     }
 }
 

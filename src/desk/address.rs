@@ -59,7 +59,7 @@ impl Address {
     /// What two spellings of one address share: all in lower case. The key of every index.
     #[must_use]
     pub fn key(&self) -> String {
-        self.text.to_lowercase()
+        lower(&self.text)
     }
 
     /// Whether a server without SMTPUTF8 (RFC 6531) can take it.
@@ -73,14 +73,25 @@ impl Address {
     /// # Errors
     /// [`AddressError`] when either part is not what its name says.
     pub fn new(local: &str, domain: &str) -> Result<Self, AddressError> {
+        let domain = lower(domain);
         check_local(local)?;
-        check_domain(domain)?;
+        check_domain(&domain)?;
+        // A few letters are longer in lower case, where the key has to be an address as well.
+        if !local.is_ascii() {
+            check_local(&lower(local))?;
+        }
         let mut text = String::with_capacity(local.len() + domain.len() + 1);
         text.push_str(local);
         text.push('@');
-        text.push_str(&domain.to_lowercase());
+        text.push_str(&domain);
         Ok(Self { at: local.len(), text })
     }
+}
+
+/// Letter by letter: [`str::to_lowercase`] writes a sigma as its neighbours want it, so that two
+/// spellings of one name would differ.
+fn lower(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 fn check_local(local: &str) -> Result<(), AddressError> {
@@ -217,6 +228,9 @@ mod tests {
         assert_eq!(one.as_str(), "Bob.Smith@example.org");
         assert_eq!(one.key(), two.key());
         assert_eq!("É@exemple.fr".parse::<Address>().unwrap(), "é@exemple.fr".parse().unwrap());
+        let one: Address = "ΟΔΟΣ@ΟΔΟΣ.example".parse().unwrap();
+        assert_eq!((one.key().as_str(), one.domain()), ("οδοσ@οδοσ.example", "οδοσ.example"));
+        assert_eq!(one, "οδοσ@οδοσ.example".parse().unwrap());
     }
 
     #[test]
@@ -230,6 +244,8 @@ mod tests {
             ("bob@-example.org", AddressError::Domain),
             ("bob@example..org", AddressError::Domain),
             ("bob@[127.0.0.1]", AddressError::Domain),
+            // In lower case it ends in a mark that is no letter.
+            ("bob@İ.example", AddressError::Domain),
             ("b ob@example.org", AddressError::Local),
             ("bob.@example.org", AddressError::Local),
             ("\"bob\"@example.org", AddressError::Local),

@@ -1,5 +1,6 @@
 //! What a reader would call attachments, with names that are safe to save under.
 
+use super::encode::is_media_type;
 use super::parts::{Part, Tree};
 use super::understand::one_line;
 use crate::desk::entry::Attachment;
@@ -41,7 +42,7 @@ fn walk(tree: &Tree<'_>, index: usize, used: &[usize], found: &mut Vec<Attachmen
     }
     found.push(Attachment {
         name: name(part),
-        content_type: part.content_type.token.clone(),
+        content_type: media_type(&part.content_type.token),
         size: part.encoding.decoded_len(part.body) as u64,
         inline: part.disposition.token != "attachment" && !part.content_id.is_empty(),
     });
@@ -50,6 +51,11 @@ fn walk(tree: &Tree<'_>, index: usize, used: &[usize], found: &mut Vec<Attachmen
 /// Text parts without a name that hold nothing: what some clients put around images.
 fn is_empty_text(part: &Part<'_>) -> bool {
     part.content_type.token.starts_with("text/") && part.body.iter().all(u8::is_ascii_whitespace)
+}
+
+/// A type that can be one; else what stands for any (RFC 2046 §4.5.1).
+fn media_type(given: &str) -> String {
+    if is_media_type(given) { given.to_owned() } else { "application/octet-stream".to_owned() }
 }
 
 fn name(part: &Part<'_>) -> String {

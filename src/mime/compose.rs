@@ -80,11 +80,8 @@ pub fn compose(message: &Composed) -> Vec<u8> {
 #[must_use]
 pub fn media_type(given: &str) -> String {
     let given = given.trim().to_ascii_lowercase();
-    let word = |word: &str| !word.is_empty() && word.len() < 60 && word.bytes().all(encode::is_token);
-    let simple = given
-        .split_once('/')
-        .is_some_and(|(major, minor)| word(major) && word(minor) && !matches!(major, "message" | "multipart"));
-    if simple { given } else { "application/octet-stream".to_owned() }
+    let composite = given.starts_with("message/") || given.starts_with("multipart/");
+    if encode::is_media_type(&given) && !composite { given } else { "application/octet-stream".to_owned() }
 }
 
 fn text_part(out: &mut Vec<u8>, text: &str) {

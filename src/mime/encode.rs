@@ -59,7 +59,8 @@ impl<'a> Field<'a> {
     pub fn parameter(&mut self, name: &str, value: &str) {
         self.glue(";");
         let value = flatten(value);
-        if !value.is_ascii() || value.len() + name.len() > FOLD - 6 {
+        // Many readers take encoded words in a parameter for what they say.
+        if !value.is_ascii() || value.contains("=?") || value.len() + name.len() > FOLD - 6 {
             return self.extended_parameter(name, &value);
         }
         if !value.is_empty() && value.bytes().all(is_token) {
@@ -245,6 +246,13 @@ fn encoded_word(piece: &str, q: bool, safe: impl Fn(u8) -> bool) -> String {
 #[must_use]
 pub fn is_token(b: u8) -> bool {
     b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b)
+}
+
+/// Whether a text is a type and a subtype (RFC 2045 §5.1) of a sensible length.
+#[must_use]
+pub fn is_media_type(text: &str) -> bool {
+    let word = |word: &str| !word.is_empty() && word.len() < 60 && word.bytes().all(is_token);
+    text.split_once('/').is_some_and(|(kind, subtype)| word(kind) && word(subtype))
 }
 
 fn is_atext(b: u8) -> bool {

@@ -102,8 +102,8 @@ fn recipient(group: &Header<'_>) -> Option<Recipient> {
         "expanded" => Action::Expanded,
         _ => return None,
     };
-    let status = text("Status").unwrap_or_default();
-    let status = status.split([' ', '\t', '(']).next().unwrap_or_default();
+    let status = clean::line(&text("Status").unwrap_or_default(), 100);
+    let status = status.split([' ', '(']).next().unwrap_or_default();
     let diagnostic = text("Diagnostic-Code").unwrap_or_default();
     let diagnostic = diagnostic.split_once(';').map_or(diagnostic.as_str(), |(_, words)| words);
     Some(Recipient {

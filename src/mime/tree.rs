@@ -27,6 +27,8 @@ pub struct Part<'a> {
     pub content: ContentType,
     pub encoding: Encoding,
     pub shape: Shape<'a>,
+    /// It is the message, not a part of one.
+    pub is_root: bool,
 }
 
 /// What a part is made of.
@@ -85,7 +87,7 @@ fn part<'a>(raw: &'a [u8], default: &str, depth: usize, budget: &mut usize) -> P
         default.clone_into(&mut content.name);
     }
     let encoding = named("Content-Transfer-Encoding").map_or(Encoding::Identity, |field| Encoding::parse(field.value));
-    let mut made = Part { raw, fields, body, content, encoding, shape: Shape::Leaf };
+    let mut made = Part { raw, fields, body, content, encoding, shape: Shape::Leaf, is_root: depth == 0 };
     if !made.content.name.starts_with("multipart/") {
         return made;
     }
@@ -127,14 +129,14 @@ impl<'a> Part<'a> {
         self.field("Content-Disposition").map(|field| ContentType::parse(field.value))
     }
 
-    /// Whether it is text for the reader of the mail itself, not a file that comes with it.
+    /// Whether it is text for the reader of the mail itself, not a file that comes with it. A name
+    /// makes a file of a part, not of a whole message.
     #[must_use]
     pub fn is_text(&self) -> bool {
         let disposition = self.disposition().unwrap_or_default();
         self.content.name.starts_with("text/")
             && disposition.name != "attachment"
-            && !disposition.has("filename")
-            && !self.content.has("name")
+            && (self.is_root || !disposition.has("filename") && !self.content.has("name"))
     }
 }
 

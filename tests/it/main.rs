@@ -16,6 +16,7 @@ mod desk_by_command_line;
 mod fanout;
 mod full_disk;
 mod held_by_mail;
+mod fuzz_corpus;
 mod kit;
 mod look_alikes;
 mod machines;

@@ -30,6 +30,8 @@ use guichet::smtp::reply::Reply;
 use guichet::smtp::session::{Effect, Service, Session, SessionLimits, Tls};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::fuzz_corpus::targets::seeds::unescape;
+
 #[test]
 fn every_dialogue_holds_however_it_is_split() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/smtp");
@@ -337,30 +339,4 @@ fn describe(envelope: &Envelope) -> String {
     ];
     let flags: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
     format!("= message {from} to {} [{} {}{flags}]", to.join(", "), envelope.id, envelope.helo)
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.extend_from_slice(&rest.as_bytes()[..at]);
-        let escape = &rest[at + 1..];
-        let length = match escape.as_bytes()[0] {
-            b'r' => (out.push(b'\r'), 1).1,
-            b'n' => (out.push(b'\n'), 1).1,
-            b'0' => (out.push(0), 1).1,
-            b'\\' => (out.push(b'\\'), 1).1,
-            b'x' => (out.push(u8::from_str_radix(&escape[1..3], 16).unwrap()), 3).1,
-            b'{' => {
-                let end = escape.find('}').unwrap();
-                let (count, what) = escape[1..end].split_once(':').unwrap();
-                out.extend(unescape(what).repeat(count.parse().unwrap()));
-                end + 1
-            }
-            other => panic!("no escape \\{}", char::from(other)),
-        };
-        rest = &escape[length..];
-    }
-    out.extend_from_slice(rest.as_bytes());
-    out
 }

@@ -36,6 +36,7 @@ fn write_parameters<'p>(field: &mut encode::Field<'_>, parameters: impl IntoIter
     for (name, value) in parameters {
         if name.len() < 40 && name.bytes().all(encode::is_token) {
             let value = guessed(value);
+            let value = strip_text(&value);
             field.parameter(name.strip_suffix('*').filter(|_| !value.is_ascii()).unwrap_or(name), &value);
         }
     }

@@ -202,8 +202,12 @@ impl Renderer<'_> {
     }
 
     fn leaf(&self, out: &mut Vec<u8>, part: &Part<'_>, first: bool) {
-        if !part.is_text() || part.encoding == Encoding::Unknown || holds_pgp(part.body) {
+        if !part.is_text() || holds_pgp(part.body) {
             return self.as_it_is(out, part);
+        }
+        if part.encoding == Encoding::Unknown {
+            // Some readers show it as it stands.
+            return self.as_it_is(out, &Part { body: &strip(part.body), ..part.clone() });
         }
         let is_html = part.content.name == "text/html";
         let top = self.top.filter(|_| first);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 
-pub use reply::Reply;
+pub use reply::{Reply, ReplyReader};
 pub use session::Session;
 pub use transaction::Done;
 pub use transport::{Tls, TlsError};

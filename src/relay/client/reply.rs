@@ -85,15 +85,17 @@ impl fmt::Debug for Reply {
 
 /// Puts replies together from bytes.
 #[derive(Default)]
-pub(super) struct ReplyReader {
+pub struct ReplyReader {
     receiver: ResponseReceiver,
     taken: usize,
 }
 
 impl ReplyReader {
     /// Takes bytes from the front of `buffer` up to the end of a reply; `None` wants more.
-    /// `Err`: the server does not speak SMTP, or without end.
-    pub(super) fn take(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Reply>, Reply> {
+    ///
+    /// # Errors
+    /// Words of ours: the server does not speak SMTP, or without end.
+    pub fn take(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Reply>, Reply> {
         let mut bytes = buffer.iter();
         let parsed = self.receiver.parse(&mut bytes);
         let taken = buffer.len() - bytes.len();
