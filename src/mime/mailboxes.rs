@@ -1,6 +1,7 @@
 //! Lists of mailboxes (RFC 5322 §3.4), read so that nothing in them can hide: a second mailbox,
 //! a group, two pairs of angle brackets are all seen.
 
+use super::copy::strip_text;
 use super::{clean, words};
 use crate::desk::address::{Address, Mailbox};
 
@@ -90,12 +91,11 @@ impl Piece {
             return;
         }
         let phrase = words::decode(&piece.phrase);
-        let named = |address: Address| Mailbox::new(clean::line(&phrase, LONGEST_NAME), address);
+        let named = |address: Address| Mailbox::new(tidy(&phrase), address);
         if piece.angles.is_empty() {
             match parse(&piece.phrase) {
                 Some(address) => {
-                    let name = words::decode(&piece.comment);
-                    found.list.push(Mailbox::new(clean::line(&name, LONGEST_NAME), address));
+                    found.list.push(Mailbox::new(tidy(&words::decode(&piece.comment)), address));
                 }
                 None => found.broken += 1,
             }
@@ -108,6 +108,12 @@ impl Piece {
             }
         }
     }
+}
+
+/// A name fit to show. Some clients take an address for its own name, so that a token of ours would
+/// go on with it.
+fn tidy(name: &str) -> String {
+    strip_text(&clean::line(name, LONGEST_NAME)).into_owned()
 }
 
 fn parse(text: &str) -> Option<Address> {

@@ -16,8 +16,8 @@ use targets::{TARGETS, Target};
 
 /// How many mutations a target runs, and of how many octets in all: enough to shake it, few enough
 /// for a build without optimisation.
-const MUTATIONS: usize = 4_000;
-const OCTETS: usize = 6_000_000;
+const MUTATIONS: usize = 3_000;
+const OCTETS: usize = 4_000_000;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

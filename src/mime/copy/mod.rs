@@ -108,7 +108,7 @@ pub fn build(raw: &[u8], plan: &Plan) -> Result<Vec<u8>, BuildError> {
 }
 
 /// A display name for From: `Jane Doe via Acme Support`. What could make it look like an address,
-/// or break its field, is taken out; a writer without a name is called by his local part.
+/// or break its field, is taken out, and so is a token of ours; a writer without a name is called by his local part.
 #[must_use]
 pub fn sender_name(writer: &Mailbox, house: &str) -> String {
     const LONGEST: usize = 60;
@@ -130,7 +130,8 @@ pub fn sender_name(writer: &Mailbox, house: &str) -> String {
         name = tidy(writer.address.local());
     }
     let house = tidy(house);
-    if house.is_empty() { name } else { format!("{name} via {house}") }
+    let name = strip_text(&name);
+    if house.is_empty() { name.into_owned() } else { format!("{name} via {house}") }
 }
 
 /// Marks that turn the direction of writing (UAX #9), by which a name can be made to read as

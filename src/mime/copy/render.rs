@@ -205,9 +205,13 @@ impl Renderer<'_> {
         if !part.is_text() || holds_pgp(part.body) {
             return self.as_it_is(out, part);
         }
+        if shown_undecoded(part)
+            && let Cow::Owned(body) = strip(part.body)
+        {
+            return self.leaf(out, &Part { body: &body, ..part.clone() }, first);
+        }
         if part.encoding == Encoding::Unknown {
-            // Some readers show it as it stands.
-            return self.as_it_is(out, &Part { body: &strip(part.body), ..part.clone() });
+            return self.as_it_is(out, part);
         }
         let is_html = part.content.name == "text/html";
         let top = self.top.filter(|_| first);
@@ -373,6 +377,16 @@ fn seed(raw: &[u8], message_id: &str) -> String {
             return seed;
         }
         round += 1;
+    }
+}
+
+/// Whether some readers show the body as it stands, since it can't be decoded, or not wholly.
+fn shown_undecoded(part: &Part<'_>) -> bool {
+    let sound = |byte: &u8| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/=".contains(byte);
+    match part.encoding {
+        Encoding::Unknown => true,
+        Encoding::Base64 => !part.body.iter().all(sound),
+        Encoding::Identity | Encoding::QuotedPrintable => false,
     }
 }
 
