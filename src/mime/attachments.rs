@@ -123,7 +123,8 @@ pub fn safe_name(given: &str) -> String {
         Some((stem, extension)) if extension.len() <= 16 => (stem, format!(".{extension}")),
         _ => (name.as_str(), String::new()),
     };
-    let stem = super::clean::start(stem, LONGEST_NAME - extension.len()).trim_end();
+    let stem = super::clean::start(stem, LONGEST_NAME - extension.len());
+    let stem = stem.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
     format!("{stem}{extension}")
 }
 
@@ -151,6 +152,8 @@ mod tests {
         ] {
             assert_eq!(safe_name(given), safe, "{given:?}");
         }
+        let dots = safe_name(&format!("{}.{}", "a".repeat(LONGEST_NAME - 1), "b".repeat(20)));
+        assert_eq!(dots, "a".repeat(LONGEST_NAME - 1));
         let cut = safe_name(&long);
         assert!(cut.len() <= LONGEST_NAME && cut.rsplit_once('.').unwrap().1 == "gz", "{cut}");
     }

@@ -117,7 +117,9 @@ fn tidy(name: &str) -> String {
 }
 
 fn parse(text: &str) -> Option<Address> {
-    let text = text.trim().trim_matches('\'');
+    let text = text.trim();
+    // In single quotes, as Outlook does; alone one is a letter like others.
+    let text = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(text);
     let text = text.get(..7).filter(|start| start.eq_ignore_ascii_case("mailto:")).map_or(text, |_| &text[7..]);
     let unquoted = text.strip_prefix('"').and_then(|rest| rest.split_once("\"@"));
     match unquoted {

@@ -123,7 +123,8 @@ pub fn sender_name(writer: &Mailbox, house: &str) -> String {
                 !is_bidi(*c) && !matches!(c, '"' | '\\' | '<' | '>' | '“' | '”' | '„' | '«' | '»' | '＠' | '﹫')
             })
             .collect();
-        name.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ").chars().take(LONGEST).collect()
+        let name = name.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        name.chars().take(LONGEST).collect::<String>().trim_end().to_owned()
     };
     let mut name = tidy(writer.name.trim_start_matches(['\'', '"']));
     if name.is_empty() {
