@@ -40,6 +40,7 @@ pub fn copy(data: &[u8]) {
     assert_eq!(build(&raw, &plan).as_ref(), Ok(&copy), "another copy the second time");
     check_octets(&copy, &plan);
     check_fields(&copy, &plan);
+    check_again(&copy, plan);
     // What is protected, or handed on as a whole message, goes on unaltered.
     if !is_protected(&raw) && !holds(&raw, b"message/") && !holds(&raw, b"multipart/digest") {
         check_tokens(&copy);
@@ -146,6 +147,18 @@ fn check_fields(copy: &[u8], plan: &Plan) {
     assert_eq!(addresses(theirs.to()), [plan.to.address.as_str()]);
     assert_eq!(addresses(theirs.reply_to()), [plan.reply_to.as_str()]);
     assert_eq!(theirs.message_id(), Some(plan.message_id.as_str()));
+}
+
+/// Whatever was wrong with the message is not wrong with its copy: a copy of that says the same, as
+/// read by the one parser and rebuilt by the other.
+fn check_again(copy: &[u8], plan: Plan) {
+    if plan.for_member.is_some() || is_protected(copy) {
+        return;
+    }
+    let again = build(copy, &Plan { others: Vec::new(), left_out: None, ..plan }).expect("a copy can go out");
+    let [one, two] = [copy, &again].map(|copy| understand(copy, &Limits::default()).expect("a copy can be understood"));
+    assert_eq!(two.text, one.text, "a copy of a copy says something else");
+    assert_eq!(two.attachments.len(), one.attachments.len());
 }
 
 /// No token but in Reply-To, in no text as its reader sees it.
