@@ -199,7 +199,7 @@ fn parsed(copy: &[u8]) -> Option<Message<'_>> {
 /// The input is a text; it is sent plain, and as HTML with a line for each line.
 pub fn commands(data: &[u8]) {
     let text = clean::lines(&String::from_utf8_lossy(data));
-    let is_blank = |line: &&str| line.chars().all(|c| c.is_whitespace() || "\u{200b}\u{2060}\u{feff}".contains(c));
+    let is_blank = |line: &&str| line.chars().all(is_blank);
     let is_command = |line: &&str| {
         line.trim_start().strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
     };
@@ -230,7 +230,12 @@ pub fn commands(data: &[u8]) {
 }
 
 fn words_of(line: &str) -> String {
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
+    line.split(is_blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// A blank, of no width as well.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || "\u{200b}\u{2060}\u{feff}".contains(c)
 }
 
 fn escaped(text: &str) -> String {
