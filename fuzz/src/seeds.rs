@@ -29,18 +29,15 @@ pub fn none(_: &Path) -> Vec<Vec<u8>> {
 
 /// The client's side of every SMTP dialogue.
 pub fn dialogues(root: &Path) -> Vec<Vec<u8>> {
-    let offers = |text: &str| text.lines().any(|line| line == "! tls offered");
     let files = files(&root.join("fixtures/smtp"), "txt");
-    files
-        .iter()
-        .map(|file| String::from_utf8_lossy(file).into_owned())
-        .map(|text| dialogue(&text, offers(&text)))
-        .collect()
+    files.iter().map(|file| dialogue(&String::from_utf8_lossy(file))).collect()
 }
 
-fn dialogue(text: &str, tls: bool) -> Vec<u8> {
-    let mut out = vec![if tls { b'1' } else { b'0' }, b'0'];
-    if text.lines().any(|line| line == "! start ehlo") {
+fn dialogue(text: &str) -> Vec<u8> {
+    let is_set = |setting: &str| text.lines().any(|line| line == setting);
+    let ways = [("! tls offered", 1), ("! service submission", 4), ("! tls active", 8)];
+    let mut out = vec![b'0' + ways.iter().filter(|way| is_set(way.0)).map(|way| way.1).sum::<u8>(), b'0'];
+    if is_set("! start ehlo") {
         out.extend_from_slice(b"EHLO client.example\r\n");
     }
     let mut answered = false;

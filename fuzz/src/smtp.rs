@@ -1,10 +1,16 @@
 //! The SMTP server: whole dialogues, and the end of a message.
 
+use std::sync::LazyLock;
+
 use guichet::desk::address::Address;
 use guichet::desk::envelope::Envelope;
+use guichet::desk::id::{AppPasswordId, MemberId};
+use guichet::desk::login::{AppPassword, by_password, by_proof};
+use guichet::desk::scram::{Keys, Salt};
+use guichet::login::sasl::{Answer, Denied, Question};
 use guichet::smtp::data::{ContentLimits, Defect, Piece, Scanner};
 use guichet::smtp::reply::Reply;
-use guichet::smtp::session::{Effect, Session, SessionLimits, Tls};
+use guichet::smtp::session::{Effect, Service, Session, SessionLimits, Tls};
 use jiff::Timestamp;
 
 use super::{options, pieces};
@@ -20,7 +26,11 @@ pub const FLIGHT: u8 = 0xfe;
 /// A dialogue comes to the same however it is split, and whatever the client says, a message has one
 /// beginning and one end, holds nothing that may not be in it, and no answer can be taken for two.
 ///
-/// Options: whether TLS is offered (bit 0) and messages are refused (bit 1); how it is split.
+/// On a submission port nobody sends who is not logged in, and nobody logs in unencrypted.
+///
+/// Options: whether TLS is offered (bit 0) or active (3), messages are refused (1), it is a port for
+/// members (2); how it is split. Members are those of the dialogues: `alice@team.example`, with the
+/// password `pencil`.
 pub fn session(data: &[u8]) {
     let ([ways, seed], dialogue) = options(data);
     let whole = play(dialogue, ways, |flight| vec![flight]);
@@ -42,10 +52,15 @@ enum Seen {
 }
 
 fn play(dialogue: &[u8], ways: u8, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> Vec<Seen> {
-    let tls = if ways & 1 == 0 { Tls::Unavailable } else { Tls::Offered };
+    let mut tls = match ways & 9 {
+        0 => Tls::Unavailable,
+        1 => Tls::Offered,
+        _ => Tls::Active,
+    };
+    let service = if ways & 4 == 0 { Service::World } else { Service::Submission };
     let verdict = if ways & 2 == 0 { Reply::ok("taken") } else { Reply::try_again("not now") };
     let client = [192, 0, 2, 1].into();
-    let mut session = Session::new("desk.example".into(), client, "s".into(), LIMITS, tls);
+    let mut session = Session::new("desk.example".into(), client, "s".into(), LIMITS, service, tls);
     let mut seen = Vec::new();
     let mut message: Option<Vec<u8>> = None;
     for flight in dialogue.split(|octet| *octet == FLIGHT) {
@@ -57,7 +72,11 @@ fn play(dialogue: &[u8], ways: u8, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> Vec<See
                         break;
                     }
                     Effect::Reply(reply) => seen.push(Seen::Reply(checked(reply))),
-                    Effect::Recipient(address) => {
+                    Effect::Login(question) => {
+                        assert!(tls == Tls::Active && service == Service::Submission, "a password in the clear");
+                        session.login_answered(login(&question));
+                    }
+                    Effect::Recipient(_, address) => {
                         let known = !address.local().starts_with("no");
                         let answer = if known { Ok(()) } else { Err(Reply::no_such_recipient("nobody")) };
                         session.recipient_answered(answer);
@@ -65,6 +84,8 @@ fn play(dialogue: &[u8], ways: u8, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> Vec<See
                     Effect::Begin(envelope, announced) => {
                         assert!(message.replace(Vec::new()).is_none(), "a message within a message");
                         check_envelope(&envelope);
+                        assert_eq!(envelope.login.is_some(), service == Service::Submission);
+                        assert_eq!(envelope.tls, tls == Tls::Active);
                         assert!(announced <= CONTENT.message);
                         seen.push(Seen::Begun(envelope, announced));
                     }
@@ -87,6 +108,7 @@ fn play(dialogue: &[u8], ways: u8, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> Vec<See
                         seen.push(Seen::Reply(checked(reply)));
                         seen.push(Seen::Encrypted);
                         session.tls_started();
+                        tls = Tls::Active;
                         // What came before the handshake is forgotten (CVE-2011-0411).
                         break 'flight;
                     }
@@ -99,6 +121,44 @@ fn play(dialogue: &[u8], ways: u8, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> Vec<See
         }
     }
     seen
+}
+
+struct Member {
+    salt: Salt,
+    passwords: [AppPassword; 1],
+    keys: Keys,
+}
+
+static ALICE: LazyLock<Member> = LazyLock::new(|| {
+    let octets = *b"\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81";
+    let salt = Salt { octets, iterations: Salt::ITERATIONS };
+    let keys = Keys::of("pencil", &salt);
+    let password = AppPassword {
+        id: AppPasswordId(1),
+        member: MemberId(1),
+        name: "desk".to_owned(),
+        salt,
+        keys: keys.clone(),
+        created_at: Timestamp::UNIX_EPOCH,
+        last_use: None,
+    };
+    Member { salt, passwords: [password], keys }
+});
+
+fn login(question: &Question) -> Answer {
+    let Member { salt, passwords, keys } = &*ALICE;
+    let known = matches!(question.user().to_ascii_lowercase().as_str(), "alice@team.example" | "user");
+    let found = match question {
+        Question::Salt { .. } => {
+            return Answer::Salt { salt: *salt, random: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned() };
+        }
+        Question::Password { password, .. } if known && password == "pencil" => {
+            by_password(passwords, keys).map(|login| (login, None))
+        }
+        Question::Proof(proof) if known => by_proof(passwords, proof).map(|(login, verdict)| (login, Some(verdict))),
+        Question::Password { .. } | Question::Proof(_) => None,
+    };
+    found.map_or(Answer::Denied(Denied::Wrong), |(login, verdict)| Answer::Login(login, verdict))
 }
 
 fn check_envelope(envelope: &Envelope) {
