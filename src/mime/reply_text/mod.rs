@@ -32,7 +32,7 @@ pub fn separate(lines: &[Line], purpose: Purpose) -> (Text, Option<Forwarded>) {
     if let Some((at, Cut::Forward)) = plan.cut.filter(|_| !forwarding) {
         // Handed on without saying so in the subject: the text above may hold quotations.
         let above = Plan { kinds: plan.kinds[..at].to_vec(), cut: None };
-        let mut text = compose(&lines[..at], &above).unwrap_or_default();
+        let mut text = separated(&lines[..at], &above);
         text.new = tidy(&format!("{}\n\n{}", text.new, whole(&lines[at..])));
         return (text, None);
     }
@@ -43,9 +43,12 @@ pub fn separate(lines: &[Line], purpose: Purpose) -> (Text, Option<Forwarded>) {
         let new = tidy(&format!("{}\n\n{}", whole(&lines[..at]), whole(&handed_on)));
         return (Text { new, ..Text::default() }, forward::read(&handed_on, comment));
     }
-    let text =
-        compose(lines, &plan).unwrap_or_else(|| Text { new: whole(lines), nothing_new: true, ..Text::default() });
-    (text, None)
+    (separated(lines, &plan), None)
+}
+
+/// The lines by a plan; new as a whole where it would leave nothing new.
+fn separated(lines: &[Line], plan: &Plan) -> Text {
+    compose(lines, plan).unwrap_or_else(|| Text { new: whole(lines), nothing_new: true, ..Text::default() })
 }
 
 /// All lines as one text.
