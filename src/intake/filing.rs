@@ -32,7 +32,8 @@ pub(super) fn keep(
 ) -> Result<Arrival, ActionError> {
     let (author, addresses) = person(tx, act, case)?;
     let standpoint = standpoint(case, author, addresses, Verified::None);
-    keep_as(tx, act, case, Standpoint { machine: Some(machine), reason: Some(reason), ..standpoint })
+    let standpoint = Standpoint { machine: Some(machine), reason: Some(reason), ..standpoint };
+    keep_as(tx, act, case, content(act, case), standpoint)
 }
 
 /// An answer to a question of the desk, whatever it decides: kept for members to see.
@@ -45,17 +46,25 @@ pub(super) fn keep_answer(
     let (author, addresses) = writer(tx, act, case)?;
     let standpoint = standpoint(case, author, addresses, Verified::None);
     let machine = case.mail.machine.map(|(machine, _)| machine);
-    keep_as(tx, act, case, Standpoint { machine, reason: Some(reason), scope: Scope::Note, ..standpoint })
+    let standpoint = Standpoint { machine, reason: Some(reason), scope: Scope::Note, ..standpoint };
+    // What answers the same letter elsewhere must not be led to this ticket, and to its customer.
+    let content = Content { mentioned: Vec::new(), conversation: None, ..content(act, case) };
+    keep_as(tx, act, case, content, standpoint)
 }
 
-fn keep_as(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, standpoint: Standpoint) -> Result<Arrival, ActionError> {
+fn keep_as(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    case: &Case<'_>,
+    content: Content,
+    standpoint: Standpoint,
+) -> Result<Arrival, ActionError> {
     let before = case.ticket.clone();
     let mut ticket = match case.ticket.clone() {
         Some(ticket) => ticket,
         None => open(tx, act, case, case.author.mailbox.clone(), Status::Closed)?,
     };
     let standpoint = Standpoint { state: State::Kept, ..standpoint };
-    let content = content(act, case);
     let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
     Ok(filed(&ticket, &entry))
 }

@@ -278,7 +278,12 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
     .map_err(|refusal| refused(tx, act.desk, refusal, home))?;
 
     let speaker = Speaker::logged_in(login);
-    let mut filing = Filing { tx, act, speaker, served: BTreeSet::new(), tickets: Vec::new(), looks: Vec::new() };
+    // Within a property the most specific address counts.
+    let mut served = BTreeSet::new();
+    for ticket in &answered_on {
+        served.insert(find::ticket_named(tx, &ticket.to_string())?.property);
+    }
+    let mut filing = Filing { tx, act, speaker, served, tickets: Vec::new(), looks: Vec::new() };
     match (course, joined) {
         (Course::Reply, _) => {
             let mut addressed = addressed;
