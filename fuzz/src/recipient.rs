@@ -4,11 +4,11 @@ use std::convert::Infallible;
 
 use guichet::desk::address::Address;
 use guichet::desk::copy::Scope;
-use guichet::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
+use guichet::desk::id::{ClaimId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
 use guichet::desk::recipient::{Directory, Domains, Target, resolve};
 use guichet::desk::slug::{DepartmentSlug, PropertySlug};
 use guichet::desk::ticket::Person;
-use guichet::desk::token::{self, BounceToken, ConfirmToken, Keys, ReplyToken};
+use guichet::desk::token::{self, BadToken, BounceToken, ClaimToken, ConfirmToken, Keys, ReplyToken};
 
 use super::options;
 
@@ -39,7 +39,7 @@ impl Directory for Desk {
 /// for its own use and under its own keys; what does not verify names nobody.
 ///
 /// The input is an address after eight octets of options, which make the tokens that stand in the
-/// place of `{reply}`, `{bounce}` and `{confirm}`, and say what is wrong with them.
+/// place of `{reply}`, `{bounce}`, `{confirm}` and `{claim}`, and say what is wrong with them.
 pub fn recipient(data: &[u8]) {
     let ([ticket, person, shift, key, at, letter, one, two], text) = options(data);
     let keys = Keys::new(2, [(1, [one; 32]), (2, [two; 32])]).expect("the active key is there");
@@ -52,26 +52,29 @@ pub fn recipient(data: &[u8]) {
     let reply = ReplyToken { ticket: TicketId(id(ticket)), person, scope };
     let bounce = BounceToken(CopyId(id(ticket)));
     let confirm = ConfirmToken { ticket: TicketId(id(ticket)), entry: EntryId(id(at)), member: MemberId(id(one)) };
-    let written = [reply.encode(&keys, key), bounce.encode(&keys, key), confirm.encode(&keys, key)];
-    let [reply_text, bounce_text, confirm_text] = written.map(|token| token.expect("such ids fit"));
-    assert_eq!(ReplyToken::decode(&keys, &reply_text.to_uppercase()), Ok(reply));
-    assert_eq!(BounceToken::decode(&keys, &bounce_text.to_uppercase()), Ok(bounce));
-    assert_eq!(ConfirmToken::decode(&keys, &confirm_text.to_uppercase()), Ok(confirm));
-    let others = Keys::new(1, [(1, [!one; 32]), (2, [!two; 32])]).expect("the active key is there");
-    assert!(ReplyToken::decode(&others, &reply_text).is_err());
+    let claim = ClaimToken { member: MemberId(id(ticket)), claim: ClaimId(id(two)) };
+    let written =
+        [reply.encode(&keys, key), bounce.encode(&keys, key), confirm.encode(&keys, key), claim.encode(&keys, key)];
+    let [reply_text, bounce_text, confirm_text, claim_text] = written.map(|token| token.expect("such ids fit"));
 
-    // One letter changed is no token any more.
-    let broken = changed(&reply_text, at, letter);
-    assert_eq!(ReplyToken::decode(&keys, &broken).is_ok(), broken.eq_ignore_ascii_case(&reply_text), "{broken}");
-    let broken = changed(&bounce_text, at, letter);
-    assert_eq!(BounceToken::decode(&keys, &broken).is_ok(), broken.eq_ignore_ascii_case(&bounce_text), "{broken}");
-    let broken = changed(&confirm_text, at, letter);
-    assert_eq!(ConfirmToken::decode(&keys, &broken).is_ok(), broken.eq_ignore_ascii_case(&confirm_text), "{broken}");
+    // As it was made, in any case, under our keys; one letter changed, it is no token any more.
+    let others = Keys::new(1, [(1, [!one; 32]), (2, [!two; 32])]).expect("the active key is there");
+    let hold = |text: &str, read: &dyn Fn(&Keys, &str) -> Option<bool>| {
+        assert_eq!((read(&keys, text), read(&keys, &text.to_uppercase())), (Some(true), Some(true)), "{text}");
+        assert_eq!(read(&others, text), None, "{text} under others' keys");
+        let broken = changed(text, at, letter);
+        assert_eq!(read(&keys, &broken).is_some(), broken.eq_ignore_ascii_case(text), "{broken}");
+    };
+    hold(&reply_text, &|keys, text| ReplyToken::decode(keys, text).ok().map(|token| token == reply));
+    hold(&bounce_text, &|keys, text| BounceToken::decode(keys, text).ok().map(|token| token == bounce));
+    hold(&confirm_text, &|keys, text| ConfirmToken::decode(keys, text).ok().map(|token| token == confirm));
+    hold(&claim_text, &|keys, text| ClaimToken::decode(keys, text).ok().map(|token| token == claim));
 
     let text = String::from_utf8_lossy(text)
         .replace("{reply}", &reply_text)
         .replace("{bounce}", &bounce_text)
-        .replace("{confirm}", &confirm_text);
+        .replace("{confirm}", &confirm_text)
+        .replace("{claim}", &claim_text);
     let Ok(address) = text.parse::<Address>() else { return };
     for delimiters in [vec!['+'], vec!['+', '-', '=']] {
         let domains = Domains { local: vec!["desk.example".to_owned()], delimiters };
@@ -82,15 +85,21 @@ pub fn recipient(data: &[u8]) {
         let Ok(target) = found else { continue };
         assert_eq!(address.domain(), "desk.example");
         let local = address.local().to_lowercase();
+        let made = |token: &dyn Fn(u8) -> Result<String, BadToken>, local: &dyn Fn(&str) -> bool| {
+            let made = [1, 2].into_iter().filter_map(|key| token(key).ok()).any(|made| local(&made));
+            assert!(made, "{address} was not made by us");
+        };
         match target {
             Target::Reply(_, token) => {
-                let made: Vec<_> = [1, 2].into_iter().filter_map(|key| token.encode(&keys, key).ok()).collect();
-                assert!(made.iter().any(|made| local.ends_with(&format!("t{made}"))), "{address} was not made by us");
+                made(&|key| token.encode(&keys, key), &|made| local.ends_with(&format!("t{made}")));
             }
             Target::Bounce(copy) => {
-                let made = [1, 2].into_iter().filter_map(|key| BounceToken(copy).encode(&keys, key).ok());
-                assert!(made.map(|made| token::bounce_local(&made)).any(|made| made == local), "{address}");
+                made(&|key| BounceToken(copy).encode(&keys, key), &|made| token::bounce_local(made) == local);
             }
+            Target::Confirm(token) => {
+                made(&|key| token.encode(&keys, key), &|made| token::confirm_local(made) == local);
+            }
+            Target::Claim(token) => made(&|key| token.encode(&keys, key), &|made| token::confirm_local(made) == local),
             Target::Property(PropertyId(id)) => {
                 let names: &[&str] = if id == 1 { &["acme", "help", "postmaster", "abuse"] } else { &["acme-eu"] };
                 assert!(names.contains(&local.as_str()), "{address}");
