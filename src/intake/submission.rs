@@ -240,36 +240,22 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
     // Who writes as himself is where he writes to.
     let there = recipients.inboxes.keys().find(|property| member.is_of(**property));
     let home = there.copied().filter(|_| sender == Sender::Own).unwrap_or(home);
-    let mut cases = Vec::new();
-    for (address, property, token) in &recipients.replies {
-        let case = case(tx, mail, &member, address, *property, None, Some(*token), raw)?;
-        let scope = match case.holder {
-            Some(Holder::Member { scope: Scope::Note, .. }) => Scope::Note,
-            _ if filing::answers_note(tx, &case)? => Scope::Note,
-            _ => Scope::Public,
-        };
-        cases.push((case, scope));
-    }
-    // Two addresses of one ticket are one answer to it.
-    cases.sort_by_key(|(_, scope)| *scope != Scope::Note);
-    let mut seen = BTreeSet::new();
-    cases.retain(|(case, _)| case.ticket.as_ref().is_none_or(|ticket| seen.insert(ticket.id)));
-
-    let first = cases.first().map(|(case, _)| case.property.id);
-    let addressed = recipients.addressed(tx, first.unwrap_or(home))?;
-    let mut joined = None;
-    if let (true, [to, ..]) = (cases.is_empty() && sender == Sender::Property, addressed.contacts.as_slice()) {
-        joined = Some(case(tx, mail, &member, &to.address, home, None, None, raw)?);
-    }
-    let answered = joined.as_ref().map(|case| answered(tx, case, &addressed)).transpose()?.flatten();
+    let replies = replies(tx, mail, &member, &recipients, raw)?;
+    let first = replies.first().map(|(case, _)| case);
+    let addressed = recipients.addressed(tx, first.map_or(home, |case| case.property.id))?;
+    let own = match addressed.contacts.first() {
+        Some(to) if first.is_none() => Some(case(tx, mail, &member, &to.address, home, None, None, raw)?),
+        _ => None,
+    };
+    let answered = own.as_ref().map(|case| answered(tx, case, &addressed)).transpose()?.flatten();
     let on_ticket = match answered {
-        Some(Answered::Public { to_requester: true }) => joined.as_ref().and_then(|case| case.ticket.as_ref()),
-        _ => cases.first().and_then(|(case, _)| case.ticket.as_ref()),
+        Some(Answered::Public { to_requester: true }) => own.as_ref().and_then(|case| case.ticket.as_ref()),
+        _ => first.and_then(|case| case.ticket.as_ref()),
     };
     let unseen = |mailbox: &&Mailbox| named(mail, &mailbox.address).is_none() && !takes_part(on_ticket, mailbox);
     let course = decide(&Submission {
         sender,
-        reply: cases.first().map(|(_, scope)| *scope),
+        reply: replies.first().map(|(_, scope)| *scope),
         inbox: !recipients.inboxes.is_empty(),
         outsiders: addressed.contacts.len(),
         blind: addressed.contacts.iter().filter(unseen).count(),
@@ -284,10 +270,10 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
         served.insert(find::ticket_named(tx, &ticket.to_string())?.property);
     }
     let mut filing = Filing { tx, act, speaker, served, tickets: Vec::new(), looks: Vec::new() };
-    match (course, joined) {
+    match (course, own) {
         (Course::Reply, _) => {
             let mut addressed = addressed;
-            for (case, scope) in &cases {
+            for (case, scope) in &replies {
                 filing.speak(case, *scope, &std::mem::take(&mut addressed))?;
             }
         }
@@ -341,6 +327,31 @@ fn answer(
         }
     }
     Ok(tickets)
+}
+
+/// The tickets of his reply addresses, and what he may write there; notes first.
+fn replies<'a>(
+    tx: &impl Read,
+    mail: &'a Mail<'a>,
+    member: &Member,
+    recipients: &'a Recipients,
+    raw: RawId,
+) -> Result<Vec<(Case<'a>, Scope)>, ActionError> {
+    let mut replies = Vec::new();
+    for (address, property, token) in &recipients.replies {
+        let case = case(tx, mail, member, address, *property, None, Some(*token), raw)?;
+        let scope = match case.holder {
+            Some(Holder::Member { scope: Scope::Note, .. }) => Scope::Note,
+            _ if filing::answers_note(tx, &case)? => Scope::Note,
+            _ => Scope::Public,
+        };
+        replies.push((case, scope));
+    }
+    // Two addresses of one ticket are one answer to it, by the narrower scope.
+    replies.sort_by_key(|(_, scope)| *scope != Scope::Note);
+    let mut seen = BTreeSet::new();
+    replies.retain(|(case, _)| case.ticket.as_ref().is_none_or(|ticket| seen.insert(ticket.id)));
+    Ok(replies)
 }
 
 /// Whose address From has, and the property that the mail is to be sent for.
