@@ -134,7 +134,7 @@ impl<'a> Part<'a> {
         self.content.name.starts_with("text/")
             && disposition.name != "attachment"
             && !disposition.has("filename")
-            && !self.content.has("name")
+            && (!self.content.has("name") || disposition.name == "inline")
     }
 }
 
