@@ -449,6 +449,7 @@ fn content(own: MessageId, raw: RawId, mentioned: Vec<MessageId>, now: Timestamp
         conversation: None,
         verdict: Some(verdict),
         arrived_at: Some(address("acme@desk.example.org")),
+        asked: guichet::desk::command::Asked::default(),
     }
 }
 
@@ -466,5 +467,6 @@ fn standpoint(person: Person, from: Mailbox, voice: Voice) -> Standpoint {
         machine: None,
         parent: None,
         claims: None,
+        obeyed: None,
     }
 }

@@ -235,6 +235,7 @@ mod tests {
                     machine: None,
                     parent: None,
                     claims: Some(alice.id),
+                    obeyed: None,
                 };
                 let spf = if aligned { Outcome::Pass } else { Outcome::Fail };
                 let mut content = content(tx, act)?;

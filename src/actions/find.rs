@@ -8,6 +8,7 @@ use crate::desk::entry::Entry;
 use crate::desk::fanout::Colleague;
 use crate::desk::id::{ContactId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
 use crate::desk::member::Member;
+use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::ticket::{Assignee, Ticket, TicketRef};
@@ -64,7 +65,7 @@ pub fn member(tx: &impl Read, name: &str) -> Result<Member, ActionError> {
     match (by_local.next(), by_local.next()) {
         (Some(member), None) => Ok(member.clone()),
         (Some(one), Some(two)) => {
-            Err(ActionError::refused(format!("{name} is both {} and {}; give the whole address", one.login, two.login)))
+            Err(Mistake::Ambiguous { name: name.to_owned(), one: one.login.clone(), two: two.login.clone() }.into())
         }
         _ => Err(not_found("member", name, members.iter().map(|member| member.login.to_string()))),
     }
@@ -116,10 +117,7 @@ pub fn assignee(tx: &impl Read, property: &Property, who: &str) -> Result<Option
     let of_it = |member: &Member| member.is_of(property.id);
     match member(tx, who) {
         Ok(member) if of_it(&member) => Ok(Some(Assignee::Member(member.id))),
-        Ok(member) => Err(ActionError::refused(format!(
-            "{} has no role in {}; give him one with: guichet member edit {} --property {}",
-            member.login, property.slug, member.login, property.slug
-        ))),
+        Ok(member) => Err(Mistake::NoRole { member: member.login, property: property.slug.clone() }.into()),
         Err(ActionError::NotFound { .. }) => {
             let members = members(tx)?.into_iter().filter(of_it).map(|member| member.login.to_string());
             let departments = departments(tx, property.id)?.into_iter().map(|department| department.slug.to_string());

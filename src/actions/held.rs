@@ -1,30 +1,25 @@
 //! Accepting and rejecting: what waits for a member's word, by any door, and by his answer to the
 //! letter that asked him.
 
-use super::{Act, ActionError, claim, find, notices, post, state};
+use super::{Act, ActionError, claim, commands, find, notices, post, state};
 use crate::desk::decision::Decision;
 use crate::desk::entry::{Author, Entry, Reason, State, Verified, What};
 use crate::desk::fanout::Voice;
 use crate::desk::id::EntryId;
+use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
-use crate::desk::ticket::{Ground, Participant, Person, Standing, Ticket, named};
+use crate::desk::ticket::{Ground, Participant, Person, Standing, Ticket};
 use crate::desk::token::ConfirmToken;
-use crate::store::Tx;
 use crate::store::tables::ENTRIES;
+use crate::store::{Read, StoreError, Tx};
 
-/// What an unknown writer becomes when his mail is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum As {
-    /// He is the requester, with one more address.
-    Same,
-    /// He takes part besides the requester.
-    Cc,
-}
-
-named!(As, "kind of acceptance", Same = "same", Cc = "cc");
+pub use crate::desk::command::Joins as As;
 
 /// Accepts an entry: a held one goes out, in the name of the member that it claims to be from; an
 /// unverified one's writer joins the ticket.
+///
+/// # Errors
+/// [`Mistake::Commands`] for a held one that begins with commands that are wrong: it goes on waiting.
 pub fn accept(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -52,24 +47,39 @@ fn accept_quietly(
     entry: EntryId,
     joins: Option<As>,
 ) -> Result<(Ticket, Entry), ActionError> {
-    let before = find::ticket(tx, reference)?;
-    let mut ticket = before.clone();
+    let ticket = find::ticket(tx, reference)?;
     let property = find::property_by_id(tx, ticket.property)?;
-    let mut entry = find::entry(tx, &ticket, entry)?;
+    let (mut before, mut ticket) = (Some(ticket.clone()), ticket);
+    let entry = accept_on(tx, act, &property, &mut before, &mut ticket, entry, joins)?;
+    ticket.updated_at = act.now;
+    state::save(tx, before.as_ref(), &ticket)?;
+    Ok((ticket, entry))
+}
+
+/// The same on a ticket that the caller saves; `before` is what the store has of it. Both become
+/// another's where the entry's commands merge it.
+pub(super) fn accept_on(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    before: &mut Option<Ticket>,
+    ticket: &mut Ticket,
+    entry: EntryId,
+    joins: Option<As>,
+) -> Result<Entry, ActionError> {
+    let mut entry = find::entry(tx, ticket, entry)?;
     match entry.state {
-        State::Held => release(tx, act, &property, &mut ticket, &mut entry)?,
+        State::Held => release(tx, act, property, before, ticket, &mut entry)?,
         State::Relayed | State::Kept if entry.warning.is_some() || joins.is_some() => {
-            join(tx, act, &mut ticket, &mut entry, joins)?;
+            join(tx, act, ticket, &mut entry, joins)?;
         }
-        State::Relayed => return Err(ActionError::refused(format!("entry {} went out already", entry.id))),
-        State::Kept => return Err(ActionError::refused(format!("entry {} is not held", entry.id))),
-        State::Rejected => return Err(ActionError::refused(format!("entry {} was rejected", entry.id))),
+        State::Relayed => return Err(Mistake::WentOut(entry.id).into()),
+        State::Kept => return Err(Mistake::NotHeld(entry.id).into()),
+        State::Rejected => return Err(Mistake::WasRejected(entry.id).into()),
     }
     tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;
-    state::event(tx, act, &ticket, What::Accepted, None, Some(entry.id.to_string()))?;
-    ticket.updated_at = act.now;
-    state::save(tx, Some(&before), &ticket)?;
-    Ok((ticket, entry))
+    state::event(tx, act, ticket, What::Accepted, None, Some(entry.id.to_string()))?;
+    Ok(entry)
 }
 
 /// Rejects an entry in the same way.
@@ -81,7 +91,20 @@ fn reject_quietly(
 ) -> Result<(Ticket, Entry), ActionError> {
     let before = find::ticket(tx, reference)?;
     let mut ticket = before.clone();
-    let mut entry = find::entry(tx, &ticket, entry)?;
+    let entry = reject_on(tx, act, &mut ticket, entry)?;
+    ticket.updated_at = act.now;
+    state::save(tx, Some(&before), &ticket)?;
+    Ok((ticket, entry))
+}
+
+/// The same on a ticket that the caller saves.
+pub(super) fn reject_on(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: &mut Ticket,
+    entry: EntryId,
+) -> Result<Entry, ActionError> {
+    let mut entry = find::entry(tx, ticket, entry)?;
     match entry.state {
         State::Held => entry.state = State::Rejected,
         State::Relayed if entry.warning == Some(Reason::Unverified) => {
@@ -92,13 +115,11 @@ fn reject_quietly(
                 .participants
                 .retain(|participant| participant.standing == Standing::Accepted || Some(participant.person) != person);
         }
-        _ => return Err(ActionError::refused(format!("entry {} is not held", entry.id))),
+        State::Relayed | State::Kept | State::Rejected => return Err(Mistake::NotHeld(entry.id).into()),
     }
     tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;
-    state::event(tx, act, &ticket, What::Rejected, None, Some(entry.id.to_string()))?;
-    ticket.updated_at = act.now;
-    state::save(tx, Some(&before), &ticket)?;
-    Ok((ticket, entry))
+    state::event(tx, act, ticket, What::Rejected, None, Some(entry.id.to_string()))?;
+    Ok(entry)
 }
 
 /// What a member decides by answering the letter that asked him. Whoever has the letter's address
@@ -127,41 +148,65 @@ pub fn decide(
         };
     }
     let property = find::property_by_id(tx, ticket.property)?;
-    match decision {
-        Some(Decision::Yes) => accept_quietly(tx, &own, &name, entry.id, None)?,
-        Some(Decision::Always) if claim::ask(tx, &own, &property, &mut entry, &member)? => {
-            accept_quietly(tx, &own, &name, entry.id, None)?
-        }
-        Some(Decision::No) => reject_quietly(tx, &own, &name, entry.id)?,
+    let id = entry.id;
+    let accept = |tx: &mut Tx<'_>| accept_quietly(tx, &own, &name, id, None);
+    let accepted = match decision {
+        Some(Decision::Yes) => tx.attempt(accept),
+        Some(Decision::Always) if claim::ask(tx, &own, &property, &mut entry, &member)? => tx.attempt(accept),
+        Some(Decision::No) => reject_quietly(tx, &own, &name, id),
         Some(Decision::Always) | None => return notices::explain(tx, act, &ticket, &mut entry, &member),
     };
+    match accepted {
+        Ok(_) => {}
+        // It goes on waiting, and he is told why.
+        Err(ActionError::Mistake(Mistake::Commands(wrong))) => {
+            let mut entry = find::entry(tx, &ticket, id)?;
+            entry.reason = Some(Reason::Command);
+            entry.warning = Some(Reason::Command);
+            notices::wrong(tx, &own, &property, &ticket, &mut entry, &wrong)?;
+        }
+        Err(error) => return Err(error),
+    }
     notices::next(tx, act, &member)
 }
 
-/// Lets a held entry go out.
+/// The entries of a ticket that wait for a member's word, oldest first: held ones, and those of
+/// unverified writers. One that waits only for its commands to be right is named by its number.
+pub(super) fn waiting(tx: &impl Read, ticket: &Ticket) -> Result<Vec<EntryId>, StoreError> {
+    let waits = |entry: &Entry| match entry.state {
+        State::Held => entry.reason != Some(Reason::Command),
+        State::Relayed => entry.warning == Some(Reason::Unverified),
+        State::Kept | State::Rejected => false,
+    };
+    Ok(find::entries(tx, ticket.id)?.iter().filter(|entry| waits(entry)).map(|entry| entry.id).collect())
+}
+
+/// Lets a held entry go out, once its commands are carried out.
 fn release(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     property: &Property,
+    before: &mut Option<Ticket>,
     ticket: &mut Ticket,
     entry: &mut Entry,
 ) -> Result<(), ActionError> {
-    let Some(member) = entry.claims else {
-        return Err(ActionError::refused(format!(
-            "entry {} is in no member's name; answer the ticket yourself",
-            entry.id
-        )));
-    };
+    let member = entry.claims.ok_or(Mistake::Nameless(entry.id))?;
     let member = find::member_by_id(tx, member)?;
     if !member.is_of(property.id) {
-        return Err(ActionError::refused(format!("{} has left {}", member.login, property.slug)));
+        return Err(Mistake::Left { member: member.login, property: property.slug.clone() }.into());
     }
+    let own = act.with_actor(post::as_member(&member));
+    let obeyed = commands::obey(tx, &own, property, before, ticket, entry, &member)?;
     entry.author = Author::Person { person: Person::Member(member.id), mailbox: member.mailbox() };
-    entry.state = State::Relayed;
     entry.verified = Verified::Confirmed;
-    entry.reason = None;
     entry.warning = None;
-    post::speak(tx, act, property, ticket, false, entry)?;
+    if entry.reason == Some(Reason::OnlyCommands) {
+        entry.state = State::Kept;
+        return Ok(());
+    }
+    entry.state = State::Relayed;
+    entry.reason = None;
+    post::speak(tx, act, property, ticket, false, &obeyed, entry)?;
     post::relay(tx, act, property, ticket, entry, Voice::Member, &member.addresses())
 }
 
@@ -174,14 +219,14 @@ fn join(
     joins: Option<As>,
 ) -> Result<(), ActionError> {
     let Author::Person { person: Person::Contact(writer), mailbox } = entry.author.clone() else {
-        return Err(ActionError::refused(format!("entry {} is not a contact's", entry.id)));
+        return Err(Mistake::NoContact(entry.id).into());
     };
     entry.reason = None;
     entry.warning = None;
     entry.verified = Verified::Confirmed;
     if joins == Some(As::Same) {
         let Some(Person::Contact(requester)) = ticket.requester().map(|participant| participant.person) else {
-            return Err(ActionError::refused(format!("{} has no requester", ticket.reference)));
+            return Err(Mistake::NoRequester(ticket.reference.clone()).into());
         };
         let requester = find::contact_by_id(tx, requester)?;
         let other = find::contact_by_id(tx, writer)?;

@@ -6,7 +6,9 @@
 
 pub mod acknowledgement;
 pub mod app_password;
+pub mod change;
 pub mod claim;
+pub mod commands;
 pub mod contact;
 pub mod copies;
 pub mod department;
@@ -16,6 +18,7 @@ pub mod member;
 pub mod notices;
 pub mod post;
 pub mod property;
+mod standing;
 pub mod state;
 #[cfg(test)]
 mod testing;
@@ -28,7 +31,9 @@ use jiff::Timestamp;
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Author, Door};
 use crate::desk::id::MemberId;
+use crate::desk::language::Language;
 use crate::desk::message_id::MessageId;
+use crate::desk::mistake::Mistake;
 use crate::desk::recipient::Domains;
 use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::Person;
@@ -107,8 +112,17 @@ pub enum ActionError {
     /// What was asked makes no sense as things are; the text says what would.
     #[error("{0}")]
     Refused(String),
+    /// The same, in a form that has words in every language.
+    #[error("{}", Language::En.mistake(.0))]
+    Mistake(Mistake),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Mistake> for ActionError {
+    fn from(mistake: Mistake) -> Self {
+        Self::Mistake(mistake)
+    }
 }
 
 fn did_you_mean(near: &[String]) -> String {

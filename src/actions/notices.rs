@@ -3,14 +3,17 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, claim, copies, find, post};
+use super::{Act, ActionError, Actor, claim, copies, find, post, standing};
 use crate::desk::address::Mailbox;
+use crate::desk::command::Verb;
 use crate::desk::copy::{Content, Copy, Scope};
 use crate::desk::entry::{Entry, Reason, State, Verified};
 use crate::desk::fanout::Reader;
 use crate::desk::id::MemberId;
 use crate::desk::letter::{Held, Letter, Ways};
 use crate::desk::member::Member;
+use crate::desk::mistake::Mistake;
+use crate::desk::property::Property;
 use crate::desk::ticket::{Person, Ticket};
 use crate::store::tables::{ENTRIES, HELD_DUE, HELD_NOTICES, HELD_WAITING};
 use crate::store::{Order, Read, StoreError, Tx};
@@ -170,6 +173,47 @@ pub(super) fn explain(
         Letter::unclear(language, &ticket.reference, subject)
     } else {
         Letter::too_late(language, &ticket.reference, subject, entry.state == State::Relayed)
+    };
+    Ok(send(tx, act, ticket, entry, member, letter)?)
+}
+
+/// Gives a member his text back, with what is wrong about the commands that it begins with. The
+/// entry is held.
+pub(super) fn wrong(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &Ticket,
+    entry: &mut Entry,
+    wrong: &[(String, Mistake)],
+) -> Result<(), ActionError> {
+    let member = match (entry.claims, &act.actor) {
+        (Some(claimed), _) => claimed,
+        (None, Actor::Member { id, .. }) => *id,
+        (None, Actor::System) => return Ok(()),
+    };
+    let member = find::member_by_id(tx, member)?;
+    let help = property.commands.allows(Verb::Help);
+    let subject = subject(ticket, entry);
+    let letter = Letter::wrong_commands(property.language, &ticket.reference, subject, wrong, help, &entry.text);
+    Ok(send(tx, act, ticket, entry, &member, letter)?)
+}
+
+/// Answers a member's `#help` or `#status`, in the mail of which entry it stands.
+pub(super) fn asked(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &Ticket,
+    entry: &mut Entry,
+    member: &Member,
+    verb: Verb,
+) -> Result<(), ActionError> {
+    let language = property.language;
+    let letter = if verb == Verb::Status {
+        standing::letter(tx, property, ticket)?
+    } else {
+        Letter::asked_for(language.help_subject().to_owned(), language.help(&property.commands))
     };
     Ok(send(tx, act, ticket, entry, member, letter)?)
 }

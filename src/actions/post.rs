@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{Act, ActionError, Actor, copies, find, notices, state};
 use crate::desk::address::{Address, Mailbox};
+use crate::desk::command::Asked;
 use crate::desk::contact::Contact;
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, Machine, Reason, State, Verified, What};
@@ -47,6 +48,20 @@ pub struct Content {
     pub conversation: Option<[u8; 22]>,
     pub verdict: Option<Verdict>,
     pub arrived_at: Option<Address>,
+    /// The commands that a mail begins with. They count only where a member's authority was
+    /// proven ([`commands::add`](super::commands::add)); to everybody else they are text.
+    pub asked: Asked,
+}
+
+/// What the commands of a member's mail did that bears on the message behind them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Obeyed {
+    /// The lines themselves: they don't go on.
+    pub lines: Vec<String>,
+    /// They said what becomes of the status.
+    pub status: bool,
+    /// The member does not want to follow what he writes on.
+    pub aside: bool,
 }
 
 /// Who says it, and with what right.
@@ -66,6 +81,8 @@ pub struct Standpoint {
     pub machine: Option<Machine>,
     pub parent: Option<EntryId>,
     pub claims: Option<MemberId>,
+    /// The commands that were carried out before.
+    pub obeyed: Option<Obeyed>,
 }
 
 /// How a new ticket starts.
@@ -127,7 +144,11 @@ pub fn add(
     content: Content,
     mut standpoint: Standpoint,
 ) -> Result<Entry, ActionError> {
-    hold_if_crossed(tx, ticket, &mut standpoint)?;
+    // Whose commands were carried out was looked at before, on the ticket that he answered.
+    if standpoint.obeyed.is_none() {
+        hold_if_crossed(tx, ticket, &mut standpoint)?;
+    }
+    let obeyed = standpoint.obeyed.unwrap_or_default();
     let public = standpoint.scope == Scope::Public;
     let id = EntryId(tx.allocate(&ENTRY_IDS, &())?);
     let mut entry = Entry {
@@ -142,7 +163,8 @@ pub fn add(
         door: act.door,
         at: act.now,
         message_id: content.message_id,
-        minted_id: Some(act.desk.mint()),
+        // What goes to nobody is nothing to answer.
+        minted_id: (standpoint.reason != Some(Reason::OnlyCommands)).then(|| act.desk.mint()),
         date: content.date,
         parent: standpoint.parent,
         subject: content.subject,
@@ -158,11 +180,12 @@ pub fn add(
         arrived_at: content.arrived_at,
         copies: Vec::new(),
         explained: false,
+        commands: obeyed.lines.clone(),
     };
     // First what the message makes of the ticket, so that the line on top of its copies shows that.
     if entry.state == State::Relayed {
         match standpoint.voice {
-            Voice::Member => speak(tx, act, property, ticket, before.is_none(), &entry)?,
+            Voice::Member => speak(tx, act, property, ticket, before.is_none(), &obeyed, &entry)?,
             Voice::Contact { .. } if before.is_none() => {}
             Voice::Contact { .. } => {
                 // Spam and trash stay where they are, but for whom we wrote to.
@@ -185,35 +208,49 @@ pub fn add(
 
 /// Holds a member's public reply, by any door, that answers something older than a colleague's.
 fn hold_if_crossed(tx: &impl Read, ticket: &Ticket, standpoint: &mut Standpoint) -> Result<(), StoreError> {
-    let live = standpoint.state == State::Relayed && standpoint.voice == Voice::Member;
-    if let (Some(Person::Member(member)), Some(parent)) = (standpoint.author.person(), standpoint.parent)
-        && live
-        && standpoint.scope == Scope::Public
-        && crosses(tx, ticket, parent, &standpoint.author)?.is_some()
-    {
+    if is_crossed(tx, ticket, standpoint)? {
         standpoint.state = State::Held;
         standpoint.reason = Some(Reason::Crossed);
-        standpoint.claims = Some(member);
+        standpoint.claims = match standpoint.author.person() {
+            Some(Person::Member(member)) => Some(member),
+            _ => None,
+        };
     }
     Ok(())
 }
 
+/// Whether it is a member's public reply that answers something older than a colleague's.
+pub(super) fn is_crossed(tx: &impl Read, ticket: &Ticket, standpoint: &Standpoint) -> Result<bool, StoreError> {
+    let live = standpoint.state == State::Relayed && standpoint.voice == Voice::Member;
+    match (standpoint.author.person(), standpoint.parent) {
+        (Some(Person::Member(_)), Some(parent)) if live && standpoint.scope == Scope::Public => {
+            Ok(crosses(tx, ticket, parent, &standpoint.author)?.is_some())
+        }
+        _ => Ok(false),
+    }
+}
+
 /// What a member's entry makes of its ticket: he follows it, and a public answer accepts whom the
-/// requester named and moves the status, unless it opened the ticket.
+/// requester named and moves the status, unless it opened the ticket. What he commanded comes first.
 pub fn speak(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     property: &Property,
     ticket: &mut Ticket,
     opens: bool,
+    obeyed: &Obeyed,
     entry: &Entry,
 ) -> Result<(), ActionError> {
-    if let Some(Person::Member(id)) = entry.author.person() {
+    if let Some(Person::Member(id)) = entry.author.person()
+        && !obeyed.aside
+    {
         follow(tx, ticket, id)?;
     }
     if entry.kind == Kind::Message && !opens {
         accept_named(tx, act, ticket)?;
-        state::set_status(tx, act, ticket, entry.author.clone(), property.after_reply)?;
+        if !obeyed.status {
+            state::set_status(tx, act, ticket, entry.author.clone(), property.after_reply)?;
+        }
     }
     Ok(())
 }
@@ -399,6 +436,7 @@ pub fn by_actor(tx: &impl Read, act: &Act<'_>, scope: Scope) -> Result<Standpoin
         machine: None,
         parent: None,
         claims: None,
+        obeyed: None,
     })
 }
 
@@ -454,7 +492,7 @@ pub fn bear(tx: &mut Tx<'_>, ticket: &Ticket, entry: EntryId, id: &MessageId, bo
 }
 
 /// The text as the entry itself holds it; the whole is in the raw message.
-fn bounded(mut text: String) -> String {
+pub(super) fn bounded(mut text: String) -> String {
     if text.len() > Entry::LONGEST_TEXT {
         text.truncate(text.floor_char_boundary(Entry::LONGEST_TEXT));
         text.push('…');

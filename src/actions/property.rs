@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Act, ActionError, find};
 use crate::desk::address::Address;
+use crate::desk::command::Allowed;
 use crate::desk::id::PropertyId;
 use crate::desk::language::Language;
 use crate::desk::property::Property;
@@ -42,6 +43,8 @@ pub struct Changes {
     pub acknowledge: Option<bool>,
     /// The property's own text of acknowledgements by language; `None` goes back to ours.
     pub acknowledgements: BTreeMap<Language, Option<String>>,
+    /// The commands that members may give by mail.
+    pub commands: Option<Allowed>,
 }
 
 /// The longest text of an acknowledgement, in characters.
@@ -70,6 +73,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Property, ActionE
         removed: false,
         acknowledge: false,
         acknowledgements: BTreeMap::new(),
+        commands: Allowed::default(),
     };
     tx.put(&PROPERTY_SLUGS, &property.slug, &property.id)?;
     let changes = Changes { add_addresses: new.addresses, public: Some(new.public), ..Changes::default() };
@@ -161,6 +165,9 @@ fn apply(tx: &mut Tx<'_>, act: &Act<'_>, property: &mut Property, changes: Chang
             Some(text) => property.acknowledgements.insert(language, check_text(&text)?),
             None => property.acknowledgements.remove(&language),
         };
+    }
+    if let Some(commands) = changes.commands {
+        property.commands = commands;
     }
     for address in changes.distrust {
         if !property.trusted.contains(&address) {

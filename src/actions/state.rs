@@ -102,6 +102,7 @@ pub fn event_by(
         arrived_at: None,
         copies: Vec::new(),
         explained: false,
+        commands: Vec::new(),
     };
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
     Ok(entry)

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::post::{self, Content, Opening, Standpoint};
 use super::{Act, ActionError, Actor, Desk, member, property};
 use crate::desk::address::{Address, Mailbox};
+use crate::desk::command::Asked;
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Author, Door, State, Verified};
 use crate::desk::fanout::Voice;
@@ -107,6 +108,7 @@ impl Office {
                 machine: None,
                 parent: None,
                 claims: None,
+                obeyed: None,
             };
             let content = content(tx, act)?;
             post::add(tx, act, &property, None, &mut ticket, content, standpoint)?;
@@ -135,5 +137,6 @@ pub fn content(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<Content, ActionError> {
         conversation: None,
         verdict: None,
         arrived_at: None,
+        asked: Asked::default(),
     })
 }

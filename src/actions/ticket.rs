@@ -1,22 +1,19 @@
-//! What people do to tickets, besides writing on them.
+//! What people do to tickets that they name, besides writing on them.
 
 use jiff::Timestamp;
 
+use super::commands::{self, Said};
 use super::post::{self, Opening};
-use super::{Act, ActionError, Actor, copies, find, state};
+use super::{Act, ActionError, Actor, change, find, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Entry, What};
-use crate::desk::fanout::Reader;
 use crate::desk::id::{EntryId, MemberId};
+use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::ticket::{Assignee, Ground, Participant, Person, Priority, Standing, Status, Ticket};
-use crate::store::tables::{ENTRIES, MEMBER_ADDRESSES};
+use crate::store::tables::MEMBER_ADDRESSES;
 use crate::store::{Read, Tx};
-
-/// The most tags of a ticket, and the most characters of one.
-const MOST_TAGS: usize = 50;
-const LONGEST_TAG: usize = 50;
 
 /// A ticket that a member composes.
 #[derive(Clone, Debug)]
@@ -55,7 +52,7 @@ pub fn compose(
         }
     }
     for tag in &composition.tags {
-        check_tag(tag)?;
+        change::check_tag(tag)?;
     }
     let assignee = match (composition.worker, &act.actor) {
         (Worker::Named(assignee), _) => assignee,
@@ -76,7 +73,7 @@ pub fn compose(
         post::follow(tx, &mut ticket, member)?;
     }
     let standpoint = post::by_actor(tx, act, Scope::Public)?;
-    let entry = post::add(tx, act, property, None, &mut ticket, content, standpoint)?;
+    let entry = commands::add(tx, act, property, None, &mut ticket, Said::new(content, standpoint))?;
     Ok((ticket, entry))
 }
 
@@ -95,7 +92,7 @@ pub fn write(
     let property = find::property_by_id(tx, ticket.property)?;
     let mut standpoint = post::by_actor(tx, act, scope)?;
     standpoint.parent = parent;
-    let entry = post::add(tx, act, &property, Some(&before), &mut ticket, content, standpoint)?;
+    let entry = commands::add(tx, act, &property, Some(&before), &mut ticket, Said::new(content, standpoint))?;
     Ok((ticket, entry))
 }
 
@@ -118,62 +115,21 @@ fn change(
 
 /// Moves a ticket to a status.
 pub fn set_status(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, status: Status) -> Result<Ticket, ActionError> {
-    change(tx, act, reference, |tx, ticket| Ok(state::set_status(tx, act, ticket, act.author(), status)?))
+    change(tx, act, reference, |tx, ticket| change::set_status(tx, act, ticket, status))
 }
 
 /// Makes a ticket pending until a moment.
 pub fn snooze(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, until: Timestamp) -> Result<Ticket, ActionError> {
-    if until <= act.now {
-        return Err(ActionError::refused("a ticket can only be snoozed until later than now"));
-    }
-    change(tx, act, reference, |tx, ticket| {
-        let from = ticket.status.to_string();
-        ticket.status = Status::Pending;
-        ticket.status_since = act.now;
-        ticket.wake_at = Some(until);
-        state::event(tx, act, ticket, What::Status, Some(from), Some(format!("pending until {until}")))?;
-        Ok(())
-    })
+    change(tx, act, reference, |tx, ticket| change::snooze(tx, act, ticket, until))
 }
 
 /// Assigns a ticket, or takes it from whoever has it. Who is new to it gets the conversation so far.
 pub fn assign(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, who: &str) -> Result<Ticket, ActionError> {
-    let before = find::ticket(tx, reference)?;
-    let property = find::property_by_id(tx, before.property)?;
-    let assignee = find::assignee(tx, &property, who)?;
-    let mut ticket = before.clone();
-    assign_to(tx, act, &property, &mut ticket, assignee)?;
-    if ticket != before {
-        ticket.updated_at = act.now;
-        state::save(tx, Some(&before), &ticket)?;
-    }
-    Ok(ticket)
-}
-
-/// Assigns a ticket that the caller saves.
-pub fn assign_to(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    property: &Property,
-    ticket: &mut Ticket,
-    assignee: Option<Assignee>,
-) -> Result<(), ActionError> {
-    if ticket.assignee == assignee {
-        return Ok(());
-    }
-    let had = find::colleagues(tx, property.id, ticket.assignee)?;
-    let from = find::assignee_name(tx, ticket.assignee)?;
-    ticket.assignee = assignee;
-    let to = find::assignee_name(tx, assignee)?;
-    state::event(tx, act, ticket, What::Assignee, from, to)?;
-    let readers = find::colleagues(tx, property.id, assignee)?
-        .into_iter()
-        .filter(|new| new.copies && !had.iter().any(|old| old.id == new.id))
-        .filter(|new| ticket.participant(Person::Member(new.id)).is_none())
-        .filter(|new| !matches!(act.actor, Actor::Member { id, .. } if id == new.id))
-        .map(|new| Reader { person: Person::Member(new.id), address: new.address, scope: Scope::Public })
-        .collect::<Vec<_>>();
-    copies::queue_conversation(tx, act, ticket, &readers)
+    change(tx, act, reference, |tx, ticket| {
+        let property = find::property_by_id(tx, ticket.property)?;
+        let assignee = find::assignee(tx, &property, who)?;
+        change::assign(tx, act, &property, ticket, assignee)
+    })
 }
 
 pub fn set_priority(
@@ -182,123 +138,42 @@ pub fn set_priority(
     reference: &str,
     priority: Priority,
 ) -> Result<Ticket, ActionError> {
-    change(tx, act, reference, |tx, ticket| {
-        if ticket.priority != priority {
-            let (from, to) = (ticket.priority.to_string(), priority.to_string());
-            ticket.priority = priority;
-            state::event(tx, act, ticket, What::Priority, Some(from), Some(to))?;
-        }
-        Ok(())
-    })
+    change(tx, act, reference, |tx, ticket| change::set_priority(tx, act, ticket, priority))
 }
 
 /// Adds a tag.
 pub fn tag(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, tag: &str) -> Result<Ticket, ActionError> {
-    check_tag(tag)?;
-    change(tx, act, reference, |tx, ticket| {
-        if ticket.tags.len() >= MOST_TAGS {
-            return Err(ActionError::refused(format!("{} has {MOST_TAGS} tags already", ticket.reference)));
-        }
-        if ticket.tags.insert(tag.to_owned()) {
-            state::event(tx, act, ticket, What::Tag, None, Some(tag.to_owned()))?;
-        }
-        Ok(())
-    })
+    change(tx, act, reference, |tx, ticket| change::tag(tx, act, ticket, tag))
 }
 
 /// Takes a tag away.
 pub fn untag(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, tag: &str) -> Result<Ticket, ActionError> {
-    change(tx, act, reference, |tx, ticket| {
-        if !ticket.tags.remove(tag) {
-            return Err(ActionError::NotFound {
-                what: "tag",
-                name: format!("{tag} on {}", ticket.reference),
-                near: ticket.tags.iter().take(3).cloned().collect(),
-            });
-        }
-        state::event(tx, act, ticket, What::Untag, Some(tag.to_owned()), None)?;
-        Ok(())
-    })
-}
-
-/// A tag is one word, so that it can be an IMAP keyword (RFC 3501 §9, atom).
-fn check_tag(tag: &str) -> Result<(), ActionError> {
-    let fine = !tag.is_empty()
-        && tag.chars().count() <= LONGEST_TAG
-        && tag.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"(){%*\"\\],#".contains(c));
-    if fine {
-        Ok(())
-    } else {
-        Err(ActionError::refused(format!(
-            "{tag:?} can't be a tag: one word of up to {LONGEST_TAG} characters, none of them ( ) {{ }} % * \" \\ ] , #"
-        )))
-    }
+    change(tx, act, reference, |tx, ticket| change::untag(tx, act, ticket, tag))
 }
 
 /// Adds a contact who gets public messages.
 pub fn cc(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, address: &Address) -> Result<Ticket, ActionError> {
-    if act.desk.is_local(address) {
-        return Err(ActionError::refused(format!("{address} is an address of this desk")));
-    }
-    let before = find::ticket(tx, reference)?;
-    let property = find::property_by_id(tx, before.property)?;
-    if let Some(member) = find::member_at(tx, property.id, address)? {
-        return Err(ActionError::refused(format!(
-            "{} is a member of {}; try: guichet ticket follow {reference} {}",
-            member.login, property.slug, member.login
-        )));
-    }
-    change(tx, act, reference, |tx, ticket| post::admit(tx, act, &property, ticket, &Mailbox::new("", address.clone())))
+    change(tx, act, reference, |tx, ticket| {
+        let property = find::property_by_id(tx, ticket.property)?;
+        change::cc(tx, act, &property, ticket, address)
+    })
 }
 
 /// Takes a contact off a ticket.
 pub fn uncc(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, address: &Address) -> Result<Ticket, ActionError> {
-    change(tx, act, reference, |tx, ticket| {
-        let at = ticket
-            .participants
-            .iter()
-            .position(|participant| participant.ground == Ground::Cc && participant.address == *address);
-        let Some(at) = at else {
-            let known = ticket.participants.iter().filter(|participant| participant.ground == Ground::Cc);
-            return Err(ActionError::NotFound {
-                what: "participant",
-                name: format!("{address} on {}", ticket.reference),
-                near: known.map(|participant| participant.address.to_string()).take(3).collect(),
-            });
-        };
-        ticket.participants.remove(at);
-        state::event(tx, act, ticket, What::Participant, Some(address.to_string()), None)?;
-        Ok(())
-    })
+    change(tx, act, reference, |tx, ticket| change::uncc(tx, act, ticket, address))
 }
 
 /// Makes a member a follower.
 pub fn follow(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, who: &str) -> Result<Ticket, ActionError> {
     let member = find::member(tx, who)?;
-    change(tx, act, reference, |tx, ticket| {
-        if !member.is_of(ticket.property) {
-            return Err(ActionError::refused(format!("{} has no role in {}", member.login, ticket.reference.property)));
-        }
-        if ticket.participant(Person::Member(member.id)).is_none() {
-            post::follow(tx, ticket, member.id)?;
-            state::event(tx, act, ticket, What::Follow, None, Some(member.login.to_string()))?;
-        }
-        Ok(())
-    })
+    change(tx, act, reference, |tx, ticket| change::follow(tx, act, ticket, &member))
 }
 
 /// Ends that.
 pub fn unfollow(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, who: &str) -> Result<Ticket, ActionError> {
     let member = find::member(tx, who)?;
-    change(tx, act, reference, |tx, ticket| {
-        let before = ticket.participants.len();
-        ticket.participants.retain(|participant| participant.person != Person::Member(member.id));
-        if ticket.participants.len() == before {
-            return Err(ActionError::refused(format!("{} does not follow {}", member.login, ticket.reference)));
-        }
-        state::event(tx, act, ticket, What::Unfollow, Some(member.login.to_string()), None)?;
-        Ok(())
-    })
+    change(tx, act, reference, |tx, ticket| change::unfollow(tx, act, ticket, &member))
 }
 
 /// Makes another contact the one that the ticket is for; the one before stays on it.
@@ -338,37 +213,12 @@ pub fn set_requester(
 
 /// Moves everything of one ticket into another of the same property, which goes on for both.
 pub fn merge(tx: &mut Tx<'_>, act: &Act<'_>, reference: &str, into: &str) -> Result<Ticket, ActionError> {
-    let source_before = find::ticket(tx, reference)?;
-    let target_before = find::ticket(tx, into)?;
-    if source_before.id == target_before.id {
-        return Err(ActionError::refused(format!("{reference} and {into} are one ticket already")));
+    let source = find::ticket(tx, reference)?;
+    let target = find::ticket(tx, into)?;
+    if source.id == target.id {
+        return Err(Mistake::OneTicket { one: reference.to_owned(), other: into.to_owned() }.into());
     }
-    if source_before.property != target_before.property {
-        return Err(ActionError::refused("tickets of two properties can't be merged: their members differ"));
-    }
-    let (mut source, mut target) = (source_before.clone(), target_before.clone());
-    for mut entry in find::entries(tx, source.id)? {
-        tx.delete(&ENTRIES, &(source.id, entry.id));
-        entry.ticket = target.id;
-        tx.put(&ENTRIES, &(target.id, entry.id), &entry)?;
-    }
-    for participant in std::mem::take(&mut source.participants) {
-        if target.participant(participant.person).is_none() {
-            let ground = if participant.ground == Ground::Requester { Ground::Cc } else { participant.ground };
-            target.participants.push(Participant { ground, ..participant });
-        }
-    }
-    target.tags.append(&mut source.tags);
-    target.priority = target.priority.max(source.priority);
-    source.merged_into = Some(target.id);
-    source.wake_at = None;
-    source.updated_at = act.now;
-    target.updated_at = act.now;
-    let (from, to) = (source.reference.to_string(), target.reference.to_string());
-    state::event(tx, act, &target, What::Merged, Some(from), Some(to))?;
-    state::save(tx, Some(&source_before), &source)?;
-    state::save(tx, Some(&target_before), &target)?;
-    Ok(target)
+    change::merge(tx, act, &source, source.clone(), &target)
 }
 
 /// Who acts when a command names a member: he must be of the ticket's property.
@@ -491,15 +341,5 @@ mod tests {
         assert_eq!(entry.copies.len(), 1);
         let readers: Vec<_> = copies(&office).await.into_iter().map(|(to, ..)| to).collect();
         assert_eq!(readers[2..], ["carol"]);
-    }
-
-    #[test]
-    fn tags_are_words() {
-        for good in ["refund", "größe", "a-b_c"] {
-            assert!(check_tag(good).is_ok(), "{good}");
-        }
-        for bad in ["", "two words", "a,b", "(x)", "#x", &"x".repeat(51)] {
-            assert!(check_tag(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -9,6 +9,7 @@ use super::App;
 use super::types::NewAttachment;
 use crate::actions::{ActionError, Actor, Desk, post};
 use crate::desk::address::Mailbox;
+use crate::desk::command::Asked;
 use crate::desk::entry::Attachment;
 use crate::desk::property::Property;
 use crate::mime::attachments::safe_name;
@@ -119,6 +120,7 @@ impl Draft {
             conversation: None,
             verdict: None,
             arrived_at: None,
+            asked: Asked::default(),
         })
     }
 }

@@ -56,7 +56,7 @@ impl From<ActionError> for ApiError {
             ActionError::Taken { .. } => {
                 Self { status: StatusCode::CONFLICT, code: "conflict", message: error.to_string() }
             }
-            ActionError::Refused(message) => Self::invalid(message),
+            ActionError::Refused(_) | ActionError::Mistake(_) => Self::invalid(error.to_string()),
             ActionError::Store(error) => error.into(),
         }
     }

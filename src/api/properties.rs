@@ -73,6 +73,7 @@ pub(super) async fn edit(
                 distrust: edit.distrust,
                 acknowledge: edit.acknowledge,
                 acknowledgements: edit.acknowledgements,
+                commands: edit.commands,
             };
             let record = property::edit(tx, act, &slug, changes)?;
             view::property(tx, act.desk, &record)

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::desk::address::Address;
+use crate::desk::command::Allowed;
 use crate::desk::copy::CopyState;
 use crate::desk::entry::{Door, Kind, Machine, Reason, State, Verified as Evidence, What};
 use crate::desk::language::Language;
@@ -82,6 +83,8 @@ pub struct Property {
     pub acknowledge: bool,
     /// The text of that by language, where it is the property's own.
     pub acknowledgements: BTreeMap<Language, String>,
+    /// The commands that members may give by mail: `all`, `none`, or `close,tag`.
+    pub commands: Allowed,
     pub created_at: Timestamp,
 }
 
@@ -133,6 +136,9 @@ pub struct EditProperty {
     /// Texts by language; `null` goes back to the desk's own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub acknowledgements: BTreeMap<Language, Option<String>>,
+    /// `all`, `none`, or `close,tag`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Allowed>,
 }
 
 /// `GET /members`

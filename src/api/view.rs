@@ -35,6 +35,7 @@ pub(super) fn property(tx: &impl Read, desk: &Desk, property: &desk::property::P
         trusted: property.trusted.clone(),
         acknowledge: property.acknowledge,
         acknowledgements: property.acknowledgements.clone(),
+        commands: property.commands.clone(),
         created_at: property.created_at,
     })
 }

@@ -10,6 +10,7 @@ use super::output::{Output, Table, list};
 use super::{Desk, Failure, ON_OFF, change, one_of, or_none};
 use crate::api::types::{EditProperty, NewProperty, Properties, Property, Removed};
 use crate::desk::address::Address;
+use crate::desk::command::Allowed;
 use crate::desk::language::Language;
 use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::Status;
@@ -112,6 +113,9 @@ pub(super) struct Changes {
     /// A language in which the text is the desk's own again
     #[arg(long = "remove-acknowledgement", value_name = "LANGUAGE", value_parser = one_of(Language::ALL))]
     remove_acknowledgements: Vec<Language>,
+    /// The commands that members may give by mail: all, none, or some, as in close,tag,note
+    #[arg(long, value_name = "all|none|NAMES")]
+    commands: Option<Allowed>,
 }
 
 const AFTER_REPLY: &[(&str, Status)] =
@@ -210,6 +214,7 @@ impl Changes {
             distrust: Vec::new(),
             acknowledge: self.acknowledge,
             acknowledgements,
+            commands: self.commands,
         })
     }
 }
@@ -246,6 +251,7 @@ fn show(property: &Property, output: Output) -> String {
         "closes itself",
         &property.auto_close_days.map_or_else(|| "never".to_owned(), |days| format!("pending for {days} days")),
     );
+    facts.fact("commands", &property.commands.to_string());
     facts.fact("strict", if property.strict { "yes: members use their reply address" } else { "no" });
     facts.fact("acknowledges", if property.acknowledge { "yes: the writer of a new ticket is told" } else { "no" });
     for (language, text) in &property.acknowledgements {
@@ -310,6 +316,7 @@ mod tests {
                 "--acknowledge off --remove-acknowledgement fr",
                 json!({ "acknowledge": false, "acknowledgements": { "fr": null } }),
             ),
+            ("--commands close,#tag", json!({ "commands": "close,tag" })),
             ("--default-assignee billing", json!({ "default_assignee": "billing" })),
             (
                 "--default-assignee none --after-reply closed",
@@ -332,6 +339,7 @@ mod tests {
             "guichet property edit acme --acknowledgement merci.txt",
             "guichet property edit acme --acknowledgement de=danke.txt",
             "guichet property edit acme --acknowledgement fr=",
+            "guichet property edit acme --commands close,dance",
             "guichet property add Bounces --name x",
             "guichet property add acme",
         ] {

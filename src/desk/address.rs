@@ -209,6 +209,12 @@ impl Mailbox {
         Self { name: name.into(), address }
     }
 
+    /// `Name <address>`, or the address alone.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        if self.name.is_empty() { self.address.to_string() } else { format!("{} <{}>", self.name, self.address) }
+    }
+
     /// The name, or the address where there is none: what a reader is shown.
     #[must_use]
     pub fn label(&self) -> &str {

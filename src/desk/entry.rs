@@ -98,6 +98,8 @@ pub enum Reason {
     Automatic,
     /// An answer to a question of the desk: about a held entry, or about a member's address.
     Decision,
+    /// Commands and nothing besides: there is nothing to send.
+    OnlyCommands,
 }
 
 /// What kind of machine wrote a message (`docs/mail.md`, Machines).
@@ -267,6 +269,9 @@ pub struct Entry {
     /// second time may be a machine that does not say so.
     #[serde(default)]
     pub explained: bool,
+    /// The commands that its message began with and that were carried out: they don't go on.
+    #[serde(default)]
+    pub commands: Vec<String>,
 }
 
 impl Entry {

@@ -10,6 +10,7 @@ use super::address::{Address, Mailbox};
 use super::entry::Reason;
 use super::id::{ClaimId, EntryId};
 use super::language::Language;
+use super::mistake::Mistake;
 use super::ticket::TicketRef;
 
 /// A mail in the desk's own words.
@@ -130,7 +131,7 @@ impl Letter {
     pub fn claim(language: Language, address: &Address, member: &Mailbox, house: &str, claim: ClaimId) -> Self {
         Self {
             subject: language.claim_subject(house),
-            text: language.claim(address.as_str(), &full(member), house),
+            text: language.claim(address.as_str(), &member.shown(), house),
             kind: LetterKind::Notice,
             answer: Answer::Claim(claim),
         }
@@ -147,12 +148,38 @@ impl Letter {
         }
     }
 
+    /// To a member: a command in his message was wrong, so that nothing of it was done. `wrong`: each
+    /// line with what is wrong about it; `help`: whether he may ask what there is.
+    #[must_use]
+    pub fn wrong_commands(
+        language: Language,
+        ticket: &TicketRef,
+        subject: &str,
+        wrong: &[(String, Mistake)],
+        help: bool,
+        text: &str,
+    ) -> Self {
+        let mut out = format!("{}\n", language.wrong(ticket, wrong.len()));
+        for (line, mistake) in wrong {
+            let _ = write!(out, "\n    {line}\n{}\n", quoted(&language.mistake(mistake), "      "));
+        }
+        let _ = write!(out, "\n{}\n", language.send_again(help));
+        let _ = write!(out, "\n{}\n\n{}\n", language.your_text(), quoted(text, "> "));
+        Self { subject: language.wrong_subject(subject), text: out, kind: LetterKind::Notice, answer: Answer::Property }
+    }
+
+    /// To a member who asked by a command: which commands there are, or how a ticket stands.
+    #[must_use]
+    pub fn asked_for(subject: String, text: String) -> Self {
+        Self { subject, text, kind: LetterKind::Response, answer: Answer::Property }
+    }
+
     /// To an author: a copy did not reach its reader. `reply`: the remote server's words.
     #[must_use]
     pub fn failed(language: Language, ticket: &TicketRef, subject: &str, to: &Mailbox, reply: &str) -> Self {
         Self {
             subject: language.failed_subject(subject),
-            text: format!("{}\n\n{}\n", language.failed(ticket, &full(to)), quoted(reply, "    ")),
+            text: format!("{}\n\n{}\n", language.failed(ticket, &to.shown()), quoted(reply, "    ")),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
@@ -169,15 +196,6 @@ impl Letter {
             kind: LetterKind::Response,
             answer: Answer::Ticket,
         }
-    }
-}
-
-/// A name with its address, for a sentence.
-fn full(mailbox: &Mailbox) -> String {
-    if mailbox.name.is_empty() {
-        mailbox.address.to_string()
-    } else {
-        format!("{} <{}>", mailbox.name, mailbox.address)
     }
 }
 

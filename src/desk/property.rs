@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
+use super::command::Allowed;
 use super::id::PropertyId;
 use super::language::Language;
 use super::slug::PropertySlug;
@@ -48,6 +49,9 @@ pub struct Property {
     /// The text of that, in the languages where it is the property's own.
     #[serde(default)]
     pub acknowledgements: BTreeMap<Language, String>,
+    /// The commands that its members may give by mail.
+    #[serde(default)]
+    pub commands: Allowed,
 }
 
 impl Property {

@@ -6,7 +6,7 @@ use super::filing::Addressed;
 use super::threads::StoredThreads;
 use super::writer::{self, Author};
 use super::{Arrival, Mail, filing, report};
-use crate::actions::{Act, ActionError, find, state, ticket};
+use crate::actions::{Act, ActionError, change, find, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{self, Authority, Claim, Holder, Writer};
 use crate::desk::entry::{self, Entry, Event, Machine, Reason, What};
@@ -19,7 +19,7 @@ use crate::desk::token::{self, ReplyToken};
 use crate::mime::ids::ThreadIndex;
 use crate::mime::understand::{Limits, understand};
 use crate::store::tables::{ENTRIES, MESSAGE_IDS};
-use crate::store::{Order, Read, Tx};
+use crate::store::{Read, Tx};
 
 /// After this long a closed ticket is not opened by mail about something else.
 const CLOSED_FOR_GOOD: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -195,7 +195,8 @@ pub(super) fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Resu
         let Some(entry) = tx.get(&ENTRIES, &(before.id, bearer.entry))? else { continue };
         let same_ticket = match &case.ticket {
             Some(ticket) => ticket.id == before.id,
-            None => opened(tx, &before)? == Some(entry.id),
+            // It opened its ticket.
+            None => entry.at == before.created_at,
         };
         let same_date = entry.date == case.mail.understood.date;
         if !same_ticket || !same_date || !same_matter(&entry, case) || !same_from(tx, &entry, case)? {
@@ -207,7 +208,7 @@ pub(super) fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Resu
         state::event_by(tx, act, &ticket, entry::Author::System, event)?;
         if let (Some(department), None) = (case.department, ticket.assignee) {
             let assignee = Some(Assignee::Department(department));
-            ticket::assign_to(tx, act, &case.property, &mut ticket, assignee)?;
+            change::assign(tx, act, &case.property, &mut ticket, assignee)?;
         }
         ticket.updated_at = act.now;
         state::save(tx, Some(&before), &ticket)?;
@@ -231,11 +232,6 @@ fn same_from(tx: &impl Read, entry: &Entry, case: &Case<'_>) -> Result<bool, Act
     let before = understand(&tx.raw(raw)?, &Limits::default());
     let from = |mailbox: &Mailbox| mailbox.address == case.mail.from.address;
     Ok(before.is_ok_and(|before| before.from.first().is_some_and(from)))
-}
-
-/// The entry that opened a ticket.
-fn opened(tx: &impl Read, ticket: &Ticket) -> Result<Option<EntryId>, ActionError> {
-    Ok(tx.starting(&ENTRIES, (ticket.id,), Order::Up, 1)?.first().map(|(_, entry)| entry.id))
 }
 
 /// Mail about something else does not open a ticket that was closed long ago.

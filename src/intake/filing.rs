@@ -4,12 +4,14 @@
 use super::arrival::Case;
 use super::looks::Look;
 use super::{Arrival, StoredDirectory};
+use crate::actions::commands::{self, Said};
 use crate::actions::post::{self, Content, Opening, Standpoint};
 use crate::actions::ticket::{self, Composition, Worker};
 use crate::actions::{Act, ActionError, acknowledgement, find, notices};
 use crate::desk::acknowledgement::{self as rules, Occasion};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{Holder, Speaker, Writer};
+use crate::desk::command::Asked;
 use crate::desk::copy::Scope;
 use crate::desk::entry::{self, Entry, Machine, Reason, State, Verified};
 use crate::desk::fanout::Voice;
@@ -106,7 +108,8 @@ pub(super) struct Addressed {
 }
 
 /// What a member says, with the proof that he does: every message of a member goes through here,
-/// whichever way it came. On a ticket it is a public reply or a note. Without one it opens a ticket
+/// whichever way it came. On a ticket it is a public reply, a
+/// note, or commands alone. Without one it opens a ticket
 /// for whom he addresses, else for the customer whose mail he forwards, else for himself.
 pub(super) fn by_member(
     tx: &mut Tx<'_>,
@@ -139,30 +142,28 @@ pub(super) fn by_member(
             && !act.desk.is_local(&forwarded.from.address)
             && find::member_at(tx, case.property.id, &forwarded.from.address)?.is_none()
         {
-            return forwarded_by(tx, act, case, addresses, forwarded);
+            return forwarded_by(tx, &by_him, case, addresses, forwarded);
         }
         let mut ticket = open(tx, act, case, member.mailbox(), Status::Open)?;
-        follow(tx, &mut ticket, &addressed.colleagues)?;
         let standpoint = Standpoint {
             voice: Voice::Contact { to_contacts: false },
             ..standpoint(case, author, addresses, verified)
         };
-        let content = content(act, case);
-        let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
+        let said = Said { followed_by: addressed.colleagues.clone(), ..Said::new(content(act, case), standpoint) };
+        let entry = commands::add(tx, &by_him, &case.property, None, &mut ticket, said)?;
         return Ok(filed(&ticket, &entry));
     };
     let mut ticket = before.clone();
     let scope = if answers_note(tx, case)? { Scope::Note } else { scope };
     let standpoint = Standpoint { voice: Voice::Member, scope, ..standpoint(case, author, addresses, verified) };
-    let named = outsiders(act, case);
-    let content = content(act, case);
-    for mailbox in &addressed.contacts {
-        post::admit(tx, &by_him, &case.property, &mut ticket, mailbox)?;
-    }
-    follow(tx, &mut ticket, &addressed.colleagues)?;
-    post::propose(tx, act, &case.property, &mut ticket, &named, Standing::Proposed, false)?;
     learn_parents(tx, case, &ticket)?;
-    let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
+    let said = Said {
+        content: content(act, case),
+        standpoint,
+        admits: addressed.contacts.clone(),
+        followed_by: addressed.colleagues.clone(),
+    };
+    let entry = commands::add(tx, &by_him, &case.property, Some(&before), &mut ticket, said)?;
     Ok(filed(&ticket, &entry))
 }
 
@@ -172,11 +173,7 @@ pub(super) fn answers_note(tx: &impl Read, case: &Case<'_>) -> Result<bool, Acti
     Ok(tx.get(&ENTRIES, &(ticket.id, parent))?.is_some_and(|parent| parent.kind == entry::Kind::Note))
 }
 
-fn follow(tx: &impl Read, ticket: &mut Ticket, members: &[MemberId]) -> Result<(), ActionError> {
-    members.iter().try_for_each(|member| post::follow(tx, ticket, *member))
-}
-
-/// A ticket for the original sender of a mail that a member forwarded.
+/// A ticket for the original sender of a mail that a member forwarded; `act` is the member's.
 fn forwarded_by(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -190,9 +187,12 @@ fn forwarded_by(
     }
     let contact = post::contact_for(tx, act, &forwarded.from)?;
     let author = entry::Author::Person { person: Person::Contact(contact), mailbox: forwarded.from };
-    let content = Content { text: forwarded.text, ..content(act, case) };
+    let content = content(act, case);
+    // The commands stand above what he forwards, which is the text.
+    let asked = Asked { rest: forwarded.text.clone(), ..content.asked };
+    let content = Content { text: forwarded.text, asked, ..content };
     let standpoint = standpoint(case, author, forwarder, Verified::None);
-    let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
+    let entry = commands::add(tx, act, &case.property, None, &mut ticket, Said::new(content, standpoint))?;
     Ok(filed(&ticket, &entry))
 }
 
@@ -418,6 +418,7 @@ fn standpoint(case: &Case<'_>, author: entry::Author, addresses: Vec<Address>, v
         machine: None,
         parent: case.parent,
         claims: None,
+        obeyed: None,
     }
 }
 
@@ -436,6 +437,7 @@ fn content(act: &Act<'_>, case: &Case<'_>) -> Content {
         conversation: understood.thread_index.as_ref().and_then(|index| index.conversation().try_into().ok()),
         verdict: case.mail.verdict.cloned(),
         arrived_at: Some(case.address.clone()),
+        asked: commands::asked(understood),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Text {
     pub from_html: bool,
     /// No line is its writer's own: `new` is the whole message, so that nothing is lost.
     pub nothing_new: bool,
+    /// Something that is quoted stands above what is new.
+    pub below: bool,
 }
 
 impl Text {

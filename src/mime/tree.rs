@@ -136,7 +136,8 @@ impl<'a> Part<'a> {
         let disposition = self.disposition().unwrap_or_default();
         self.content.name.starts_with("text/")
             && disposition.name != "attachment"
-            && (self.is_root || !disposition.has("filename") && !self.content.has("name"))
+            && (self.is_root
+                || !disposition.has("filename") && (!self.content.has("name") || disposition.name == "inline"))
     }
 }
 

@@ -235,7 +235,7 @@ fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<P
             warning: entry.warning.filter(|_| copy.content == Content::Entry),
             link: None,
         }),
-        commands: Vec::new(),
+        commands: entry.commands.clone(),
         others: if *is_member { Vec::new() } else { others },
         left_out: copy.shrunk.then(|| entry.attachments.clone()),
         eight_bit: false,

@@ -150,6 +150,18 @@ impl<'a> Tx<'a> {
         self.writes.insert(table.key(key), None);
     }
 
+    /// Does something as a whole or not at all: when `f` fails, what it wrote is forgotten and the
+    /// transaction goes on. What it read still counts, and what it allocated is not given again.
+    pub fn attempt<T, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let (writes, raws) = (self.writes.clone(), self.raws.len());
+        let done = f(self);
+        if done.is_err() {
+            self.writes = writes;
+            self.raws.truncate(raws);
+        }
+        done
+    }
+
     /// The next value of a counter, 1 at first. Nobody else gets it, also when this attempt fails.
     pub fn allocate<K: Key>(&mut self, counter: &Counter<K>, key: &K) -> Result<u64, StoreError> {
         self.next(counter.key(key))

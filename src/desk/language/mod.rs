@@ -3,6 +3,8 @@
 //! Each sentence stands once here, in all languages side by side, so that none is forgotten.
 //! Texts are plain; whoever puts them into HTML escapes them.
 
+pub mod commands;
+mod mistakes;
 mod notices;
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +133,7 @@ impl Language {
             (Self::En, Reason::LookAlike) => "This is one of many look-alike messages from this sender.",
             (Self::En, Reason::Automatic) => "A machine wrote this.",
             (Self::En, Reason::Decision) => "This is an answer to a question of the desk.",
+            (Self::En, Reason::OnlyCommands) => "This message held commands alone.",
             (Self::Fr, Reason::Unaligned) => {
                 "Attention\u{a0}: rien ne prouve que l’expéditeur est bien celui que le message indique."
             }
@@ -148,6 +151,7 @@ impl Language {
             (Self::Fr, Reason::LookAlike) => "Cet expéditeur a envoyé de nombreux messages semblables à celui-ci.",
             (Self::Fr, Reason::Automatic) => "Ce message a été écrit par une machine.",
             (Self::Fr, Reason::Decision) => "Ceci est une réponse à une question du guichet.",
+            (Self::Fr, Reason::OnlyCommands) => "Ce message ne contenait que des commandes.",
         }
     }
 

@@ -50,7 +50,8 @@ impl Language {
                 | Reason::Returned
                 | Reason::Duplicate
                 | Reason::Automatic
-                | Reason::Decision,
+                | Reason::Decision
+                | Reason::OnlyCommands,
             ) => "It looks like a message that a machine wrote.",
             (Self::Fr, Reason::Unaligned) => {
                 "Il porte votre adresse, mais rien ne prouve qu’il vient de vous\u{a0}: ni SPF ni DKIM ne le confirment."
@@ -75,7 +76,8 @@ impl Language {
                 | Reason::Returned
                 | Reason::Duplicate
                 | Reason::Automatic
-                | Reason::Decision,
+                | Reason::Decision
+                | Reason::OnlyCommands,
             ) => "Il ressemble à un message écrit par une machine.",
         }
     }

@@ -60,34 +60,51 @@ impl Tag {
     }
 }
 
-/// Text with the entities that stand in commands, in blanks and in our line on top.
+/// Text with the entities that stand in commands, in blanks and in our line on top: all that are
+/// written as numbers, and the names below.
 #[must_use]
 pub fn unescaped(text: &str) -> String {
-    let mut out = text.to_owned();
-    for (entity, plain) in [
-        ("&nbsp;", " "),
-        ("&#160;", " "),
-        ("&#xa0;", " "),
-        ("&zwnj;", ""),
-        ("&middot;", "·"),
-        ("&#183;", "·"),
-        ("&#xb7;", "·"),
-        ("&#35;", "#"),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&#39;", "'"),
-        ("&amp;", "&"),
-    ] {
-        if out.contains('&') {
-            out = out.replace(entity, plain);
+    /// As long as an entity is, with the `&` and the `;`.
+    const LONGEST: usize = 20;
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let end = rest.bytes().take(LONGEST).position(|b| b == b';');
+        if let Some((plain, end)) = end.and_then(|end| Some((entity(&rest[1..end])?, end))) {
+            out.push(plain);
+            rest = &rest[end + 1..];
+        } else {
+            out.push('&');
+            rest = &rest[1..];
         }
     }
+    out.push_str(rest);
     out
 }
 
-/// Blanks of any kind, with those that have no width.
-#[must_use]
-pub fn is_blank_char(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+/// The character of an entity, by what stands between `&` and `;`.
+fn entity(name: &str) -> Option<char> {
+    let number = name.strip_prefix('#').map(|number| match number.strip_prefix(['x', 'X']) {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => number.parse(),
+    });
+    let plain = match (number, name) {
+        (Some(number), _) => char::from_u32(number.ok()?)?,
+        (None, "nbsp") => ' ',
+        (None, "zwnj" | "zwj" | "ZeroWidthSpace" | "shy") => '\u{200b}',
+        (None, "middot") => '·',
+        (None, "num") => '#',
+        (None, "lt") => '<',
+        (None, "gt") => '>',
+        (None, "quot") => '"',
+        (None, "apos") => '\'',
+        (None, "amp") => '&',
+        (None, "commat") => '@',
+        (None, _) => return None,
+    };
+    Some(if plain == '\u{a0}' { ' ' } else { plain })
 }
+
+pub use crate::desk::command::is_blank as is_blank_char;

@@ -53,7 +53,7 @@ pub struct Plan {
     pub loop_header: String,
     /// The property's.
     pub language: Language,
-    /// The lines of the text that are commands, as they stand at its beginning: they don't go on.
+    /// The commands that the text begins with: as many are taken from each part that shows it.
     pub commands: Vec<String>,
     /// What members read on top; `None` on a contact's copy.
     pub for_member: Option<MemberLine>,

@@ -48,7 +48,7 @@ pub fn body(out: &mut Vec<u8>, root: &Part<'_>, plan: &Plan, top: Option<&Top>) 
 struct Renderer<'p> {
     /// What stands on top of the text, if anything.
     top: Option<&'p Top>,
-    /// What is taken from the top of the text.
+    /// What is taken from the beginning of the text; none any more once there was text.
     commands: &'p [String],
     /// Whose line on top is taken from what is quoted: the property's slug, on a contact's copy.
     unquoted: Option<&'p str>,
@@ -81,7 +81,7 @@ fn protection(part: &Part<'_>) -> Option<Protection> {
     }
 }
 
-impl Renderer<'_> {
+impl<'p> Renderer<'p> {
     /// The whole message, with the line on top in its text or, where it has none, before it.
     fn root(&mut self, out: &mut Vec<u8>, root: &Part<'_>) -> Result<(), BuildError> {
         if !self.keeps(root) {
@@ -150,7 +150,12 @@ impl Renderer<'_> {
             written_text(out, top.plain().trim_end(), self.eight_bit);
             first = false;
         }
+        let (commands, mut left) = (self.commands, self.commands);
         for part in parts.iter().filter(|part| self.keeps(part)).collect::<Vec<_>>() {
+            if alternative {
+                // Each says the same.
+                self.commands = commands;
+            }
             out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
             if protection(part).is_some() && !self.shrink {
                 self.unaltered(out, part)?;
@@ -158,7 +163,11 @@ impl Renderer<'_> {
             }
             self.part(out, part, first && self.is_read_first(part))?;
             first &= alternative;
+            if self.commands.len() < left.len() {
+                left = self.commands;
+            }
         }
+        self.commands = left;
         out.extend_from_slice(format!("\r\n--{boundary}--").as_bytes());
         mark.label_eight_bit(out);
         Ok(())
@@ -201,8 +210,13 @@ impl Renderer<'_> {
         }
     }
 
-    fn leaf(&self, out: &mut Vec<u8>, part: &Part<'_>, first: bool) {
-        if !part.is_text() || holds_pgp(part.body) {
+    fn leaf(&mut self, out: &mut Vec<u8>, part: &Part<'_>, first: bool) {
+        let is_html = part.content.name == "text/html";
+        let shown = is_html || matches!(part.content.name.as_str(), "text/plain" | "text/enriched");
+        let commands = if shown { self.commands } else { &[] };
+        // What was searched for commands is the member's own text, whatever he quotes in it.
+        let protected = holds_pgp(part.body) && commands.is_empty();
+        if !part.is_text() || protected {
             return self.as_it_is(out, part);
         }
         if shown_undecoded(part)
@@ -213,9 +227,7 @@ impl Renderer<'_> {
         if part.encoding == Encoding::Unknown {
             return self.as_it_is(out, part);
         }
-        let is_html = part.content.name == "text/html";
         let top = self.top.filter(|_| first);
-        let commands = if first { self.commands } else { &[] };
         let mut charset = part.content.charset();
         let mut text = decode(part.body, part.encoding);
         let damaged = charset.is_none() && !text.is_ascii();
@@ -225,7 +237,7 @@ impl Renderer<'_> {
         let read_whole = cuts || !holds_ascii(charset.as_deref()) || damaged;
         let utf8 = if read_whole { Charset::of(charset.as_deref()).to_utf8(&text) } else { None };
         if let Some(utf8) = utf8.map(|utf8| String::from_utf8_lossy(&utf8).into_owned()) {
-            let cut = self.without(&utf8, commands, is_html);
+            let cut = self.without(&utf8, part, commands);
             let shown = cut.as_ref().unwrap_or(&utf8);
             let stripped = strip(shown.as_bytes());
             if changed || top.is_some() || cut.is_some() || matches!(stripped, Cow::Owned(_)) {
@@ -236,7 +248,7 @@ impl Renderer<'_> {
         } else {
             // Octet by octet: all that is looked for is ASCII.
             let octets = || text.iter().map(|byte| char::from(*byte)).collect::<String>();
-            let cut = if cuts { self.without(&octets(), commands, is_html) } else { None };
+            let cut = if cuts { self.without(&octets(), part, commands) } else { None };
             if let Some(cut) = cut {
                 text = Cow::Owned(cut.chars().filter_map(|c| u8::try_from(c).ok()).collect());
                 changed = true;
@@ -273,8 +285,19 @@ impl Renderer<'_> {
 
     /// Text without the commands that it starts with and, for a contact, without the members' line on
     /// top where it is quoted; `None` where it holds neither.
-    fn without(&self, text: &str, commands: &[String], is_html: bool) -> Option<String> {
-        let cut = if is_html { commands::from_html(text, commands) } else { commands::from_plain(text, commands) };
+    fn without(&mut self, text: &str, part: &Part<'_>, commands: &'p [String]) -> Option<String> {
+        let is_html = part.content.name == "text/html";
+        let flowed = part.content.get("format").is_some_and(|format| format.eq_ignore_ascii_case(b"flowed"));
+        let mut cut = None;
+        if !commands.is_empty() {
+            let without = if is_html {
+                commands::from_html(text, commands)
+            } else {
+                commands::from_plain(text, commands, flowed)
+            };
+            self.commands = without.left;
+            cut = without.text;
+        }
         let text = cut.as_deref().unwrap_or(text);
         let unquoted = self
             .unquoted

@@ -659,6 +659,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         arrived_at: None,
         copies: Vec::new(),
         explained: false,
+        commands: Vec::new(),
     }
 }
 

@@ -187,14 +187,14 @@ fn tag_length(html: &[u8]) -> Option<usize> {
 #[must_use]
 pub fn fields(member: &MemberLine) -> Vec<(&'static str, String)> {
     let facts = &member.facts;
-    let full = |list: &[Mailbox]| list.iter().map(shown).collect::<Vec<_>>().join(", ");
+    let full = |list: &[Mailbox]| list.iter().map(Mailbox::shown).collect::<Vec<_>>().join(", ");
     let mut out = vec![
         ("Guichet-Ticket", member.reference.to_string()),
-        ("Guichet-Requester", shown(&member.requester)),
+        ("Guichet-Requester", member.requester.shown()),
         ("Guichet-Status", facts.status.to_string()),
         ("Guichet-Priority", facts.priority.to_string()),
     ];
-    out.extend(member.writer.iter().map(|writer| ("Guichet-From", shown(writer))));
+    out.extend(member.writer.iter().map(|writer| ("Guichet-From", writer.shown())));
     out.extend(facts.assignee.iter().map(|name| ("Guichet-Assignee", name.clone())));
     if !facts.tags.is_empty() {
         out.push(("Guichet-Tags", facts.tags.join(", ")));
@@ -236,13 +236,13 @@ fn people(member: &MemberLine, language: Language) -> Vec<(String, Look)> {
     let facts = &member.facts;
     match &member.writer {
         Some(writer) if writer.address == member.requester.address => {
-            lines.push((language.from(&shown(writer)), Look::Plain));
+            lines.push((language.from(&writer.shown()), Look::Plain));
         }
         Some(writer) => {
-            let requester = language.requester(&shown(&member.requester));
-            lines.push((format!("{} · {requester}", language.from(&shown(writer))), Look::Plain));
+            let requester = language.requester(&member.requester.shown());
+            lines.push((format!("{} · {requester}", language.from(&writer.shown())), Look::Plain));
         }
-        None => lines.push((language.requester(&shown(&member.requester)), Look::Plain)),
+        None => lines.push((language.requester(&member.requester.shown()), Look::Plain)),
     }
     lines.extend(member.warning.map(|warning| (language.warning(warning).to_owned(), Look::Warning)));
     if member.note {
@@ -251,20 +251,11 @@ fn people(member: &MemberLine, language: Language) -> Vec<(String, Look)> {
         lines.push((language.answered(&labels(&facts.answered)), Look::Plain));
     }
     if !facts.proposed.is_empty() {
-        let names: Vec<_> = facts.proposed.iter().map(shown).collect();
+        let names: Vec<_> = facts.proposed.iter().map(Mailbox::shown).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         lines.push((language.proposed(&names), Look::Plain));
     }
     lines
-}
-
-/// `Name <address>`, or the address alone.
-fn shown(mailbox: &Mailbox) -> String {
-    if mailbox.name.is_empty() {
-        mailbox.address.to_string()
-    } else {
-        format!("{} <{}>", mailbox.name, mailbox.address)
-    }
 }
 
 fn labels(list: &[Mailbox]) -> Vec<&str> {

@@ -177,6 +177,7 @@ fn compose(lines: &[Line], plan: &Plan) -> Option<Text> {
         new: pick(&keeps),
         signature: pick(&is_signature),
         quoted: pick(&|at| !keeps(at) && !is_signature(at)),
+        below: lines.iter().zip(&kept).take_while(|(_, kept)| !**kept).any(|(line, _)| !line.text.trim().is_empty()),
         ..Text::default()
     })
 }

@@ -12,6 +12,7 @@ use guichet::actions::{Act, ActionError, Actor, Desk, app_password, department, 
 use guichet::config::Config;
 use guichet::daemon::{self, Opened, Running};
 use guichet::desk::address::{Address, Mailbox};
+use guichet::desk::command::Asked;
 use guichet::desk::copy::{Copy, Scope};
 use guichet::desk::entry::{Door, Entry};
 use guichet::desk::id::EntryId;
@@ -444,6 +445,7 @@ fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<
         conversation: None,
         verdict: None,
         arrived_at: None,
+        asked: Asked::default(),
     })
 }
 
