@@ -7,6 +7,7 @@ mod architecture;
 mod authority;
 mod bad_input;
 mod command_line;
+mod commands;
 mod config;
 mod conversation;
 mod copies;
