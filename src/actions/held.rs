@@ -1,7 +1,7 @@
 //! Accepting and rejecting: what waits for a member's word, by any door, and by his answer to the
 //! letter that asked him.
 
-use super::{Act, ActionError, claim, find, notices, post, state};
+use super::{Act, ActionError, claim, find, forward, notices, post, state};
 use crate::desk::decision::Decision;
 use crate::desk::entry::{Author, Entry, Reason, State, Verified, What};
 use crate::desk::fanout::Voice;
@@ -155,6 +155,9 @@ fn release(
     let member = find::member_by_id(tx, member)?;
     if !member.is_of(property.id) {
         return Err(ActionError::refused(format!("{} has left {}", member.login, property.slug)));
+    }
+    if entry.reason == Some(Reason::Forward) {
+        return forward::release(tx, act, property, ticket, entry, &member);
     }
     entry.author = Author::Person { person: Person::Member(member.id), mailbox: member.mailbox() };
     entry.state = State::Relayed;

@@ -7,10 +7,12 @@
 pub mod acknowledgement;
 pub mod app_password;
 pub mod claim;
+pub mod confirmation;
 pub mod contact;
 pub mod copies;
 pub mod department;
 pub mod find;
+mod forward;
 pub mod held;
 pub mod member;
 pub mod notices;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Act, ActionError, find};
 use crate::desk::address::Address;
+use crate::desk::forwarder::Forwarder;
 use crate::desk::id::PropertyId;
 use crate::desk::language::Language;
 use crate::desk::property::Property;
@@ -42,6 +43,9 @@ pub struct Changes {
     pub acknowledge: Option<bool>,
     /// The property's own text of acknowledgements by language; `None` goes back to ours.
     pub acknowledgements: BTreeMap<Language, Option<String>>,
+    /// Whose word on SPF and DKIM counts.
+    pub add_forwarders: Vec<Forwarder>,
+    pub remove_forwarders: Vec<Forwarder>,
 }
 
 /// The longest text of an acknowledgement, in characters.
@@ -70,6 +74,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Property, ActionE
         removed: false,
         acknowledge: false,
         acknowledgements: BTreeMap::new(),
+        forwarders: Vec::new(),
     };
     tx.put(&PROPERTY_SLUGS, &property.slug, &property.id)?;
     let changes = Changes { add_addresses: new.addresses, public: Some(new.public), ..Changes::default() };
@@ -171,6 +176,21 @@ fn apply(tx: &mut Tx<'_>, act: &Act<'_>, property: &mut Property, changes: Chang
             });
         }
         property.trusted.retain(|known| *known != address);
+    }
+    for forwarder in changes.remove_forwarders {
+        if !property.forwarders.contains(&forwarder) {
+            return Err(ActionError::NotFound {
+                what: "forwarder",
+                name: format!("{forwarder} of {}", property.slug),
+                near: property.forwarders.iter().map(ToString::to_string).take(3).collect(),
+            });
+        }
+        property.forwarders.retain(|known| *known != forwarder);
+    }
+    for forwarder in changes.add_forwarders {
+        if !property.forwarders.contains(&forwarder) {
+            property.forwarders.push(forwarder);
+        }
     }
     for address in changes.trust {
         if find::member_at(tx, property.id, &address)?.is_some() {

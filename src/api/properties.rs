@@ -73,6 +73,8 @@ pub(super) async fn edit(
                 distrust: edit.distrust,
                 acknowledge: edit.acknowledge,
                 acknowledgements: edit.acknowledgements,
+                add_forwarders: edit.add_forwarders,
+                remove_forwarders: edit.remove_forwarders,
             };
             let record = property::edit(tx, act, &slug, changes)?;
             view::property(tx, act.desk, &record)

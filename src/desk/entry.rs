@@ -98,6 +98,10 @@ pub enum Reason {
     Automatic,
     /// An answer to a question of the desk: about a held entry, or about a member's address.
     Decision,
+    /// A member hands on somebody's mail, and too little proves that he does, or whose it is.
+    Forward,
+    /// A provider asks whether a mailbox may forward here.
+    Confirmation,
 }
 
 /// What kind of machine wrote a message (`docs/mail.md`, Machines).

@@ -6,6 +6,7 @@
 pub mod acknowledgement;
 pub mod address;
 pub mod authority;
+pub mod confirmation;
 pub mod contact;
 pub mod copy;
 pub mod decision;
@@ -13,6 +14,7 @@ pub mod department;
 pub mod entry;
 pub mod envelope;
 pub mod fanout;
+pub mod forwarder;
 pub mod id;
 pub mod language;
 pub mod letter;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
+use super::forwarder::Forwarder;
 use super::id::PropertyId;
 use super::language::Language;
 use super::slug::PropertySlug;
@@ -48,6 +49,9 @@ pub struct Property {
     /// The text of that, in the languages where it is the property's own.
     #[serde(default)]
     pub acknowledgements: BTreeMap<Language, String>,
+    /// Whose word on SPF and DKIM of what they pass on counts for contacts.
+    #[serde(default)]
+    pub forwarders: Vec<Forwarder>,
 }
 
 impl Property {

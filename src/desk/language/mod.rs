@@ -3,6 +3,7 @@
 //! Each sentence stands once here, in all languages side by side, so that none is forgotten.
 //! Texts are plain; whoever puts them into HTML escapes them.
 
+mod forwards;
 mod notices;
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,8 @@ impl Language {
             (Self::En, Reason::LookAlike) => "This is one of many look-alike messages from this sender.",
             (Self::En, Reason::Automatic) => "A machine wrote this.",
             (Self::En, Reason::Decision) => "This is an answer to a question of the desk.",
+            (Self::En, Reason::Forward) => "Careful: a forwarded message in a member’s name, without enough proof.",
+            (Self::En, Reason::Confirmation) => "A provider asks to confirm a forward.",
             (Self::Fr, Reason::Unaligned) => {
                 "Attention\u{a0}: rien ne prouve que l’expéditeur est bien celui que le message indique."
             }
@@ -148,6 +151,10 @@ impl Language {
             (Self::Fr, Reason::LookAlike) => "Cet expéditeur a envoyé de nombreux messages semblables à celui-ci.",
             (Self::Fr, Reason::Automatic) => "Ce message a été écrit par une machine.",
             (Self::Fr, Reason::Decision) => "Ceci est une réponse à une question du guichet.",
+            (Self::Fr, Reason::Forward) => {
+                "Attention\u{a0}: un message transféré au nom d’un membre, sans preuve suffisante."
+            }
+            (Self::Fr, Reason::Confirmation) => "Un fournisseur demande de confirmer un transfert.",
         }
     }
 
