@@ -1,6 +1,6 @@
 //! Finding what a person named, and saying what is near where nothing has that name.
 
-use super::ActionError;
+use super::{ActionError, Desk};
 use crate::desk::address::Address;
 use crate::desk::contact::Contact;
 use crate::desk::department::Department;
@@ -252,6 +252,14 @@ pub fn entries(tx: &impl Read, ticket: TicketId) -> Result<Vec<Entry>, StoreErro
 /// The property whose well-known address it is.
 pub fn property_of_public(tx: &impl Read, address: &Address) -> Result<Option<PropertyId>, StoreError> {
     tx.get(&PUBLIC_ADDRESSES, address)
+}
+
+/// Whether an address is somebody's for whom a ticket may be: neither a member's of the property, nor
+/// ours, nor any property's.
+pub fn is_outside(tx: &impl Read, desk: &Desk, property: PropertyId, address: &Address) -> Result<bool, ActionError> {
+    Ok(!desk.is_local(address)
+        && property_of_public(tx, address)?.is_none()
+        && member_at(tx, property, address)?.is_none())
 }
 
 /// What was not found, with up to three names that are near.

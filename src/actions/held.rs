@@ -1,7 +1,7 @@
 //! Accepting and rejecting: what waits for a member's word, by any door, and by his answer to the
 //! letter that asked him.
 
-use super::{Act, ActionError, claim, commands, find, notices, post, state};
+use super::{Act, ActionError, claim, commands, find, forward, notices, post, state};
 use crate::desk::decision::Decision;
 use crate::desk::entry::{Author, Entry, Reason, State, Verified, What};
 use crate::desk::fanout::Voice;
@@ -197,6 +197,9 @@ fn release(
     }
     let own = act.with_actor(post::as_member(&member));
     let obeyed = commands::obey(tx, &own, property, before, ticket, entry, &member)?;
+    if entry.reason == Some(Reason::Forward) {
+        return forward::release(tx, act, property, ticket, entry, &member);
+    }
     entry.author = Author::Person { person: Person::Member(member.id), mailbox: member.mailbox() };
     entry.verified = Verified::Confirmed;
     entry.warning = None;

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, Actor, claim, copies, find, post, standing};
+use super::{Act, ActionError, Actor, claim, copies, find, forward, post, standing};
 use crate::desk::address::Mailbox;
 use crate::desk::command::Verb;
 use crate::desk::copy::{Content, Copy, Scope};
@@ -134,7 +134,11 @@ fn tell(
         (Reason::Crossed, Some(parent)) => post::crosses(tx, ticket, parent, &entry.author)?,
         _ => None,
     };
-    let from = entry.author.mailbox().filter(|_| reason == Reason::UnknownAddress);
+    let detail = match reason {
+        Reason::UnknownAddress => entry.author.mailbox().map(|mailbox| mailbox.address.to_string()),
+        Reason::Forward => forward::of(tx, entry)?.map(|forwarded| forwarded.from.address.to_string()),
+        _ => None,
+    };
     let address = claim::tell_once(tx, act, entry, member)?;
     // Nobody but he was sent the reply address that it came to. That a domain is his proves less.
     let ways = if reason == Reason::Unverified { Ways::AtDesk } else { Ways::ByMail { address: address.as_ref() } };
@@ -145,7 +149,7 @@ fn tell(
             entry: entry.id,
             subject: subject(ticket, entry),
             reason,
-            detail: from.map(|mailbox| mailbox.address.as_str()),
+            detail: detail.as_deref(),
             text: &entry.text,
             colleague: crossed.as_ref().and_then(|other| Some((other.author.mailbox()?, other.text.as_str()))),
             ways,

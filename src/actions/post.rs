@@ -344,10 +344,8 @@ pub fn propose(
             known.named_by_requester |= named_by_requester && known.standing == Standing::Proposed;
             continue;
         }
-        let ours = act.desk.is_local(&mailbox.address)
-            || find::property_of_public(tx, &mailbox.address)?.is_some()
-            || find::member_at(tx, property.id, &mailbox.address)?.is_some();
-        if ours || ticket.participants.len() >= MOST_PARTICIPANTS {
+        let outside = find::is_outside(tx, act.desk, property.id, &mailbox.address)?;
+        if !outside || ticket.participants.len() >= MOST_PARTICIPANTS {
             continue;
         }
         let person = Person::Contact(contact_for(tx, act, mailbox)?);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Act, ActionError, find};
 use crate::desk::address::Address;
 use crate::desk::command::Allowed;
+use crate::desk::forwarder::Forwarder;
 use crate::desk::id::PropertyId;
 use crate::desk::language::Language;
 use crate::desk::property::Property;
@@ -45,6 +46,9 @@ pub struct Changes {
     pub acknowledgements: BTreeMap<Language, Option<String>>,
     /// The commands that members may give by mail.
     pub commands: Option<Allowed>,
+    /// Whose word on SPF and DKIM counts.
+    pub add_forwarders: Vec<Forwarder>,
+    pub remove_forwarders: Vec<Forwarder>,
 }
 
 /// The longest text of an acknowledgement, in characters.
@@ -74,6 +78,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Property, ActionE
         acknowledge: false,
         acknowledgements: BTreeMap::new(),
         commands: Allowed::default(),
+        forwarders: Vec::new(),
     };
     tx.put(&PROPERTY_SLUGS, &property.slug, &property.id)?;
     let changes = Changes { add_addresses: new.addresses, public: Some(new.public), ..Changes::default() };
@@ -178,6 +183,21 @@ fn apply(tx: &mut Tx<'_>, act: &Act<'_>, property: &mut Property, changes: Chang
             });
         }
         property.trusted.retain(|known| *known != address);
+    }
+    for forwarder in changes.remove_forwarders {
+        if !property.forwarders.contains(&forwarder) {
+            return Err(ActionError::NotFound {
+                what: "forwarder",
+                name: format!("{forwarder} of {}", property.slug),
+                near: property.forwarders.iter().map(ToString::to_string).take(3).collect(),
+            });
+        }
+        property.forwarders.retain(|known| *known != forwarder);
+    }
+    for forwarder in changes.add_forwarders {
+        if !property.forwarders.contains(&forwarder) {
+            property.forwarders.push(forwarder);
+        }
     }
     for address in changes.trust {
         if find::member_at(tx, property.id, &address)?.is_some() {

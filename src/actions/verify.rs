@@ -8,9 +8,9 @@ use crate::desk::entry::Entry;
 use crate::desk::id::{CopyId, EntryId, TicketId};
 use crate::desk::ticket::{Person, Ticket};
 use crate::store::tables::{
-    ACKNOWLEDGED, ACKNOWLEDGED_AT, APP_PASSWORDS, CLAIMS, CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS, COPIES,
-    COPY_STATES, DEPARTMENTS, ENTRIES, HELD_DUE, HELD_WAITING, MEMBER_ADDRESSES, MEMBERS, MESSAGE_IDS, PROPERTIES,
-    QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS,
+    ACKNOWLEDGED, ACKNOWLEDGED_AT, APP_PASSWORDS, CLAIMS, CONFIRMATIONS, CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS,
+    COPIES, COPY_STATES, DEPARTMENTS, ENTRIES, HELD_DUE, HELD_WAITING, MEMBER_ADDRESSES, MEMBERS, MESSAGE_IDS,
+    PROPERTIES, QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS,
 };
 use crate::store::{Key, Order, Read, Record, Store, StoreError, Table, View};
 
@@ -77,6 +77,14 @@ pub fn references(store: &Store) -> Result<References, StoreError> {
             let ticket = current(view, bearer.ticket)?;
             let entry = ticket.map(|ticket| view.get(&ENTRIES, &(ticket.id, bearer.entry))).transpose()?.flatten();
             found.expect(entry.is_some(), || format!("{name} names entry {}, which is not there", bearer.entry));
+        }
+        Ok(())
+    })?;
+    each(store, &CONFIRMATIONS, |view, property, asked| {
+        for confirmation in asked {
+            let name = &confirmation.ticket;
+            let there = view.get(&TICKET_NUMBERS, &(*property, name.number))?.is_some();
+            found.expect(there, || format!("a forwarding confirmation is kept on {name}, which is not there"));
         }
         Ok(())
     })?;

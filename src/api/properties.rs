@@ -74,6 +74,8 @@ pub(super) async fn edit(
                 acknowledge: edit.acknowledge,
                 acknowledgements: edit.acknowledgements,
                 commands: edit.commands,
+                add_forwarders: edit.add_forwarders,
+                remove_forwarders: edit.remove_forwarders,
             };
             let record = property::edit(tx, act, &slug, changes)?;
             view::property(tx, act.desk, &record)

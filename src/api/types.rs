@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::desk::address::Address;
 use crate::desk::command::Allowed;
+use crate::desk::confirmation::Provider;
 use crate::desk::copy::CopyState;
 use crate::desk::entry::{Door, Kind, Machine, Reason, State, Verified as Evidence, What};
+use crate::desk::forwarder::Forwarder;
 use crate::desk::language::Language;
 use crate::desk::member::Role;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
@@ -85,7 +87,25 @@ pub struct Property {
     pub acknowledgements: BTreeMap<Language, String>,
     /// The commands that members may give by mail: `all`, `none`, or `close,tag`.
     pub commands: Allowed,
+    /// Domains whose word on SPF and DKIM of the mail that they forward counts.
+    pub forwarders: Vec<Forwarder>,
+    /// What providers asked it to confirm, the newest first.
+    pub forwarding_confirmations: Vec<Confirmation>,
     pub created_at: Timestamp,
+}
+
+/// A provider asks whether a mailbox may forward to a property.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    pub provider: Provider,
+    /// The mailbox that wants to forward.
+    pub mailbox: Option<Address>,
+    pub code: Option<String>,
+    /// On one of the provider's own hosts.
+    pub link: Option<String>,
+    /// Where the mail itself is kept.
+    pub ticket: String,
+    pub at: Timestamp,
 }
 
 /// `POST /properties`
@@ -139,6 +159,10 @@ pub struct EditProperty {
     /// `all`, `none`, or `close,tag`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commands: Option<Allowed>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_forwarders: Vec<Forwarder>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove_forwarders: Vec<Forwarder>,
 }
 
 /// `GET /members`

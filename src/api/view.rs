@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::types::{
-    Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Claim, Contact, Copy, Department, Entry, Event, Member,
-    Participant, ParticipantRole, Person, Property, QueuedCopy, Ticket,
+    Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Claim, Confirmation, Contact, Copy, Department, Entry,
+    Event, Member, Participant, ParticipantRole, Person, Property, QueuedCopy, Ticket,
 };
-use crate::actions::{ActionError, Desk, claim, copies, find};
+use crate::actions::{ActionError, Desk, claim, confirmation, copies, find};
 use crate::desk;
 use crate::desk::address::Address;
 use crate::desk::entry::Kind;
@@ -36,8 +36,15 @@ pub(super) fn property(tx: &impl Read, desk: &Desk, property: &desk::property::P
         acknowledge: property.acknowledge,
         acknowledgements: property.acknowledgements.clone(),
         commands: property.commands.clone(),
+        forwarders: property.forwarders.clone(),
+        forwarding_confirmations: confirmation::list(tx, property.id)?.into_iter().map(confirmation).collect(),
         created_at: property.created_at,
     })
+}
+
+fn confirmation(asked: desk::confirmation::Confirmation) -> Confirmation {
+    let desk::confirmation::Request { provider, mailbox, code, link } = asked.request;
+    Confirmation { provider, mailbox, code, link, ticket: asked.ticket.to_string(), at: asked.at }
 }
 
 pub(super) fn member(tx: &impl Read, member: &desk::member::Member, now: Timestamp) -> Shown<Member> {

@@ -6,11 +6,12 @@ use std::io::Read;
 use clap::{Args, Subcommand};
 
 use super::client::Call;
-use super::output::{Output, Table, list};
+use super::output::{Output, Table, list, time};
 use super::{Desk, Failure, ON_OFF, change, one_of, or_none};
-use crate::api::types::{EditProperty, NewProperty, Properties, Property, Removed};
+use crate::api::types::{Confirmation, EditProperty, NewProperty, Properties, Property, Removed};
 use crate::desk::address::Address;
 use crate::desk::command::Allowed;
+use crate::desk::forwarder::Forwarder;
 use crate::desk::language::Language;
 use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::Status;
@@ -98,6 +99,12 @@ pub(super) struct Changes {
     /// Days after which a pending ticket closes by itself, or off
     #[arg(long, value_name = "DAYS|off", value_parser = days)]
     auto_close: Option<Days>,
+    /// Believe what this forwarder says of SPF and DKIM: a provider (gmail.com), or your own server
+    #[arg(long = "forwarder", value_name = "DOMAIN")]
+    forwarders: Vec<Forwarder>,
+    /// Believe this forwarder no more
+    #[arg(long = "remove-forwarder", value_name = "DOMAIN")]
+    remove_forwarders: Vec<Forwarder>,
     /// A member must use his reply address; a From that proves its domain is not enough
     #[arg(long, conflicts_with = "no_strict")]
     strict: bool,
@@ -215,6 +222,8 @@ impl Changes {
             acknowledge: self.acknowledge,
             acknowledgements,
             commands: self.commands,
+            add_forwarders: self.forwarders,
+            remove_forwarders: self.remove_forwarders,
         })
     }
 }
@@ -260,6 +269,12 @@ fn show(property: &Property, output: Output) -> String {
     if !property.trusted.is_empty() {
         facts.fact("trusts", &list(&property.trusted));
     }
+    if !property.forwarders.is_empty() {
+        facts.fact("forwarders", &list(&property.forwarders));
+    }
+    for asked in &property.forwarding_confirmations {
+        facts.fact("to confirm", &confirmation(asked));
+    }
     let support = property.public.as_ref().map_or("your support address".to_owned(), ToString::to_string);
     facts.text(&how_to_forward(&support, property.forwarding_address.as_str()));
     facts.done()
@@ -272,11 +287,25 @@ fn first_line(text: &str) -> String {
     if lines.next().is_some() { format!("{first} …") } else { first }
 }
 
+/// What a provider asked, on one line.
+fn confirmation(asked: &Confirmation) -> String {
+    let mailbox = asked.mailbox.as_ref().map_or_else(|| "a mailbox".to_owned(), ToString::to_string);
+    let code = asked.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
+    let link = asked.link.as_ref().map(|link| format!(", {link}")).unwrap_or_default();
+    format!(
+        "{} on {}: forwarding from {mailbox}{code}{link} ({})",
+        asked.provider.label(),
+        time(asked.at),
+        asked.ticket
+    )
+}
+
 fn how_to_forward(support: &str, forwarding: &str) -> String {
     format!(
         "
 How to use it: let {support} forward everything to {forwarding}.
-  Gmail          Settings, Forwarding: add the address; the code to confirm it arrives as a ticket.
+  Gmail          Settings, Forwarding: add the address. What to confirm it with is mailed to the
+                 admins, and shown here.
   Microsoft 365  Exchange admin centre, the mailbox, Mail flow: forward to the address; the outbound
                  spam policy must allow automatic forwarding.
   Sieve          redirect \"{forwarding}\";
@@ -310,6 +339,10 @@ mod tests {
         for (flags, body) in [
             ("--public none", json!({ "public": null })),
             ("--auto-close off", json!({ "auto_close_days": null })),
+            (
+                "--forwarder Gmail.com --remove-forwarder mx.acme.com",
+                json!({ "add_forwarders": ["google.com"], "remove_forwarders": ["mx.acme.com"] }),
+            ),
             ("--auto-close 14 --no-strict", json!({ "auto_close_days": 14, "strict": false })),
             ("--acknowledge on", json!({ "acknowledge": true })),
             (
@@ -340,6 +373,8 @@ mod tests {
             "guichet property edit acme --acknowledgement de=danke.txt",
             "guichet property edit acme --acknowledgement fr=",
             "guichet property edit acme --commands close,dance",
+            "guichet property edit acme --forwarder carol@gmail.com",
+            "guichet property edit acme --forwarder co.uk",
             "guichet property add Bounces --name x",
             "guichet property add acme",
         ] {

@@ -24,6 +24,16 @@ pub enum Holder {
     Contact { id: ContactId },
 }
 
+/// Whether the message hands on another, of somebody who could be a requester.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandsOn {
+    Nothing,
+    /// It names him, but not as mail clients do.
+    Unclear,
+    /// It names him, a date and a subject, as they do.
+    Clear,
+}
+
 /// Everything that bears on the question, for mail that came in on port 25.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
@@ -40,6 +50,8 @@ pub struct Claim {
     pub takes_part: bool,
     /// The answered entry named the writer in To or Cc.
     pub named_by_parent: bool,
+    /// What a member's new ticket would be: his own, or somebody else's.
+    pub hands_on: HandsOn,
 }
 
 /// Proof that a member speaks, and what it rests on. Only the authority table and a login make one;
@@ -111,7 +123,13 @@ pub fn decide(claim: &Claim) -> Authority {
             None if holder.is_some() && claim.aligned => {
                 Authority::Held { reason: Reason::Unverified, ask: Some(member) }
             }
-            None if holder.is_none() && claim.aligned && !claim.strict => own(Verified::Aligned)(member, Scope::Public),
+            None if holder.is_none() && claim.aligned && !claim.strict && claim.hands_on != HandsOn::Unclear => {
+                own(Verified::Aligned)(member, Scope::Public)
+            }
+            // It would speak for two, so it waits for a yes even where only its From is known.
+            None if holder.is_none() && claim.hands_on != HandsOn::Nothing => {
+                Authority::Held { reason: Reason::Forward, ask: claim.aligned.then_some(member) }
+            }
             None if holder.is_none() => Authority::Marked,
             _ => Authority::Held { reason: Reason::Unaligned, ask: None },
         },
@@ -175,6 +193,7 @@ mod tests {
             found: None,
             takes_part: false,
             named_by_parent: false,
+            hands_on: HandsOn::Nothing,
         };
         let unaligned = Claim { aligned: false, ..base };
         for (row, claim, expected) in [
@@ -275,6 +294,31 @@ mod tests {
                 Claim { writer: Writer::Member(ALICE), strict: true, ..base },
                 Authority::Marked,
             ),
+            (
+                "member, a customer's mail handed on",
+                Claim { writer: Writer::Member(ALICE), hands_on: HandsOn::Clear, ..base },
+                speaks(ALICE, Verified::Aligned),
+            ),
+            (
+                "the same, but not as clients write it",
+                Claim { writer: Writer::Member(ALICE), hands_on: HandsOn::Unclear, ..base },
+                held(Reason::Forward, Some(ALICE)),
+            ),
+            (
+                "the same, strict",
+                Claim { writer: Writer::Member(ALICE), hands_on: HandsOn::Clear, strict: true, ..base },
+                held(Reason::Forward, Some(ALICE)),
+            ),
+            (
+                "the same, unaligned",
+                Claim { writer: Writer::Member(ALICE), hands_on: HandsOn::Clear, ..unaligned },
+                held(Reason::Forward, None),
+            ),
+            (
+                "a contact who hands somebody's mail on",
+                Claim { writer: carol, hands_on: HandsOn::Clear, ..base },
+                Authority::Contact { verified: Verified::Aligned },
+            ),
             ("the property's address, bare", Claim { writer: Writer::Property, ..base }, Authority::Marked),
             (
                 "the property's address, by minted id",
@@ -343,6 +387,7 @@ mod tests {
             found: Some(Found::Minted),
             takes_part: false,
             named_by_parent: false,
+            hands_on: HandsOn::Nothing,
         };
         assert_eq!(
             decide(&claim),

@@ -100,6 +100,10 @@ pub enum Reason {
     Decision,
     /// Commands and nothing besides: there is nothing to send.
     OnlyCommands,
+    /// A member hands on somebody's mail, and too little proves that he does, or whose it is.
+    Forward,
+    /// A provider asks whether a mailbox may forward here.
+    Confirmation,
 }
 
 /// What kind of machine wrote a message (`docs/mail.md`, Machines).

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Mailbox};
+use super::confirmation::Confirmation;
 use super::entry::Reason;
 use super::id::{ClaimId, EntryId};
 use super::language::Language;
@@ -62,7 +63,8 @@ pub struct Held<'a> {
     pub entry: EntryId,
     pub subject: &'a str,
     pub reason: Reason,
-    /// More than the reason says: the command that was not understood, the address it came from.
+    /// More than the reason says: the command that was not understood, the address it came from, the
+    /// one whom it hands a message on of.
     pub detail: Option<&'a str>,
     /// What he wrote.
     pub text: &'a str,
@@ -183,6 +185,22 @@ impl Letter {
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
+    }
+
+    /// To an admin: a provider asks whether a mailbox may forward to the property. `to`: where.
+    #[must_use]
+    pub fn forwarding(language: Language, confirmation: &Confirmation, to: &Address) -> Self {
+        let request = &confirmation.request;
+        let mailbox = request.mailbox.as_ref();
+        let mut text = format!("{}\n", language.forwarding_asked(request.provider.label(), mailbox, to));
+        if let Some(code) = &request.code {
+            let _ = write!(text, "\n{}\n\n    {code}\n", language.forwarding_code());
+        }
+        if let Some(link) = &request.link {
+            let _ = write!(text, "\n{}\n\n    {link}\n", language.forwarding_link(request.code.is_some()));
+        }
+        let _ = write!(text, "\n{}\n", language.forwarding_else(&confirmation.ticket));
+        Self { subject: language.forwarding_subject(mailbox), text, kind: LetterKind::Notice, answer: Answer::Property }
     }
 
     /// To a requester: his message has arrived. Repeats nothing of it. `own`: the property's text, in

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::command::Allowed;
+use super::forwarder::Forwarder;
 use super::id::PropertyId;
 use super::language::Language;
 use super::slug::PropertySlug;
@@ -52,6 +53,9 @@ pub struct Property {
     /// The commands that its members may give by mail.
     #[serde(default)]
     pub commands: Allowed,
+    /// Whose word on SPF and DKIM of what they pass on counts for contacts.
+    #[serde(default)]
+    pub forwarders: Vec<Forwarder>,
 }
 
 impl Property {

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::forwarder::Forwarder;
+
 /// The outcome of one check, in the words of RFC 8601 §2.7.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,6 +40,42 @@ pub struct Signature {
     pub aligned: bool,
 }
 
+/// A hop on the way here that wrote down what it had checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// Whose record it is, in lower case: a seal's `d=`, or the authserv-id.
+    pub domain: String,
+    pub record: Record,
+    /// What it says that passed for From's domain, if anything did.
+    pub pass: Option<Pass>,
+}
+
+/// Where a hop wrote it down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Record {
+    /// A set of an ARC chain that holds (RFC 8617).
+    Seal,
+    /// The field Authentication-Results of the server that brought the message (RFC 8601).
+    Results,
+}
+
+/// A check that passed, in a hop's words, for a domain aligned with From's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    pub method: Method,
+    pub domain: String,
+}
+
+/// What was checked (RFC 8601 §2.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    Dkim,
+    Spf,
+    Dmarc,
+}
+
 /// Everything that was found out about one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -52,6 +90,14 @@ pub struct Verdict {
     pub arc: Outcome,
     /// A DNS answer was missing that might have changed the outcome.
     pub temporary: bool,
+    /// What hops on the way say of the message, where its own proofs did not get through: seals
+    /// first, the newest first. Nothing in itself: [`Verdict::vouched`] says what a property
+    /// believes.
+    #[serde(default)]
+    pub hops: Vec<Hop>,
+    /// The hop that the property of the entry believed.
+    #[serde(default)]
+    pub believed: Option<Hop>,
 }
 
 impl Verdict {
@@ -61,5 +107,59 @@ impl Verdict {
     pub fn is_aligned(&self) -> bool {
         (self.spf == Outcome::Pass && self.spf_aligned)
             || self.dkim.iter().any(|signature| signature.outcome == Outcome::Pass && signature.aligned)
+    }
+
+    /// The hop whose word these forwarders' property takes: one that saw an aligned pass, and
+    /// after which, as far as the chain of seals tells, the message was in such forwarders' hands
+    /// alone. It proves the domain to whoever trusts the forwarder, and never the person.
+    #[must_use]
+    pub fn vouched(&self, forwarders: &[Forwarder]) -> Option<&Hop> {
+        let trusted = |hop: &&Hop| forwarders.iter().any(|forwarder| forwarder.is(&hop.domain));
+        let of = |record: Record| self.hops.iter().filter(move |hop| hop.record == record);
+        let sealed = of(Record::Seal).take_while(trusted);
+        sealed.chain(of(Record::Results).take(1).filter(trusted)).find(|hop| hop.pass.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hop_is_believed_if_it_is_trusted_and_nobody_else_came_after_it() {
+        let hop = |domain: &str, record, pass: bool| Hop {
+            domain: domain.to_owned(),
+            record,
+            pass: pass.then(|| Pass { method: Method::Dkim, domain: "example.com".to_owned() }),
+        };
+        let seal = |domain, pass| hop(domain, Record::Seal, pass);
+        let results = |domain, pass| hop(domain, Record::Results, pass);
+        let forwarders: Vec<Forwarder> = vec!["google.com".parse().unwrap(), "fwd.example".parse().unwrap()];
+        for (what, hops, believed) in [
+            ("no hop", vec![], None),
+            ("a trusted seal", vec![seal("google.com", true)], Some("google.com")),
+            ("a stranger's seal", vec![seal("evil.example", true)], None),
+            ("a trusted seal that saw nothing pass", vec![seal("google.com", false)], None),
+            ("two trusted hops", vec![seal("google.com", false), seal("mx.fwd.example", true)], Some("mx.fwd.example")),
+            ("a stranger after a trusted one", vec![seal("evil.example", true), seal("google.com", true)], None),
+            ("a stranger between", vec![seal("google.com", false), seal("evil.example", true)], None),
+            (
+                "a stranger between, and a trusted one first",
+                vec![seal("google.com", false), seal("evil.example", false), seal("google.com", true)],
+                None,
+            ),
+            ("results", vec![results("mx.fwd.example", true)], Some("mx.fwd.example")),
+            ("a stranger's results", vec![results("mx.evil.example", true)], None),
+            (
+                "results beside a stranger's seal",
+                vec![seal("evil.example", true), results("fwd.example", true)],
+                Some("fwd.example"),
+            ),
+        ] {
+            let verdict = Verdict { hops, ..Verdict::default() };
+            assert_eq!(verdict.vouched(&forwarders).map(|hop| hop.domain.as_str()), believed, "{what}");
+            assert_eq!(verdict.vouched(&[]), None, "{what}");
+            assert!(!verdict.is_aligned());
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::writer::{self, Author};
 use super::{Arrival, Mail, filing, report};
 use crate::actions::{Act, ActionError, change, find, state};
 use crate::desk::address::{Address, Mailbox};
-use crate::desk::authority::{self, Authority, Claim, Holder, Writer};
+use crate::desk::authority::{self, Authority, Claim, HandsOn, Holder, Writer};
 use crate::desk::entry::{self, Entry, Event, Machine, Reason, What};
 use crate::desk::id::{DepartmentId, EntryId, PropertyId, RawId, TicketId};
 use crate::desk::property::Property;
@@ -16,6 +16,8 @@ use crate::desk::subject::{canonical_subject, ticket_ref_in};
 use crate::desk::thread::{self, Bond, Found, Signals};
 use crate::desk::ticket::{Assignee, Person, Standing, Status, Ticket};
 use crate::desk::token::{self, ReplyToken};
+use crate::desk::verdict::Verdict;
+use crate::mime::confirmation;
 use crate::mime::ids::ThreadIndex;
 use crate::mime::understand::{Limits, understand};
 use crate::store::tables::{ENTRIES, MESSAGE_IDS};
@@ -104,6 +106,11 @@ pub(super) fn at_property(
     locate(tx, &mut case, token)?;
     if let Some(arrival) = duplicate(tx, act, &case)? {
         return Ok(arrival);
+    }
+    // Who asks to forward here is believed in his own domain's name alone.
+    let aligned = mail.verdict.is_some_and(Verdict::is_aligned);
+    if let Some(request) = confirmation::read(mail.understood).filter(|_| aligned) {
+        return filing::confirmation(tx, act, &mut case, request);
     }
     if let Some((Machine::Silent, reason)) = mail.machine {
         return filing::keep(tx, act, &case, Machine::Silent, reason.unwrap_or(Reason::Automatic));
@@ -264,6 +271,12 @@ pub(super) fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<
             .is_some_and(|parent| parent.named.iter().any(|named| named.address == case.author.mailbox.address)),
         _ => false,
     };
+    let hands_on = match writer::forwarded(case.mail) {
+        Some(forwarded) if find::is_outside(tx, act.desk, case.property.id, &forwarded.from.address)? => {
+            if forwarded.well_formed { HandsOn::Clear } else { HandsOn::Unclear }
+        }
+        _ => HandsOn::Nothing,
+    };
     let claim = Claim {
         writer: case.author.writer,
         aligned: case.author.aligned,
@@ -272,6 +285,7 @@ pub(super) fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<
         found: case.found,
         takes_part,
         named_by_parent,
+        hands_on,
     };
     match authority::decide(&claim) {
         Authority::Member { speaker, scope } => filing::by_member(tx, act, case, speaker, scope, &Addressed::default()),

@@ -3,23 +3,24 @@
 
 use super::arrival::Case;
 use super::looks::Look;
-use super::{Arrival, StoredDirectory};
+use super::{Arrival, StoredDirectory, writer};
 use crate::actions::commands::{self, Said};
 use crate::actions::post::{self, Content, Opening, Standpoint};
 use crate::actions::ticket::{self, Composition, Worker};
-use crate::actions::{Act, ActionError, acknowledgement, find, notices};
+use crate::actions::{self, Act, ActionError, acknowledgement, find, notices};
 use crate::desk::acknowledgement::{self as rules, Occasion};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{Holder, Speaker, Writer};
 use crate::desk::command::Asked;
+use crate::desk::confirmation::Request;
 use crate::desk::copy::Scope;
 use crate::desk::entry::{self, Entry, Machine, Reason, State, Verified};
 use crate::desk::fanout::Voice;
 use crate::desk::id::{ContactId, EntryId, MemberId};
 use crate::desk::recipient;
-use crate::desk::subject::is_forward;
 use crate::desk::thread::{Bond, Found};
 use crate::desk::ticket::{Assignee, Ground, Person, Priority, Standing, Status, Ticket};
+use crate::desk::verdict::Verdict;
 use crate::mime::understand::Forwarded;
 use crate::store::tables::ENTRIES;
 use crate::store::{Order, Read, Tx};
@@ -137,10 +138,8 @@ pub(super) fn by_member(
     let author = entry::Author::Person { person: Person::Member(id), mailbox: member.mailbox() };
     let addresses = member.addresses();
     let Some(before) = case.ticket.clone() else {
-        if let Some(forwarded) =
-            case.mail.understood.forwarded.clone().filter(|_| is_forward(&case.mail.understood.subject))
-            && !act.desk.is_local(&forwarded.from.address)
-            && find::member_at(tx, case.property.id, &forwarded.from.address)?.is_none()
+        if let Some(forwarded) = writer::forwarded(case.mail)
+            && find::is_outside(tx, act.desk, case.property.id, &forwarded.from.address)?
         {
             return forwarded_by(tx, &by_him, case, addresses, forwarded);
         }
@@ -179,20 +178,46 @@ fn forwarded_by(
     act: &Act<'_>,
     case: &Case<'_>,
     forwarder: Vec<Address>,
-    forwarded: Forwarded,
+    forwarded: &Forwarded,
 ) -> Result<Arrival, ActionError> {
     let mut ticket = open(tx, act, case, forwarded.from.clone(), Status::Open)?;
     if !forwarded.subject.is_empty() {
         ticket.subject.clone_from(&forwarded.subject);
     }
     let contact = post::contact_for(tx, act, &forwarded.from)?;
-    let author = entry::Author::Person { person: Person::Contact(contact), mailbox: forwarded.from };
+    let author = entry::Author::Person { person: Person::Contact(contact), mailbox: forwarded.from.clone() };
     let content = content(act, case);
     // The commands stand above what he forwards, which is the text.
     let asked = Asked { rest: forwarded.text.clone(), ..content.asked };
-    let content = Content { text: forwarded.text, asked, ..content };
+    let content = Content { text: forwarded.text.clone(), asked, ..content };
     let standpoint = standpoint(case, author, forwarder, Verified::None);
     let entry = commands::add(tx, act, &case.property, None, &mut ticket, Said::new(content, standpoint))?;
+    Ok(filed(&ticket, &entry))
+}
+
+/// A provider asks to confirm a forward: kept on a ticket of its own that is closed from the start,
+/// shown with the property, and told to those who may decide.
+pub(super) fn confirmation(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    case: &mut Case<'_>,
+    request: Request,
+) -> Result<Arrival, ActionError> {
+    case.found = None;
+    case.parent = None;
+    let mut ticket = open(tx, act, case, case.author.mailbox.clone(), Status::Closed)?;
+    let (author, addresses) = person(tx, act, case)?;
+    let standpoint = Standpoint {
+        state: State::Kept,
+        reason: Some(Reason::Confirmation),
+        machine: Some(Machine::Silent),
+        ..standpoint(case, author, addresses, Verified::Aligned)
+    };
+    let content = content(act, case);
+    let mut entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
+    // A mailbox that forwards here may be what was asked, and not the desk.
+    let asked = case.mail.understood.to.first().map_or(case.address, |to| &to.address);
+    actions::confirmation::asked(tx, act, &case.property, &ticket, &mut entry, asked, request)?;
     Ok(filed(&ticket, &entry))
 }
 
@@ -386,7 +411,11 @@ fn open(
         assignee: case.department.map(Assignee::Department).or(case.property.default_assignee),
         continues: case.continues,
     };
-    post::open(tx, act, &case.property, &case.mail.understood.subject, opening)
+    let subject = match handed_on(case) {
+        Some(forwarded) if !forwarded.subject.is_empty() => &forwarded.subject,
+        _ => &case.mail.understood.subject,
+    };
+    post::open(tx, act, &case.property, subject, opening)
 }
 
 /// The writer as his address says, a member or a contact, and a contact's addresses.
@@ -422,20 +451,29 @@ fn standpoint(case: &Case<'_>, author: entry::Author, addresses: Vec<Address>, v
     }
 }
 
+/// What the property's own mailbox handed on.
+fn handed_on<'a>(case: &Case<'a>) -> Option<&'a Forwarded> {
+    writer::forwarded(case.mail).filter(|_| case.author.handed_on)
+}
+
 fn content(act: &Act<'_>, case: &Case<'_>) -> Content {
     let understood = case.mail.understood;
-    let mentioned = understood.references.iter().chain(&understood.in_reply_to).cloned().collect();
+    let mut mentioned: Vec<_> = understood.references.iter().chain(&understood.in_reply_to).cloned().collect();
+    mentioned.extend(writer::forwarded(case.mail).and_then(|forwarded| forwarded.message_id.clone()));
+    let verdict = case.mail.verdict;
+    let believed = verdict.and_then(|verdict| verdict.vouched(&case.property.forwarders));
+    let believed = believed.filter(|_| case.author.aligned).cloned();
     Content {
         message_id: Some(case.mail.message_id.clone()),
         date: understood.date,
         subject: understood.subject.clone(),
-        text: understood.text.new.clone(),
+        text: handed_on(case).map_or(&understood.text.new, |forwarded| &forwarded.text).clone(),
         attachments: understood.attachments.clone(),
         raw: case.raw,
         named: outsiders(act, case),
         mentioned,
         conversation: understood.thread_index.as_ref().and_then(|index| index.conversation().try_into().ok()),
-        verdict: case.mail.verdict.cloned(),
+        verdict: verdict.map(|verdict| Verdict { believed, ..verdict.clone() }),
         arrived_at: Some(case.address.clone()),
         asked: commands::asked(understood),
     }

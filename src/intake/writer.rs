@@ -12,8 +12,9 @@ use crate::desk::id::PropertyId;
 use crate::desk::member::Member;
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
+use crate::desk::subject::is_forward;
 use crate::desk::verdict::Verdict;
-use crate::mime::understand::{Problem, Understood};
+use crate::mime::understand::{Forwarded, Problem, Understood};
 use crate::store::Read;
 
 /// The one mailbox in From. More or fewer are refused: nobody could say who speaks.
@@ -48,8 +49,11 @@ pub fn refused() -> Rejection {
 pub struct Author {
     pub mailbox: Mailbox,
     pub writer: Writer,
-    /// Whether his domain vouches for him; never for one whom a form or group only names.
+    /// Whether his domain vouches for him, for somebody outside also by the word of a forwarder that
+    /// the property believes; never for one whom a form or group only names.
     pub aligned: bool,
+    /// The property's own mailbox handed his message on by itself: the message is what it handed on.
+    pub handed_on: bool,
 }
 
 impl Author {
@@ -60,7 +64,7 @@ impl Author {
         } else {
             Writer::Outside(find::contact_at(tx, &member.login)?.map(|contact| contact.id))
         };
-        Ok(Self { mailbox: member.mailbox(), writer, aligned: true })
+        Ok(Self { mailbox: member.mailbox(), writer, aligned: true, handed_on: false })
     }
 }
 
@@ -68,19 +72,25 @@ impl Author {
 pub fn author(tx: &impl Read, desk: &Desk, property: &Property, mail: &Mail<'_>) -> Result<Author, ActionError> {
     let from = &mail.from;
     let aligned = mail.verdict.is_some_and(Verdict::is_aligned);
+    // A forwarder's word opens no door that only members go through: it counts for others.
+    let vouched = |verdict: &Verdict| verdict.vouched(&property.forwarders).is_some();
+    let proven = aligned || mail.verdict.is_some_and(vouched);
     let of_property = desk.is_local(&from.address) || property.public.as_ref() == Some(&from.address);
-    if aligned && (of_property || property.trusted.contains(&from.address)) {
-        let original = mail.understood.original_from.as_ref().or(match mail.understood.reply_to.as_slice() {
-            [one] => Some(one),
+    if proven && (of_property || property.trusted.contains(&from.address)) {
+        let named = mail.understood.original_from.as_ref().or(match mail.understood.reply_to.as_slice() {
+            [one] if one.address != from.address => Some(one),
             _ => None,
         });
+        // A rule of the support mailbox that forwards, and does not redirect: the mail is the
+        // mailbox's, the message in it the customer's.
+        let forwarded = forwarded(mail).filter(|forwarded| of_property && forwarded.well_formed);
+        let original = named.or(forwarded.map(|forwarded| &forwarded.from));
         if let Some(original) = original
-            && !desk.is_local(&original.address)
-            && find::property_of_public(tx, &original.address)?.is_none()
-            && find::member_at(tx, property.id, &original.address)?.is_none()
+            && find::is_outside(tx, desk, property.id, &original.address)?
         {
             let contact = find::contact_at(tx, &original.address)?.map(|contact| contact.id);
-            return Ok(Author { mailbox: original.clone(), writer: Writer::Outside(contact), aligned: false });
+            let writer = Writer::Outside(contact);
+            return Ok(Author { mailbox: original.clone(), writer, aligned: false, handed_on: named.is_none() });
         }
     }
     let writer = match find::member_at(tx, property.id, &from.address)? {
@@ -89,7 +99,16 @@ pub fn author(tx: &impl Read, desk: &Desk, property: &Property, mail: &Mail<'_>)
         None if of_property => Writer::Property,
         None => Writer::Outside(find::contact_at(tx, &from.address)?.map(|contact| contact.id)),
     };
-    Ok(Author { mailbox: from.clone(), writer, aligned })
+    let aligned = match writer {
+        Writer::Outside(_) => proven,
+        Writer::Member(_) | Writer::Property => aligned,
+    };
+    Ok(Author { mailbox: from.clone(), writer, aligned, handed_on: false })
+}
+
+/// The message that a mail hands on, if its subject says that it does.
+pub fn forwarded<'a>(mail: &Mail<'a>) -> Option<&'a Forwarded> {
+    mail.understood.forwarded.as_ref().filter(|_| is_forward(&mail.understood.subject))
 }
 
 /// The sender's Message-ID, or one made of what the message says: so a second arrival of the same

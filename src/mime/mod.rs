@@ -4,6 +4,7 @@ pub mod attachments;
 pub mod charset;
 pub mod clean;
 pub mod compose;
+pub mod confirmation;
 pub mod copy;
 pub mod encode;
 pub mod header;

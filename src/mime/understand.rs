@@ -141,6 +141,11 @@ pub struct Forwarded {
     pub text: String,
     /// What the forwarder wrote above it.
     pub comment: String,
+    /// It says by whom it is, from when, and about what, each once, as every client writes it; and it is
+    /// not one that stands within another.
+    pub well_formed: bool,
+    /// The original's own identifier, where the original is attached.
+    pub message_id: Option<MessageId>,
 }
 
 /// Something odd about a message that a reader of its ticket may want to know.
@@ -404,5 +409,7 @@ fn attached_forward(tree: &Tree<'_>, limits: &Limits, said: &Understood) -> Opti
         date: inner.date,
         text: super::reply_text::whole(&body.lines),
         comment: said.text.new.clone(),
+        well_formed: inner.from_fields == 1 && inner.date.is_some() && inner.message_id.is_some(),
+        message_id: inner.message_id,
     })
 }

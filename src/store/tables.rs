@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Counter, Record, Table};
 use crate::desk::address::Address;
+use crate::desk::confirmation::Confirmation;
 use crate::desk::contact::Contact;
 use crate::desk::copy::Copy;
 use crate::desk::department::Department;
@@ -32,6 +33,8 @@ pub const PROPERTY_SLUGS: Table<PropertySlug, PropertyId> = Table::new(21, "prop
 pub const PROPERTY_ADDRESSES: Table<Address, PropertyId> = Table::new(22, "property_addresses");
 /// Well-known addresses elsewhere that forward here.
 pub const PUBLIC_ADDRESSES: Table<Address, PropertyId> = Table::new(23, "public_addresses");
+/// What providers asked a property to confirm, the newest first.
+pub const CONFIRMATIONS: Table<PropertyId, Vec<Confirmation>> = Table::new(27, "confirmations");
 
 pub const MEMBERS: Table<MemberId, Member> = Table::new(30, "members");
 pub const MEMBER_ADDRESSES: Table<Address, MemberId> = Table::new(31, "member_addresses");
@@ -111,6 +114,10 @@ impl Record for Acknowledgements {
 }
 
 impl Record for TokenKey {
+    const VERSION: u8 = 1;
+}
+
+impl Record for Vec<Confirmation> {
     const VERSION: u8 = 1;
 }
 

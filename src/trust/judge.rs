@@ -22,6 +22,7 @@ use mail_auth::{
 use tokio::time::{Instant, timeout_at};
 
 use super::alignment::{aligned, ascii};
+use super::hops;
 use crate::desk::address::Address;
 use crate::desk::verdict::{Outcome, Policy, Signature, Verdict};
 
@@ -74,6 +75,8 @@ impl Authenticator {
     /// Of a signature with a body length (`l=`, RFC 6376 §8.2) nothing is taken as proof: what
     /// follows the signed part can be anybody's. Nor of one by rsa-sha1 (RFC 8301 §3.1) or one
     /// that leaves From unsigned (RFC 6376 §5.4).
+    ///
+    /// `raw` begins with our own trace field, if we wrote one.
     pub async fn judge(&self, origin: Origin<'_>, raw: &[u8]) -> Verdict {
         let deadline = Instant::now() + self.deadline;
         let from = origin.from_domain.map(ascii);
@@ -106,20 +109,42 @@ impl Authenticator {
         let spf_domain = ascii(spf.domain()).into_owned();
         let mut verdict = Verdict {
             spf: spf_outcome(spf.result()),
-            spf_aligned: from.is_some_and(|from| aligned(&spf_domain, &from)),
+            spf_aligned: from.as_deref().is_some_and(|from| aligned(&spf_domain, from)),
             spf_domain,
             dkim,
             dmarc,
             dmarc_policy,
             arc,
             temporary: false,
+            hops: Vec::new(),
+            believed: None,
         };
+        if let (false, Some(message), Some(from)) = (verdict.is_aligned(), &message, from.as_deref()) {
+            if verdict.arc == Outcome::Pass {
+                verdict.hops = hops::sealed(message, from);
+            }
+            if let Some(hop) = hops::reported(message, from)
+                && self.brought(&hop.domain, origin.client, &verdict, deadline).await
+            {
+                verdict.hops.push(hop);
+            }
+        }
         // Where alignment is proven already, no further answer could change it.
         verdict.temporary = !verdict.is_aligned()
-            && (verdict.spf == Outcome::TempError
-                || verdict.dmarc == Outcome::TempError
+            && ([verdict.spf, verdict.dmarc, verdict.arc].contains(&Outcome::TempError)
                 || verdict.dkim.iter().any(|signature| signature.outcome == Outcome::TempError));
         verdict
+    }
+
+    /// Whether a server of this name brought the message: SPF proves its domain, or its name has the
+    /// client's address.
+    async fn brought(&self, server: &str, client: IpAddr, verdict: &Verdict, deadline: Instant) -> bool {
+        if verdict.spf == Outcome::Pass && aligned(server, &verdict.spf_domain) {
+            return true;
+        }
+        let client = client.to_canonical();
+        let found = timeout_at(deadline, self.dns.0.lookup_ip(format!("{server}."))).await;
+        found.is_ok_and(|found| found.is_ok_and(|found| found.iter().any(|address| address == client)))
     }
 
     async fn spf(&self, origin: Origin<'_>, deadline: Instant) -> SpfOutput {
@@ -194,6 +219,7 @@ impl Authenticator {
 
     async fn arc(&self, message: &AuthenticatedMessage<'_>, deadline: Instant) -> Outcome {
         if message.as_headers.len() > MOST_ARC_SETS
+            || !hops::usable(message)
             || message.ams_headers.last().is_some_and(|header| header.header.h.len() > MOST_SIGNED_FIELDS)
         {
             return Outcome::PermError;

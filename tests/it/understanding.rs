@@ -153,7 +153,7 @@ fn golden(said: &Understood, null_reverse_path: bool) -> Value {
     let forwarded = said.forwarded.as_ref().map(|mail| {
         json!({
             "from": mailbox(&mail.from), "subject": mail.subject, "date": mail.date, "text": mail.text,
-            "comment": mail.comment,
+            "comment": mail.comment, "well_formed": mail.well_formed, "message_id": mail.message_id,
         })
     });
     let whole = json!({

@@ -4,6 +4,7 @@
 //! Texts are plain; whoever puts them into HTML escapes them.
 
 pub mod commands;
+mod forwards;
 mod mistakes;
 mod notices;
 
@@ -134,6 +135,8 @@ impl Language {
             (Self::En, Reason::Automatic) => "A machine wrote this.",
             (Self::En, Reason::Decision) => "This is an answer to a question of the desk.",
             (Self::En, Reason::OnlyCommands) => "This message held commands alone.",
+            (Self::En, Reason::Forward) => "Careful: a forwarded message in a member’s name, without enough proof.",
+            (Self::En, Reason::Confirmation) => "A provider asks to confirm a forward.",
             (Self::Fr, Reason::Unaligned) => {
                 "Attention\u{a0}: rien ne prouve que l’expéditeur est bien celui que le message indique."
             }
@@ -152,6 +155,10 @@ impl Language {
             (Self::Fr, Reason::Automatic) => "Ce message a été écrit par une machine.",
             (Self::Fr, Reason::Decision) => "Ceci est une réponse à une question du guichet.",
             (Self::Fr, Reason::OnlyCommands) => "Ce message ne contenait que des commandes.",
+            (Self::Fr, Reason::Forward) => {
+                "Attention\u{a0}: un message transféré au nom d’un membre, sans preuve suffisante."
+            }
+            (Self::Fr, Reason::Confirmation) => "Un fournisseur demande de confirmer un transfert.",
         }
     }
 

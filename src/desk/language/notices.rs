@@ -40,6 +40,9 @@ impl Language {
             }
             (Self::En, Reason::Crossed) => "A colleague replied while you were writing. That reply is below.",
             (Self::En, Reason::Command) => "It begins with a command that was not understood.",
+            (Self::En, Reason::Forward) => {
+                "It hands on somebody else’s message. Once you confirm it, it becomes a ticket of the person below."
+            }
             (Self::En, Reason::LookAlike) => "Many messages that look alike came from this sender.",
             (
                 Self::En,
@@ -51,7 +54,8 @@ impl Language {
                 | Reason::Duplicate
                 | Reason::Automatic
                 | Reason::Decision
-                | Reason::OnlyCommands,
+                | Reason::OnlyCommands
+                | Reason::Confirmation,
             ) => "It looks like a message that a machine wrote.",
             (Self::Fr, Reason::Unaligned) => {
                 "Il porte votre adresse, mais rien ne prouve qu’il vient de vous\u{a0}: ni SPF ni DKIM ne le confirment."
@@ -66,6 +70,9 @@ impl Language {
                 "Un collègue a répondu pendant que vous écriviez. Sa réponse figure ci-dessous."
             }
             (Self::Fr, Reason::Command) => "Il commence par une commande qui n’a pas été comprise.",
+            (Self::Fr, Reason::Forward) => {
+                "Il transmet le message de quelqu’un d’autre. Après votre confirmation, il deviendra le ticket de la personne ci-dessous."
+            }
             (Self::Fr, Reason::LookAlike) => "De nombreux messages semblables sont venus de cet expéditeur.",
             (
                 Self::Fr,
@@ -77,7 +84,8 @@ impl Language {
                 | Reason::Duplicate
                 | Reason::Automatic
                 | Reason::Decision
-                | Reason::OnlyCommands,
+                | Reason::OnlyCommands
+                | Reason::Confirmation,
             ) => "Il ressemble à un message écrit par une machine.",
         }
     }

@@ -2,10 +2,11 @@
 //! line, the text.
 
 use super::super::mailboxes;
-use super::super::text::Line;
+use super::super::text::{Line, Mark};
 use super::super::understand::{Forwarded, one_line, read_date};
 use super::heads::{self, Label};
 use super::whole;
+use crate::desk::address::Mailbox;
 
 /// How far below its first line the header may begin, and how long it may be.
 const LONGEST_HEADER: usize = 30;
@@ -19,6 +20,15 @@ pub(super) fn unquoted(lines: &[Line]) -> Vec<Line> {
 
 /// Reads the block; `None` when it does not say by whom the original is.
 pub(super) fn read(plain: &[Line], comment: String) -> Option<Forwarded> {
+    let glued = plain.iter().find(|line| !line.text.trim().is_empty()).and_then(|line| heads::glued(&line.text));
+    if let Some(header) = glued {
+        let header = header.into_iter().map(|text| Line { text, mark: Mark::None });
+        let body = plain.iter().skip_while(|line| line.text.trim().is_empty()).skip(1);
+        let empty = std::iter::once(Line { text: String::new(), mark: Mark::None });
+        let lines: Vec<_> = header.chain(empty).chain(body.cloned()).collect();
+        // Where a value ends is a guess.
+        return Some(Forwarded { well_formed: false, ..read(&lines, comment)? });
+    }
     let start = plain.iter().take(8).position(|line| heads::label(&line.text).is_some())?;
     let mut values: Vec<(Label, String)> = Vec::new();
     let mut at = start;
@@ -43,14 +53,28 @@ pub(super) fn read(plain: &[Line], comment: String) -> Option<Forwarded> {
         at += 1;
     }
     let value = |wanted: Label| values.iter().find(|(label, _)| *label == wanted).map(|(_, value)| value.as_str());
-    let from = mailbox(value(Label::From)?)?;
+    let text = plain.get(at..).unwrap_or_default();
+    let end = text.iter().rposition(|line| heads::is_forwards_end(&line.text.to_lowercase()));
+    let (from, alone) = mailbox(value(Label::From)?)?;
+    let once =
+        |wanted: Label| values.iter().filter(|(label, value)| *label == wanted && !value.is_empty()).count() == 1;
     Some(Forwarded {
         from,
+        well_formed: alone
+            && !names_somebody(&comment)
+            && [Label::From, Label::Sent, Label::Subject].into_iter().all(once),
+        message_id: None,
         subject: value(Label::Subject).map(one_line).unwrap_or_default(),
         date: value(Label::Sent).and_then(date),
-        text: whole(plain.get(at..).unwrap_or_default()),
+        text: whole(&text[..end.unwrap_or(text.len())]),
         comment,
     })
+}
+
+/// Whether a text holds `<name@domain>`. Above a forwarded header that is most likely another one, in a
+/// language or a form that is not known: then the header below it is of a mail within that mail.
+fn names_somebody(text: &str) -> bool {
+    text.split('<').skip(1).any(|rest| rest.split('>').next().is_some_and(|inner| inner.contains('@')))
 }
 
 fn without_mark(line: &Line) -> Line {
@@ -58,8 +82,9 @@ fn without_mark(line: &Line) -> Line {
     Line { text: text.to_owned(), mark: line.mark }
 }
 
-/// `Jane <jane@example.com>`, `Jane [mailto:jane@example.com]`, `Jane <jane@example.com<mailto:…>>`.
-fn mailbox(value: &str) -> Option<crate::desk::address::Mailbox> {
+/// `Jane <jane@example.com>`, `Jane [mailto:jane@example.com]`, `Jane <jane@example.com<mailto:…>>`;
+/// and whether there is no other beside it.
+fn mailbox(value: &str) -> Option<(Mailbox, bool)> {
     let plain = value.replace('[', "<").replace(']', ">").replace("<mailto:", "<");
     let mut found = mailboxes::read(&plain, 5).list;
     if found.is_empty() {
@@ -68,7 +93,8 @@ fn mailbox(value: &str) -> Option<crate::desk::address::Mailbox> {
         let address = rest.split(['<', '>']).next()?;
         found = mailboxes::read(&format!("{name}<{address}>"), 1).list;
     }
-    found.into_iter().next()
+    let alone = found.len() == 1;
+    found.into_iter().next().map(|mailbox| (mailbox, alone))
 }
 
 /// Only a date in the form of RFC 5322: other words would be guessed at.

@@ -149,7 +149,9 @@ pub(super) fn at(lines: &[Line], at: usize, purpose: Purpose) -> Option<Head> {
 
 pub(super) fn is_forward(lower: &str) -> bool {
     let dashed = lower.starts_with("--").then(|| undash(lower));
-    dashed.is_some_and(|words| HANDED_ON.contains(&words))
+    // Mutt adds by whom it is.
+    dashed.is_some_and(|words| HANDED_ON.contains(&words) || words.starts_with("forwarded message from "))
+        || glued(lower).is_some()
         || HANDED_ON_PLAIN.iter().any(|words| {
             lower.strip_prefix(words).is_some_and(|rest| rest.trim_matches([' ', ':', '\u{a0}', '\u{202f}']).is_empty())
         })
@@ -158,6 +160,32 @@ pub(super) fn is_forward(lower: &str) -> bool {
 /// `-----Original Message-----` and kin.
 pub(super) fn is_separator(lower: &str) -> bool {
     lower.starts_with("--") && ANSWERED.contains(&undash(lower))
+}
+
+/// The header that Yahoo writes into the line that announces it: `----- Forwarded Message ----- From:
+/// Jane <jane@example.com>To: …Sent: …Subject: …`, without anything between a value and the next label.
+/// A line for each.
+pub(super) fn glued(line: &str) -> Option<Vec<String>> {
+    let (words, mut rest) = line.trim().strip_prefix("-----")?.split_once("-----")?;
+    if !HANDED_ON.contains(&undash(&words.to_lowercase())) {
+        return None;
+    }
+    rest = rest.trim();
+    let mut lines = Vec::new();
+    for next in ["to:", "cc:", "sent:", "subject:"] {
+        // Letters keep their length: these are of ASCII.
+        if let Some(at) = rest.to_ascii_lowercase().find(next) {
+            lines.push(rest[..at].to_owned());
+            rest = &rest[at..];
+        }
+    }
+    lines.push(rest.to_owned());
+    (label(lines.first()?)?.0 == Label::From && lines.len() > 2).then_some(lines)
+}
+
+/// `----- End forwarded message -----`
+pub(super) fn is_forwards_end(lower: &str) -> bool {
+    lower.starts_with("--") && undash(lower) == "end forwarded message"
 }
 
 fn undash(lower: &str) -> &str {

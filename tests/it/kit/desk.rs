@@ -473,6 +473,13 @@ fn dkim_keys(domain: &str) -> DkimKeys {
     DkimKeys::load_or_generate(dir.path(), domain, Timestamp::now()).unwrap()
 }
 
+/// The selector and the RSA key, in PEM, that a domain of the tests signs with.
+pub fn rsa_key(domain: &str) -> (String, String) {
+    let selector = dkim_keys(domain).rsa_selector.to_string();
+    let key = KEYS.iter().find(|(name, _)| *name == format!("{selector}.rsa")).unwrap();
+    (selector, String::from_utf8(key.1.clone()).unwrap())
+}
+
 /// The records that let others verify what a domain of the tests signs.
 pub fn dkim_records(domain: &str) -> Vec<Record> {
     dkim_keys(domain).records(domain)

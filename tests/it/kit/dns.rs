@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -19,6 +19,8 @@ const UDP_LIMIT: usize = 1232;
 struct Table {
     records: HashMap<String, Vec<RData>>,
     failing: HashSet<String>,
+    /// Fail for types that they have no record of.
+    partly_failing: HashSet<String>,
     silent: HashSet<String>,
     queries: usize,
 }
@@ -68,6 +70,29 @@ impl Dns {
                 IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
             },
         )
+    }
+
+    /// A record of several strings (RFC 1035 §3.3.14).
+    pub fn strings(&self, name: &str, strings: &[&str]) -> &Self {
+        self.record(name, RData::TXT(TXT::from_bytes(strings.iter().map(|string| string.as_bytes()).collect())))
+    }
+
+    pub fn exchange(&self, name: &str, preference: u16, host: &str) -> &Self {
+        self.record(name, RData::MX(MX::new(preference, named(host))))
+    }
+
+    pub fn pointer(&self, name: &str, host: &str) -> &Self {
+        self.record(name, RData::PTR(PTR(named(host))))
+    }
+
+    pub fn alias(&self, name: &str, of: &str) -> &Self {
+        self.record(name, RData::CNAME(CNAME(named(of))))
+    }
+
+    /// Answers SERVFAIL for a name and every type that it has no record of.
+    pub fn fail_others(&self, name: &str) -> &Self {
+        self.table().partly_failing.insert(key(name));
+        self
     }
 
     /// Answers SERVFAIL for a name from now on.
@@ -144,7 +169,9 @@ impl Dns {
         answer.metadata.recursion_desired = true;
         answer.metadata.recursion_available = true;
         answer.add_query(question.clone());
-        if table.failing.contains(&name) {
+        let has = |records: &Vec<RData>| records.iter().any(|data| data.record_type() == question.query_type());
+        let lacks = || !table.records.get(&name).is_some_and(has);
+        if table.failing.contains(&name) || table.partly_failing.contains(&name) && lacks() {
             answer.metadata.response_code = ResponseCode::ServFail;
         } else if let Some(records) = table.records.get(&name) {
             let wanted =
@@ -159,7 +186,14 @@ impl Dns {
     }
 }
 
+/// A name of any labels, host name or not.
+fn named(name: &str) -> Name {
+    let labels = name.split('.').filter(|label| !label.is_empty()).map(str::as_bytes);
+    let mut name = Name::from_labels(labels).unwrap();
+    name.set_fqdn(true);
+    name
+}
+
 fn key(name: &str) -> String {
-    let name = Name::from_str_relaxed(name).unwrap().to_ascii().to_ascii_lowercase();
-    name.trim_end_matches('.').to_owned()
+    named(name).to_ascii().to_ascii_lowercase().trim_end_matches('.').to_owned()
 }
