@@ -4,6 +4,7 @@
 //! daemon; they are bumped once something is done, never in a transaction, which may run again.
 //! What stands in the store (the queue, tickets) is not counted here but read when it is asked for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A counter with one label, as Prometheus has it.
@@ -92,6 +93,8 @@ families! {
         Rate = "rate",
         /// No room, or a store that fails.
         Store = "store",
+        /// What a member may not submit, and the like.
+        Other = "other",
     }
     3 Rate "rate_limits" "kind" "Refusals for a rate, by the kind of rate." {
         Network = "network",
@@ -110,18 +113,37 @@ families! {
         Deferred = "deferred",
         Failed = "failed",
     }
+    6 Login "logins" "outcome" "Logins, by what came of them." {
+        Succeeded = "succeeded",
+        Failed = "failed",
+        /// Not tried, since too many had failed before.
+        Slowed = "slowed",
+        /// Not tried, since the store failed.
+        Unavailable = "unavailable",
+    }
 }
 
 /// The counters of one daemon.
 #[derive(Debug)]
 pub struct Metrics {
     counters: Vec<Vec<AtomicU64>>,
+    open: AtomicU64,
+}
+
+/// A connection that is open; counted until it is dropped.
+#[derive(Debug)]
+pub struct Open(Arc<Metrics>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let zeros = |family: &Family| family.values.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { counters: FAMILIES.iter().map(zeros).collect() }
+        Self { counters: FAMILIES.iter().map(zeros).collect(), open: AtomicU64::new(0) }
     }
 }
 
@@ -135,6 +157,18 @@ impl Metrics {
     #[must_use]
     pub fn counted<C: Counted>(&self, what: C) -> u64 {
         self.counters[C::FAMILY][what.value()].load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection for as long as it is open.
+    pub fn opened(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Every counter with its value, in the order of [`FAMILIES`].
@@ -171,6 +205,7 @@ mod tests {
             (Rate::FAMILY, "rate_limits"),
             (Filter::FAMILY, "filter_verdicts"),
             (Attempt::FAMILY, "copies"),
+            (Login::FAMILY, "logins"),
         ];
         for (place, name) in places {
             assert_eq!(FAMILIES[place].name, name);

@@ -74,6 +74,10 @@ pub(super) async fn edit(
                 acknowledge: edit.acknowledge,
                 acknowledgements: edit.acknowledgements,
                 commands: edit.commands,
+                block: edit.block,
+                unblock: edit.unblock,
+                allow: edit.allow,
+                disallow: edit.disallow,
             };
             let record = property::edit(tx, act, &slug, changes)?;
             view::property(tx, act.desk, &record)

@@ -12,6 +12,7 @@ use crate::api::types::{EditProperty, NewProperty, Properties, Property, Removed
 use crate::desk::address::Address;
 use crate::desk::command::Allowed;
 use crate::desk::language::Language;
+use crate::desk::sender::Sender;
 use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::Status;
 
@@ -68,6 +69,22 @@ Mail that bears this address in From and proves its domain is taken as its Reply
         #[arg(long)]
         remove: bool,
     },
+    /// Refuse mail from an address, or from a domain and all below it
+    #[command(after_help = "\
+Example:
+  guichet property block acme spammer@example.net
+  guichet property block acme example.net
+
+Neither a reply address nor a known conversation helps a blocked sender; members are never blocked.")]
+    Block { slug: PropertySlug, sender: Sender },
+    /// Take mail from a blocked sender again
+    Unblock { slug: PropertySlug, sender: Sender },
+    /// Let mail from an address or a domain in whatever the spam filter and blocklists say
+    ///
+    /// Only while SPF or DKIM proves the domain in From: anybody can write it there.
+    Allow { slug: PropertySlug, sender: Sender },
+    /// Ask the spam filter and blocklists about a sender again
+    Disallow { slug: PropertySlug, sender: Sender },
     /// Remove a property: it takes no more mail and keeps its tickets
     Remove { slug: PropertySlug },
 }
@@ -179,11 +196,23 @@ impl PropertyCommand {
                 let edit = EditProperty { trust, distrust, ..EditProperty::default() };
                 Call::patch(&["properties", slug.as_str()], &edit)
             }
+            Self::Block { slug, sender } => edit(&slug, EditProperty { block: vec![sender], ..EditProperty::default() }),
+            Self::Unblock { slug, sender } => {
+                edit(&slug, EditProperty { unblock: vec![sender], ..EditProperty::default() })
+            }
+            Self::Allow { slug, sender } => edit(&slug, EditProperty { allow: vec![sender], ..EditProperty::default() }),
+            Self::Disallow { slug, sender } => {
+                edit(&slug, EditProperty { disallow: vec![sender], ..EditProperty::default() })
+            }
             Self::Show { slug } => Call::get(&["properties", slug.as_str()]),
             Self::Remove { slug } => Call::delete(&["properties", slug.as_str()]),
             Self::List => Call::get(&["properties"]),
         })
     }
+}
+
+fn edit(slug: &PropertySlug, edit: EditProperty) -> Call {
+    Call::patch(&["properties", slug.as_str()], &edit)
 }
 
 impl Changes {
@@ -210,11 +239,10 @@ impl Changes {
             after_reply: self.after_reply,
             auto_close_days: self.auto_close.map(|days| days.0),
             strict: (self.strict || self.no_strict).then_some(self.strict),
-            trust: Vec::new(),
-            distrust: Vec::new(),
             acknowledge: self.acknowledge,
             acknowledgements,
             commands: self.commands,
+            ..EditProperty::default()
         })
     }
 }
@@ -259,6 +287,11 @@ fn show(property: &Property, output: Output) -> String {
     }
     if !property.trusted.is_empty() {
         facts.fact("trusts", &list(&property.trusted));
+    }
+    for (name, senders) in [("blocked", &property.blocked), ("always let in", &property.allowed)] {
+        if !senders.is_empty() {
+            facts.fact(name, &list(senders));
+        }
     }
     let support = property.public.as_ref().map_or("your support address".to_owned(), ToString::to_string);
     facts.text(&how_to_forward(&support, property.forwarding_address.as_str()));

@@ -100,6 +100,8 @@ pub enum Reason {
     Decision,
     /// Commands and nothing besides: there is nothing to send.
     OnlyCommands,
+    /// The filter or a blocklist says so.
+    Spam,
 }
 
 /// What kind of machine wrote a message (`docs/mail.md`, Machines).

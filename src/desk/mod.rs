@@ -23,7 +23,6 @@ pub mod message_id;
 pub mod mistake;
 pub mod pace;
 pub mod property;
-pub mod rate;
 pub mod recipient;
 pub mod references;
 pub mod scram;

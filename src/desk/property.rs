@@ -9,6 +9,7 @@ use super::address::Address;
 use super::command::Allowed;
 use super::id::PropertyId;
 use super::language::Language;
+use super::sender::Sender;
 use super::slug::PropertySlug;
 use super::ticket::{Assignee, Status};
 
@@ -52,6 +53,12 @@ pub struct Property {
     /// The commands that its members may give by mail.
     #[serde(default)]
     pub commands: Allowed,
+    /// Whose mail is refused, whatever else speaks for it.
+    #[serde(default)]
+    pub blocked: Vec<Sender>,
+    /// Whose aligned mail no filter and no blocklist stops.
+    #[serde(default)]
+    pub allowed: Vec<Sender>,
 }
 
 impl Property {

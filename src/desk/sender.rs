@@ -94,9 +94,11 @@ mod tests {
             ("exämple.de", "eve@mail.EXÄMPLE.de", true),
         ] {
             let sender: Sender = listed.parse().unwrap();
-            assert_eq!(sender.covers(&address.parse().unwrap(), |domain| Cow::Borrowed(domain)), covered, "{listed}");
+            assert_eq!(sender.covers(&address.parse().unwrap(), Cow::Borrowed), covered, "{listed}");
         }
-        let ascii = |domain: &str| Cow::Owned(domain.replace("exämple.de", "xn--exmple-cua.de"));
+        fn ascii(domain: &str) -> Cow<'_, str> {
+            Cow::Owned(domain.replace("exämple.de", "xn--exmple-cua.de"))
+        }
         for listed in ["exämple.de", "xn--exmple-cua.de", "bob@exämple.de"] {
             let sender: Sender = listed.parse().unwrap();
             assert!(sender.covers(&"bob@xn--exmple-cua.de".parse().unwrap(), ascii), "{listed}");

@@ -118,8 +118,9 @@ pub struct Suspicion {
     pub proven: bool,
     /// It came to a valid reply address, or answers an identifier that only its readers know.
     pub conversation: bool,
-    /// Another recipient has taken it, so that the client will not hear of a refusal here.
-    pub shared: bool,
+    /// It can't be refused for what is thought of it: another recipient has taken it, so that the
+    /// client would not hear of it, or it is for the postmaster.
+    pub must_keep: bool,
 }
 
 /// What becomes of it.
@@ -153,12 +154,12 @@ pub fn fate(case: &Suspicion) -> Fate {
     if case.proven || case.conversation || case.allowed {
         return Fate::Taken;
     }
-    let refused = |why| if case.shared { Fate::Spam } else { Fate::Refused(why) };
+    let refused = |why| if case.must_keep { Fate::Spam } else { Fate::Refused(why) };
     match (case.sentence, case.listed) {
         (Sentence::Reject, _) => refused(Why::Rejected),
         (_, Some(Listed::Reject)) => refused(Why::Listed),
         (Sentence::Spam, _) | (_, Some(Listed::Spam)) => Fate::Spam,
-        (Sentence::Later, None) if case.shared => Fate::Taken,
+        (Sentence::Later, None) if case.must_keep => Fate::Taken,
         (Sentence::Later, None) => Fate::Refused(Why::Later),
         (Sentence::Unasked | Sentence::Unfiltered | Sentence::Ham, None) => Fate::Taken,
     }
@@ -234,7 +235,7 @@ mod tests {
             ("blocked", blocked, Fate::Refused(Why::Blocked)),
             ("blocked, in a conversation", Suspicion { conversation: true, ..blocked }, Fate::Refused(Why::Blocked)),
             ("blocked and allowed", Suspicion { allowed: true, ..blocked }, Fate::Refused(Why::Blocked)),
-            ("blocked, another has it", Suspicion { shared: true, ..blocked }, Fate::Refused(Why::Blocked)),
+            ("blocked, another has it", Suspicion { must_keep: true, ..blocked }, Fate::Refused(Why::Blocked)),
             ("a member in a blocked domain", Suspicion { member: true, ..blocked }, Fate::Taken),
             ("says it is a member's", Suspicion { member: true, ..spam }, Fate::Spam),
             ("a member's", Suspicion { proven: true, ..reject }, Fate::Taken),
@@ -243,9 +244,9 @@ mod tests {
             ("allowed", Suspicion { allowed: true, ..reject }, Fate::Taken),
             ("allowed, listed", Suspicion { allowed: true, ..listed }, Fate::Taken),
             ("allowed, greylisted", Suspicion { allowed: true, ..later }, Fate::Taken),
-            ("rejected, another has it", Suspicion { shared: true, ..reject }, Fate::Spam),
-            ("listed, another has it", Suspicion { shared: true, ..listed }, Fate::Spam),
-            ("greylisted, another has it", Suspicion { shared: true, ..later }, Fate::Taken),
+            ("rejected, another has it", Suspicion { must_keep: true, ..reject }, Fate::Spam),
+            ("listed, another has it", Suspicion { must_keep: true, ..listed }, Fate::Spam),
+            ("greylisted, another has it", Suspicion { must_keep: true, ..later }, Fate::Taken),
         ] {
             assert_eq!(fate(&case), expected, "{row}");
         }

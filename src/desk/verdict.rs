@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::spam::Sentence;
+
 /// The outcome of one check, in the words of RFC 8601 §2.7.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +54,15 @@ pub struct Verdict {
     pub arc: Outcome,
     /// A DNS answer was missing that might have changed the outcome.
     pub temporary: bool,
+    /// What the spam filter's answer came to.
+    #[serde(default)]
+    pub filter: Sentence,
+    /// Its score, in hundredths.
+    #[serde(default)]
+    pub score: Option<i32>,
+    /// The DNS blocklist that names the client.
+    #[serde(default)]
+    pub listed: Option<String>,
 }
 
 impl Verdict {

@@ -113,6 +113,7 @@ impl Authenticator {
             dmarc_policy,
             arc,
             temporary: false,
+            ..Verdict::default()
         };
         // Where alignment is proven already, no further answer could change it.
         verdict.temporary = !verdict.is_aligned()

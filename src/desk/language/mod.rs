@@ -134,6 +134,7 @@ impl Language {
             (Self::En, Reason::Automatic) => "A machine wrote this.",
             (Self::En, Reason::Decision) => "This is an answer to a question of the desk.",
             (Self::En, Reason::OnlyCommands) => "This message held commands alone.",
+            (Self::En, Reason::Spam) => "Careful: this was taken for spam.",
             (Self::Fr, Reason::Unaligned) => {
                 "Attention\u{a0}: rien ne prouve que l’expéditeur est bien celui que le message indique."
             }
@@ -152,6 +153,7 @@ impl Language {
             (Self::Fr, Reason::Automatic) => "Ce message a été écrit par une machine.",
             (Self::Fr, Reason::Decision) => "Ceci est une réponse à une question du guichet.",
             (Self::Fr, Reason::OnlyCommands) => "Ce message ne contenait que des commandes.",
+            (Self::Fr, Reason::Spam) => "Attention\u{a0}: ce message a été pris pour un courrier indésirable.",
         }
     }
 

@@ -40,6 +40,7 @@ impl Language {
             }
             (Self::En, Reason::Crossed) => "A colleague replied while you were writing. That reply is below.",
             (Self::En, Reason::Command) => "It begins with a command that was not understood.",
+            (Self::En, Reason::Spam) => "It was taken for spam.",
             (Self::En, Reason::LookAlike) => "Many messages that look alike came from this sender.",
             (
                 Self::En,
@@ -66,6 +67,7 @@ impl Language {
                 "Un collègue a répondu pendant que vous écriviez. Sa réponse figure ci-dessous."
             }
             (Self::Fr, Reason::Command) => "Il commence par une commande qui n’a pas été comprise.",
+            (Self::Fr, Reason::Spam) => "Il a été pris pour un courrier indésirable.",
             (Self::Fr, Reason::LookAlike) => "De nombreux messages semblables sont venus de cet expéditeur.",
             (
                 Self::Fr,
