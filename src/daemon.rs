@@ -260,7 +260,12 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let smtp = serve(&smtp, world, Start::Plain);
     let submission_tls = serve(&submission, members_tls, Start::Tls);
     let submission = serve(&submission, members, Start::Plain);
-    let app = App { store: store.clone(), desk: Arc::clone(desk), config: Arc::new(config.clone()), metrics: Some(Arc::clone(&metrics)) };
+    let app = App {
+        store: store.clone(),
+        desk: Arc::clone(desk),
+        config: Arc::new(config.clone()),
+        metrics: Some(Arc::clone(&metrics)),
+    };
     servers.spawn(api::serve(socket, api::router(app), servers_stop));
     let relay = Arc::new(Relay {
         store: store.clone(),
@@ -340,7 +345,13 @@ fn listeners(config: &Config, key: &str, addresses: &[SocketAddr]) -> Result<Vec
         .map_err(|error| Failure::BadConfig(vec![config.problem(key, error.to_string())]))
 }
 
-fn smtp_settings(config: &Config, service: Service, acceptor: Acceptor, spool: Spool, metrics: &Arc<Metrics>) -> Settings {
+fn smtp_settings(
+    config: &Config,
+    service: Service,
+    acceptor: Acceptor,
+    spool: Spool,
+    metrics: &Arc<Metrics>,
+) -> Settings {
     let limits = &config.limits;
     Settings {
         hostname: config.hostname.to_string(),

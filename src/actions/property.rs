@@ -235,7 +235,9 @@ fn put_on(list: &mut Vec<Sender>, senders: Vec<Sender>, other: &[Sender]) -> Res
             continue;
         }
         if list.len() >= MOST_SENDERS {
-            return Err(ActionError::refused(format!("a list holds {MOST_SENDERS} senders; block domains rather than addresses")));
+            return Err(ActionError::refused(format!(
+                "a list holds {MOST_SENDERS} senders; block domains rather than addresses"
+            )));
         }
         list.push(sender);
     }

@@ -193,16 +193,19 @@ impl PropertyCommand {
             Self::Edit { slug, changes } => Call::patch(&["properties", slug.as_str()], &change(changes.edit()?)?),
             Self::Trust { slug, address, remove } => {
                 let (trust, distrust) = if remove { (vec![], vec![address]) } else { (vec![address], vec![]) };
-                let edit = EditProperty { trust, distrust, ..EditProperty::default() };
-                Call::patch(&["properties", slug.as_str()], &edit)
+                edit(&slug, &EditProperty { trust, distrust, ..EditProperty::default() })
             }
-            Self::Block { slug, sender } => edit(&slug, EditProperty { block: vec![sender], ..EditProperty::default() }),
+            Self::Block { slug, sender } => {
+                edit(&slug, &EditProperty { block: vec![sender], ..EditProperty::default() })
+            }
             Self::Unblock { slug, sender } => {
-                edit(&slug, EditProperty { unblock: vec![sender], ..EditProperty::default() })
+                edit(&slug, &EditProperty { unblock: vec![sender], ..EditProperty::default() })
             }
-            Self::Allow { slug, sender } => edit(&slug, EditProperty { allow: vec![sender], ..EditProperty::default() }),
+            Self::Allow { slug, sender } => {
+                edit(&slug, &EditProperty { allow: vec![sender], ..EditProperty::default() })
+            }
             Self::Disallow { slug, sender } => {
-                edit(&slug, EditProperty { disallow: vec![sender], ..EditProperty::default() })
+                edit(&slug, &EditProperty { disallow: vec![sender], ..EditProperty::default() })
             }
             Self::Show { slug } => Call::get(&["properties", slug.as_str()]),
             Self::Remove { slug } => Call::delete(&["properties", slug.as_str()]),
@@ -211,8 +214,8 @@ impl PropertyCommand {
     }
 }
 
-fn edit(slug: &PropertySlug, edit: EditProperty) -> Call {
-    Call::patch(&["properties", slug.as_str()], &edit)
+fn edit(slug: &PropertySlug, edit: &EditProperty) -> Call {
+    Call::patch(&["properties", slug.as_str()], edit)
 }
 
 impl Changes {
@@ -361,6 +364,14 @@ mod tests {
         }
         let trust = call("guichet property trust acme forms@acme.com");
         assert_eq!(trust.body.unwrap(), json!({ "trust": ["forms@acme.com"] }));
+        for (line, body) in [
+            ("block acme Example.NET", json!({ "block": ["example.net"] })),
+            ("unblock acme eve@example.net", json!({ "unblock": ["eve@example.net"] })),
+            ("allow acme example.org", json!({ "allow": ["example.org"] })),
+            ("disallow acme example.org", json!({ "disallow": ["example.org"] })),
+        ] {
+            assert_eq!(call(&format!("guichet property {line}")).body.unwrap(), body, "{line}");
+        }
     }
 
     #[test]

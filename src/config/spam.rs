@@ -94,8 +94,16 @@ mod tests {
         ] {
             assert_eq!(rspamd(text), Ok(Rspamd { host: host.to_owned(), port }), "{text}");
         }
-        for bad in ["", "127.0.0.1:11333", "https://x.example", "http://", "http://x:y", "http://a/b", "http://u@h", "http://a b"]
-        {
+        for bad in [
+            "",
+            "127.0.0.1:11333",
+            "https://x.example",
+            "http://",
+            "http://x:y",
+            "http://a/b",
+            "http://u@h",
+            "http://a b",
+        ] {
             assert!(rspamd(bad).is_err(), "{bad}");
         }
     }

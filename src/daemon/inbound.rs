@@ -47,7 +47,10 @@ impl Host for Inbound {
             None if self.networks.is_spent(&network(visit.client), self.now()) => {
                 self.metrics.count(Rate::Network);
                 self.metrics.count(Refusal::Rate);
-                return Err(Reply::closing((4, 7, 0), "too much mail from your network within an hour; try again later"));
+                return Err(Reply::closing(
+                    (4, 7, 0),
+                    "too much mail from your network within an hour; try again later",
+                ));
             }
             None => self.intake.recipient(visit, address).await,
         };
@@ -63,12 +66,11 @@ impl Host for Inbound {
                 return Reply::try_again("the message could not be read back; try again later");
             }
         };
-        let filed = match &envelope.login {
-            Some(login) => self.intake.submit(login, &envelope, raw).await,
-            None => {
-                self.networks.count(network(envelope.client), envelope.at);
-                self.intake.receive(&envelope, raw).await
-            }
+        let filed = if let Some(login) = &envelope.login {
+            self.intake.submit(login, &envelope, raw).await
+        } else {
+            self.networks.count(network(envelope.client), envelope.at);
+            self.intake.receive(&envelope, raw).await
         };
         match filed {
             Ok(accepted) => {

@@ -118,21 +118,28 @@ pub(super) fn refusal(case: &Case<'_>, why: Why) -> Arrival {
     let name = &case.property.name;
     let list = case.mail.verdict.and_then(|verdict| verdict.listed.as_deref()).unwrap_or_default();
     Arrival::Refused(match why {
-        Why::Blocked => Rejection::new(550, (5, 7, 1), format!("{name} takes no mail from this sender"))
-            .because(Refusal::Blocked),
+        Why::Blocked => {
+            Rejection::new(550, (5, 7, 1), format!("{name} takes no mail from this sender")).because(Refusal::Blocked)
+        }
         Why::Listed => listed(list),
         Why::Rejected => {
             Rejection::new(550, (5, 7, 1), "the message looks like spam; write in other words, or by another way")
                 .because(Refusal::Spam)
         }
-        Why::Later => Rejection::new(451, (4, 7, 1), "not yet; try again in a few minutes").because(Refusal::Greylisted),
+        Why::Later => {
+            Rejection::new(451, (4, 7, 1), "not yet; try again in a few minutes").because(Refusal::Greylisted)
+        }
     })
 }
 
 /// The refusal of a client that a list names.
 pub(super) fn listed(list: &str) -> Rejection {
-    Rejection::new(550, (5, 7, 1), format!("your address is on the blocklist {list}; write to postmaster@ if it should not be"))
-        .because(Refusal::Blocklist)
+    Rejection::new(
+        550,
+        (5, 7, 1),
+        format!("your address is on the blocklist {list}; write to postmaster@ if it should not be"),
+    )
+    .because(Refusal::Blocklist)
 }
 
 /// Refuses a message that would open one more ticket than a property may have within an hour. What a

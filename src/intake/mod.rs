@@ -156,13 +156,13 @@ struct Counts {
 impl Intake {
     /// Whether mail for an address is taken from a client.
     ///
-    /// One that a blocklist names is told here, where the reason is heard. Not so where a reply address
-    /// or a copy's bounce address proves that we wrote first, for the postmaster, and where the
+    /// One that a blocklist names is told here, where the reason is heard. Not so where an address that
+    /// we made proves that we wrote first, for the postmaster, and where the
     /// property always lets somebody in: whether it is him, only From will tell.
     pub async fn recipient(&self, visit: &Visit, address: &Address) -> Result<(), Rejection> {
         let property = match self.target(address)? {
             Target::Property(property) | Target::Department(property, _) => property,
-            Target::Reply(..) | Target::Bounce(_) => return Ok(()),
+            Target::Reply(..) | Target::Bounce(_) | Target::Confirm(_) | Target::Claim(_) => return Ok(()),
         };
         let Some(blocklists) = &self.gate.blocklists else { return Ok(()) };
         if self.gate.listed != Listed::Reject || gate::is_postmaster(address) {
@@ -196,7 +196,11 @@ impl Intake {
         let bare = |(_, target): &(_, Target)| matches!(target, Target::Property(_) | Target::Department(..));
         let asked = targets.iter().any(bare);
         let others = async {
-            if asked { tokio::join!(self.gate.filter(envelope, &raw), self.gate.listing(envelope)) } else { Default::default() }
+            if asked {
+                tokio::join!(self.gate.filter(envelope, &raw), self.gate.listing(envelope))
+            } else {
+                Default::default()
+            }
         };
         let (mut verdict, ((filter, score), listed)) = tokio::join!(self.trust.judge(origin, &raw), others);
         (verdict.filter, verdict.score, verdict.listed) = (filter, score, listed);

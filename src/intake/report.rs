@@ -59,7 +59,8 @@ pub(super) fn elsewhere(
     let minted = report.original_id.as_ref().map(|id| minted(tx, property, id)).transpose()?.flatten();
     let Some(ticket) = minted else {
         return Ok(Arrival::Refused(
-            Rejection::new(550, (5, 7, 1), "this delivery report is about no message that this server sent").because(Refusal::Report),
+            Rejection::new(550, (5, 7, 1), "this delivery report is about no message that this server sent")
+                .because(Refusal::Report),
         ));
     };
     let ticket = find::ticket_by_id(tx, ticket)?;
@@ -94,7 +95,8 @@ pub(super) fn returned(
     };
     let Some(ticket) = ticket else {
         return Ok(Some(Arrival::Refused(
-            Rejection::new(554, (5, 4, 6), "the message bears this server's own loop field: it goes round in circles").because(Refusal::Loop),
+            Rejection::new(554, (5, 4, 6), "the message bears this server's own loop field: it goes round in circles")
+                .because(Refusal::Loop),
         )));
     };
     let ticket = find::ticket_by_id(tx, ticket)?;

@@ -24,7 +24,7 @@ use crate::desk::member::Member;
 use crate::desk::recipient::{Refusal as NotHere, Target};
 use crate::desk::submission::{Answered, Course, Refusal, Sender, Submission, decide};
 use crate::desk::thread::Found;
-use crate::desk::ticket::{Person, Standing, Ticket, TicketRef};
+use crate::desk::ticket::{Person, Standing, Status, Ticket, TicketRef};
 use crate::desk::token::{ClaimToken, ConfirmToken, ReplyToken};
 use crate::mime::marks;
 use crate::mime::understand::{Problem, Understood};

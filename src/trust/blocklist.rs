@@ -11,7 +11,7 @@ use hickory_resolver::proto::rr::RData;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// How long all lists together may take to answer.
+/// How long all lists together may take to answer, unless [`Blocklists::with_deadline`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long an answer is remembered, also that there was none: a session asks for each recipient.
 const REMEMBERED: Duration = Duration::from_mins(5);
@@ -22,6 +22,7 @@ const MOST: usize = 10_000;
 pub struct Blocklists {
     resolver: TokioResolver,
     zones: Vec<String>,
+    deadline: Duration,
     known: Mutex<HashMap<IpAddr, (Instant, Option<String>)>>,
 }
 
@@ -29,7 +30,13 @@ impl Blocklists {
     /// Lists by their zones, as in `zen.example.org`.
     #[must_use]
     pub fn new(resolver: TokioResolver, zones: Vec<String>) -> Self {
-        Self { resolver, zones, known: Mutex::default() }
+        Self { resolver, zones, deadline: DEADLINE, known: Mutex::default() }
+    }
+
+    /// With another limit for all lists together.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// The first list, in the order of the configuration, that names a client. A list that does not
@@ -78,7 +85,7 @@ impl Blocklists {
                 }
             }
         };
-        if timeout(DEADLINE, all).await.is_err() {
+        if timeout(self.deadline, all).await.is_err() {
             tracing::warn!(%client, "a blocklist did not answer in time");
         }
         first.map(|place| self.zones[place].clone())
@@ -153,8 +160,17 @@ mod tests {
     #[test]
     fn only_public_addresses_are_asked_about() {
         for private in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1", "0.0.0.0", "::1",
-            "fd00::1", "fe80::1", "::ffff:127.0.0.1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.1.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:127.0.0.1",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }

@@ -107,12 +107,7 @@ impl Rspamd {
     }
 
     /// The message with what rspamd wants to know of its envelope, in fields of the request.
-    fn request(
-        &self,
-        envelope: &Envelope,
-        name: Option<&str>,
-        raw: Bytes,
-    ) -> Result<Request<Full<Bytes>>, NoOpinion> {
+    fn request(&self, envelope: &Envelope, name: Option<&str>, raw: Bytes) -> Result<Request<Full<Bytes>>, NoOpinion> {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let mut request = Request::builder()
             .method(Method::POST)
