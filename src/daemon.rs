@@ -5,7 +5,7 @@
 
 pub mod demo;
 pub mod here;
-mod inbound;
+pub mod inbound;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use hickory_resolver::TokioResolver;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -23,15 +24,19 @@ use self::inbound::Inbound;
 use crate::actions::{Act, ActionError, Actor, Desk, timers};
 use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
-use crate::config::{self, Config};
+use crate::config::{self, Blocklisted, Config};
 use crate::desk::entry::Door;
 use crate::desk::recipient::Domains;
+use crate::desk::spam::{Listed, Thresholds};
 use crate::desk::token::Keys;
 use crate::intake::Intake;
+use crate::intake::gate::Gate;
 use crate::intake::looks::{LookAlikeCap, Looks};
 use crate::intake::quota::Quota;
+use crate::intake::rates::Rates;
 use crate::login::Logins;
 use crate::login::throttle::Throttle;
+use crate::metrics::Metrics;
 use crate::net::limits::{ConnectionLimits, Memory};
 use crate::net::listen::Listener;
 use crate::net::resolver::resolver;
@@ -49,7 +54,9 @@ use crate::smtp::session::{Service, SessionLimits};
 use crate::store::tables::{TOKEN_KEYS, TokenKey};
 use crate::store::{OpenError, Options, Order, Read, Store};
 use crate::sys::{logs, notify, signals};
+use crate::trust::blocklist::Blocklists;
 use crate::trust::keys::DkimKeys;
+use crate::trust::rspamd::Rspamd;
 use crate::trust::{Authenticator, Signer};
 
 /// The longest between two looks at what time does to tickets.
@@ -162,6 +169,8 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// A daemon at work.
 pub struct Running {
     pub opened: Opened,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Where SMTP listens, ports given by the system included.
     pub smtp: Vec<SocketAddr>,
     /// Where members submit, by TLS from the start and by STARTTLS.
@@ -211,20 +220,34 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let (stop_parts, parts_stop) = stop::channel();
     let mut servers = JoinSet::new();
     let mut parts = JoinSet::new();
+    let metrics = Arc::new(Metrics::default());
+    let gate = gate(config, &resolver, &metrics);
     let intake = Intake {
         store: store.clone(),
         desk: Arc::clone(desk),
-        trust: Authenticator::new(resolver, config.hostname.to_string()),
+        trust: Authenticator::new(resolver.clone(), config.hostname.to_string()),
         looks: Looks::new(LookAlikeCap {
-            count: u32::try_from(config.limits.look_alike).unwrap_or(u32::MAX),
+            count: at_most(config.limits.look_alike),
             minutes: u32::try_from(config.limits.look_alike_window.as_secs() / 60).unwrap_or(u32::MAX),
         }),
-        quota: Quota::new(u32::try_from(config.limits.submitted_recipients).unwrap_or(u32::MAX)),
+        quota: Quota::new(at_most(config.limits.submitted_recipients)),
+        gate,
     };
-    let failures = u32::try_from(config.limits.failed_logins).unwrap_or(u32::MAX);
-    let logins = Logins { store: store.clone(), desk: Arc::clone(desk), throttle: Throttle::new(failures) };
-    let host = Arc::new(Inbound { intake, logins: Arc::new(logins), memory: Memory::new(MEMORY) });
-    let settings = |service| smtp_settings(config, service, acceptor.clone(), spool.clone());
+    let failures = at_most(config.limits.failed_logins);
+    let logins = Logins {
+        store: store.clone(),
+        desk: Arc::clone(desk),
+        throttle: Throttle::new(failures),
+        metrics: Arc::clone(&metrics),
+    };
+    let host = Arc::new(Inbound {
+        intake,
+        logins: Arc::new(logins),
+        memory: Memory::new(MEMORY),
+        networks: Rates::an_hour(at_most(config.limits.network_messages)),
+        metrics: Arc::clone(&metrics),
+    });
+    let settings = |service| smtp_settings(config, service, acceptor.clone(), spool.clone(), &metrics);
     let smtp = Arc::new(Server::new(Arc::clone(&host), settings(Service::World)));
     let submission = Arc::new(Server::new(host, settings(Service::Submission)));
     let mut serve = |server: &Arc<Server<Inbound>>, listeners: Vec<Listener>, start| -> Vec<SocketAddr> {
@@ -237,7 +260,12 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let smtp = serve(&smtp, world, Start::Plain);
     let submission_tls = serve(&submission, members_tls, Start::Tls);
     let submission = serve(&submission, members, Start::Plain);
-    let app = App { store: store.clone(), desk: Arc::clone(desk), config: Arc::new(config.clone()) };
+    let app = App {
+        store: store.clone(),
+        desk: Arc::clone(desk),
+        config: Arc::new(config.clone()),
+        metrics: Some(Arc::clone(&metrics)),
+    };
     servers.spawn(api::serve(socket, api::router(app), servers_stop));
     let relay = Arc::new(Relay {
         store: store.clone(),
@@ -249,11 +277,12 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         memory: Memory::new(MEMORY),
         loaded: Semaphore::new(config.limits.deliveries_per_destination + 3),
         now: Box::new(Timestamp::now),
+        metrics: Arc::clone(&metrics),
     });
     parts.spawn(relay.run(parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
     tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, "serving");
-    Ok(Running { opened, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
+    Ok(Running { opened, metrics, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
 }
 
 impl Running {
@@ -316,7 +345,13 @@ fn listeners(config: &Config, key: &str, addresses: &[SocketAddr]) -> Result<Vec
         .map_err(|error| Failure::BadConfig(vec![config.problem(key, error.to_string())]))
 }
 
-fn smtp_settings(config: &Config, service: Service, acceptor: Acceptor, spool: Spool) -> Settings {
+fn smtp_settings(
+    config: &Config,
+    service: Service,
+    acceptor: Acceptor,
+    spool: Spool,
+    metrics: &Arc<Metrics>,
+) -> Settings {
     let limits = &config.limits;
     Settings {
         hostname: config.hostname.to_string(),
@@ -336,7 +371,37 @@ fn smtp_settings(config: &Config, service: Service, acceptor: Acceptor, spool: S
         connections: ConnectionLimits::new(limits.connections, limits.connections_per_address),
         spool,
         tls: Some(acceptor),
+        metrics: Arc::clone(metrics),
     }
+}
+
+/// Who is asked about mail from the world, and how much of it goes on an hour.
+fn gate(config: &Config, resolver: &TokioResolver, metrics: &Arc<Metrics>) -> Gate {
+    let (spam, limits) = (&config.spam, &config.limits);
+    let rspamd = spam.rspamd.as_ref().map(|place| Rspamd {
+        host: place.host.clone(),
+        port: place.port,
+        deadline: spam.timeout,
+        hostname: config.hostname.to_string(),
+        resolver: resolver.clone(),
+    });
+    let zones: Vec<_> = spam.blocklists.iter().map(ToString::to_string).collect();
+    Gate {
+        rspamd,
+        thresholds: Thresholds { reject: spam.reject_score, spam: spam.spam_score },
+        blocklists: (!zones.is_empty()).then(|| Blocklists::new(resolver.clone(), zones)),
+        listed: match spam.blocklisted {
+            Blocklisted::Reject => Listed::Reject,
+            Blocklisted::Spam => Listed::Spam,
+        },
+        senders: Rates::an_hour(at_most(limits.sender_messages)),
+        new_tickets: Rates::an_hour(at_most(limits.new_tickets)),
+        metrics: Arc::clone(metrics),
+    }
+}
+
+fn at_most(limit: usize) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
 }
 
 /// The configured certificate, or a self-signed one.

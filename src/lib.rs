@@ -19,6 +19,7 @@ pub mod daemon;
 pub mod desk;
 pub mod intake;
 pub mod login;
+pub mod metrics;
 pub mod mime;
 pub mod net;
 pub mod relay;

@@ -59,7 +59,8 @@ impl Desk {
              postmaster = \"acme\"\n[smtp]\nlisten = [\"{address}\"]\n\
              [submission]\nlisten_tls = []\nlisten = []\n[relay]\nmode = \"smarthost\"\n\
              smarthost = \"smtp://{}\"\n[dns]\nresolvers = [\"{}\"]\n\
-             [limits]\nconnections_per_address = 200\n{}\n",
+             [limits]\nconnections_per_address = 200\nnetwork_messages = 1000000\nsender_messages = 1000000\n\
+             new_tickets = 1000000\n{}\n",
             dir.join("data").display(),
             settings.next_server,
             settings.name_server,

@@ -8,7 +8,7 @@ use crate::desk::fanout::Voice;
 use crate::desk::id::EntryId;
 use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
-use crate::desk::ticket::{Ground, Participant, Person, Standing, Ticket};
+use crate::desk::ticket::{Ground, Participant, Person, Standing, Status, Ticket};
 use crate::desk::token::ConfirmToken;
 use crate::store::tables::ENTRIES;
 use crate::store::{Read, StoreError, Tx};
@@ -16,7 +16,7 @@ use crate::store::{Read, StoreError, Tx};
 pub use crate::desk::command::Joins as As;
 
 /// Accepts an entry: a held one goes out, in the name of the member that it claims to be from; an
-/// unverified one's writer joins the ticket.
+/// unverified one's writer joins the ticket; what was kept as spam goes to members.
 ///
 /// # Errors
 /// [`Mistake::Commands`] for a held one that begins with commands that are wrong: it goes on waiting.
@@ -69,6 +69,7 @@ pub(super) fn accept_on(
 ) -> Result<Entry, ActionError> {
     let mut entry = find::entry(tx, ticket, entry)?;
     match entry.state {
+        State::Kept if entry.reason == Some(Reason::Spam) => not_spam(tx, act, property, ticket, &mut entry)?,
         State::Held => release(tx, act, property, before, ticket, &mut entry)?,
         State::Relayed | State::Kept if entry.warning.is_some() || joins.is_some() => {
             join(tx, act, ticket, &mut entry, joins)?;
@@ -211,6 +212,24 @@ fn release(
     entry.reason = None;
     post::speak(tx, act, property, ticket, false, &obeyed, entry)?;
     post::relay(tx, act, property, ticket, entry, Voice::Member, &member.addresses())
+}
+
+/// Lets what was taken for spam go to members after all, and opens its ticket.
+fn not_spam(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &mut Ticket,
+    entry: &mut Entry,
+) -> Result<(), ActionError> {
+    let addresses = match entry.author.person() {
+        Some(Person::Contact(id)) => find::contact_by_id(tx, id)?.addresses,
+        Some(Person::Member(_)) | None => Vec::new(),
+    };
+    entry.state = State::Relayed;
+    entry.reason = None;
+    state::set_status(tx, act, ticket, act.author(), Status::Open)?;
+    post::relay(tx, act, property, ticket, entry, Voice::Contact { to_contacts: false }, &addresses)
 }
 
 /// Lets an unverified writer join the ticket.

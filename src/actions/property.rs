@@ -9,6 +9,7 @@ use crate::desk::forwarder::Forwarder;
 use crate::desk::id::PropertyId;
 use crate::desk::language::Language;
 use crate::desk::property::Property;
+use crate::desk::sender::{MOST_SENDERS, Sender};
 use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::Status;
 use crate::store::tables::{PROPERTIES, PROPERTY_ADDRESSES, PROPERTY_IDS, PROPERTY_SLUGS, PUBLIC_ADDRESSES};
@@ -49,6 +50,12 @@ pub struct Changes {
     /// Whose word on SPF and DKIM counts.
     pub add_forwarders: Vec<Forwarder>,
     pub remove_forwarders: Vec<Forwarder>,
+    /// Whose mail is refused.
+    pub block: Vec<Sender>,
+    pub unblock: Vec<Sender>,
+    /// Whose aligned mail no filter and no blocklist stops.
+    pub allow: Vec<Sender>,
+    pub disallow: Vec<Sender>,
 }
 
 /// The longest text of an acknowledgement, in characters.
@@ -79,6 +86,8 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Property, ActionE
         acknowledgements: BTreeMap::new(),
         commands: Allowed::default(),
         forwarders: Vec::new(),
+        blocked: Vec::new(),
+        allowed: Vec::new(),
     };
     tx.put(&PROPERTY_SLUGS, &property.slug, &property.id)?;
     let changes = Changes { add_addresses: new.addresses, public: Some(new.public), ..Changes::default() };
@@ -208,6 +217,49 @@ fn apply(tx: &mut Tx<'_>, act: &Act<'_>, property: &mut Property, changes: Chang
         if !property.trusted.contains(&address) {
             property.trusted.push(address);
         }
+    }
+    for sender in &changes.block {
+        if let Sender::Address(address) = sender
+            && find::member_at(tx, property.id, address)?.is_some()
+        {
+            return Err(ActionError::refused(format!("{address} is a member's, and members are never blocked")));
+        }
+    }
+    let slug = property.slug.as_str();
+    take_off(&mut property.blocked, changes.unblock, "blocked sender", slug)?;
+    take_off(&mut property.allowed, changes.disallow, "allowed sender", slug)?;
+    put_on(&mut property.blocked, changes.block, &property.allowed)?;
+    put_on(&mut property.allowed, changes.allow, &property.blocked)
+}
+
+fn take_off(list: &mut Vec<Sender>, senders: Vec<Sender>, what: &'static str, slug: &str) -> Result<(), ActionError> {
+    for sender in senders {
+        let Some(at) = list.iter().position(|known| *known == sender) else {
+            return Err(ActionError::NotFound {
+                what,
+                name: format!("{sender} of {slug}"),
+                near: list.iter().map(ToString::to_string).take(3).collect(),
+            });
+        };
+        list.remove(at);
+    }
+    Ok(())
+}
+
+fn put_on(list: &mut Vec<Sender>, senders: Vec<Sender>, other: &[Sender]) -> Result<(), ActionError> {
+    for sender in senders {
+        if other.contains(&sender) {
+            return Err(ActionError::refused(format!("{sender} is on the other list; take it off there first")));
+        }
+        if list.contains(&sender) {
+            continue;
+        }
+        if list.len() >= MOST_SENDERS {
+            return Err(ActionError::refused(format!(
+                "a list holds {MOST_SENDERS} senders; block domains rather than addresses"
+            )));
+        }
+        list.push(sender);
     }
     Ok(())
 }

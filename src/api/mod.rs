@@ -42,6 +42,7 @@
 //! | GET `/queue` | `state`, `limit`, `after` | [`types::Queue`] |
 //! | GET `/queue/{id}` | | [`types::QueuedCopy`] |
 //! | POST `/queue/{id}/retry`, `/queue/{id}/cancel` | | [`types::QueuedCopy`] |
+//! | GET `/metrics` | | [`types::Metrics`] |
 //! | GET `/dns` | | [`types::Dns`] |
 //! | POST `/verify` | | [`types::Verified`] |
 //! | POST `/backup` | [`types::Backup`] | [`types::BackedUp`] |
@@ -53,6 +54,7 @@ mod departments;
 mod failure;
 mod list;
 mod members;
+mod metrics;
 mod properties;
 mod queue;
 mod request;
@@ -75,6 +77,7 @@ use self::failure::ApiError;
 use self::request::Caller;
 use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::net::stop::Stop;
 use crate::store::{Store, Tx, View};
 
@@ -84,6 +87,8 @@ pub struct App {
     pub store: Store,
     pub desk: Arc<Desk>,
     pub config: Arc<Config>,
+    /// The counters of the daemon; `None` where a command acts without one.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// All paths of the API.
@@ -113,6 +118,7 @@ pub fn router(app: App) -> Router {
         .route("/queue/{id}", get(queue::show))
         .route("/queue/{id}/retry", post(queue::retry))
         .route("/queue/{id}/cancel", post(queue::cancel))
+        .route("/metrics", get(metrics::show))
         .route("/dns", get(upkeep::dns))
         .route("/verify", post(upkeep::verify))
         .route("/backup", post(upkeep::backup));
@@ -195,7 +201,7 @@ mod tests {
             acknowledgements: 100,
             random: Box::new(|| [7; 16]),
         };
-        router(App { store: Store::memory(), desk: Arc::new(desk), config: Arc::new(config) })
+        router(App { store: Store::memory(), desk: Arc::new(desk), config: Arc::new(config), metrics: None })
     }
 
     async fn ask(api: &Router, method: &str, target: &str, body: &str) -> (u16, Value) {

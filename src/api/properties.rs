@@ -76,6 +76,10 @@ pub(super) async fn edit(
                 commands: edit.commands,
                 add_forwarders: edit.add_forwarders,
                 remove_forwarders: edit.remove_forwarders,
+                block: edit.block,
+                unblock: edit.unblock,
+                allow: edit.allow,
+                disallow: edit.disallow,
             };
             let record = property::edit(tx, act, &slug, changes)?;
             view::property(tx, act.desk, &record)

@@ -15,7 +15,9 @@ use crate::desk::entry::{Door, Kind, Machine, Reason, State, Verified as Evidenc
 use crate::desk::forwarder::Forwarder;
 use crate::desk::language::Language;
 use crate::desk::member::Role;
+use crate::desk::sender::Sender;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
+use crate::desk::spam::Sentence;
 use crate::desk::ticket::{Priority, Standing, Status};
 
 /// A failure: `{"error":{"code","message"}}`.
@@ -91,6 +93,12 @@ pub struct Property {
     pub forwarders: Vec<Forwarder>,
     /// What providers asked it to confirm, the newest first.
     pub forwarding_confirmations: Vec<Confirmation>,
+    /// Addresses and domains whose mail is refused.
+    #[serde(default)]
+    pub blocked: Vec<Sender>,
+    /// Addresses and domains whose aligned mail no filter and no blocklist stops.
+    #[serde(default)]
+    pub allowed: Vec<Sender>,
     pub created_at: Timestamp,
 }
 
@@ -163,6 +171,14 @@ pub struct EditProperty {
     pub add_forwarders: Vec<Forwarder>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remove_forwarders: Vec<Forwarder>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub block: Vec<Sender>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unblock: Vec<Sender>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Sender>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disallow: Vec<Sender>,
 }
 
 /// `GET /members`
@@ -323,14 +339,14 @@ pub struct EditDepartment {
 }
 
 /// `GET /contacts`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contacts {
     pub contacts: Vec<Contact>,
     pub next: Option<String>,
 }
 
 /// A contact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contact {
     pub id: String,
     pub name: String,
@@ -366,14 +382,14 @@ pub struct Merge {
 }
 
 /// `GET /tickets`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tickets {
     pub tickets: Vec<Ticket>,
     pub next: Option<String>,
 }
 
 /// A ticket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
     #[serde(rename = "ref")]
     pub reference: String,
@@ -416,7 +432,7 @@ pub enum ParticipantRole {
 }
 
 /// One item of a ticket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub id: String,
     pub kind: Kind,
@@ -431,8 +447,21 @@ pub struct Entry {
     pub attachments: Vec<AttachmentView>,
     pub copies: Vec<Copy>,
     pub event: Option<Event>,
+    /// What the filter and the blocklists said; absent where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spam: Option<Spam>,
     pub door: Door,
     pub at: Timestamp,
+}
+
+/// What is thought of a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spam {
+    pub verdict: Sentence,
+    /// The filter's score.
+    pub score: Option<f64>,
+    /// The DNS blocklist that names the client.
+    pub listed: Option<String>,
 }
 
 /// Who wrote an entry; the system has neither name nor address.
@@ -479,7 +508,7 @@ pub struct Event {
 }
 
 /// `GET /tickets/{ref}/log`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Log {
     pub entries: Vec<Entry>,
 }
@@ -659,6 +688,33 @@ pub struct BackedUp {
     pub files: u64,
     /// Octets.
     pub size: u64,
+}
+
+/// `GET /metrics`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    pub metrics: Vec<Metric>,
+}
+
+/// One number, as Prometheus has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metric {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: MetricKind,
+    pub help: String,
+    /// What tells it from its siblings; at most one label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    pub value: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricKind {
+    /// Only grows while the daemon runs.
+    Counter,
+    Gauge,
 }
 
 /// What was removed, by the name it had.

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use super::types::{
     Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Claim, Confirmation, Contact, Copy, Department, Entry,
-    Event, Member, Participant, ParticipantRole, Person, Property, QueuedCopy, Ticket,
+    Event, Member, Participant, ParticipantRole, Person, Property, QueuedCopy, Spam, Ticket,
 };
 use crate::actions::{ActionError, Desk, claim, confirmation, copies, find};
 use crate::desk;
 use crate::desk::address::Address;
 use crate::desk::entry::Kind;
+use crate::desk::spam::Sentence;
 use crate::desk::ticket::{Ground, Standing};
 use crate::store::Read;
 
@@ -38,6 +39,8 @@ pub(super) fn property(tx: &impl Read, desk: &Desk, property: &desk::property::P
         commands: property.commands.clone(),
         forwarders: property.forwarders.clone(),
         forwarding_confirmations: confirmation::list(tx, property.id)?.into_iter().map(confirmation).collect(),
+        blocked: property.blocked.clone(),
+        allowed: property.allowed.clone(),
         created_at: property.created_at,
     })
 }
@@ -207,8 +210,19 @@ fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
             from: event.from.clone(),
             to: event.to.clone(),
         }),
+        spam: entry.verdict.as_ref().and_then(spam),
         door: entry.door,
         at: entry.at,
+    })
+}
+
+/// What filter and blocklists said, where one was asked and had a word.
+fn spam(verdict: &desk::verdict::Verdict) -> Option<Spam> {
+    let said = verdict.filter != Sentence::Unasked || verdict.listed.is_some();
+    said.then(|| Spam {
+        verdict: verdict.filter,
+        score: verdict.score.map(|score| f64::from(score) / 100.0),
+        listed: verdict.listed.clone(),
     })
 }
 

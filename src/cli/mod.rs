@@ -9,6 +9,7 @@ mod contact;
 mod department;
 mod init;
 mod member;
+mod metrics;
 mod output;
 mod property;
 mod queue;
@@ -149,6 +150,14 @@ enum Command {
     Dns,
     /// Read the whole store and check every reference and checksum
     Verify,
+    /// Print what the daemon has counted since it started
+    ///
+    /// In Prometheus' text format, or with --json.
+    #[command(after_help = "\
+Example, for the textfile collector of node_exporter:
+  guichet metrics > /var/lib/node_exporter/guichet.prom.new &&
+    mv /var/lib/node_exporter/guichet.prom.new /var/lib/node_exporter/guichet.prom")]
+    Metrics,
     /// Make the index anew from the journal; the daemon must be stopped
     Rebuild,
     /// Copy the whole store into a new folder; the daemon may run
@@ -265,6 +274,7 @@ impl Cli {
             Command::Completions { shell } => upkeep::completions(shell),
             Command::Man { directory } => upkeep::manual(directory.as_deref()),
             Command::Dns => upkeep::dns(&mut Desk::new(&load()?, house, output)?),
+            Command::Metrics => metrics::run(&mut Desk::new(&load()?, house, output)?),
             Command::Verify => upkeep::verify(&mut Desk::new(&load()?, house, output)?),
             Command::Backup { directory } => upkeep::backup(&directory, &mut Desk::new(&load()?, house, output)?),
             Command::Property(command) => command.run(&mut Desk::new(&load()?, house, output)?),

@@ -13,6 +13,7 @@ use crate::desk::address::Address;
 use crate::desk::command::Allowed;
 use crate::desk::forwarder::Forwarder;
 use crate::desk::language::Language;
+use crate::desk::sender::Sender;
 use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::Status;
 
@@ -69,6 +70,22 @@ Mail that bears this address in From and proves its domain is taken as its Reply
         #[arg(long)]
         remove: bool,
     },
+    /// Refuse mail from an address, or from a domain and all below it
+    #[command(after_help = "\
+Example:
+  guichet property block acme spammer@example.net
+  guichet property block acme example.net
+
+Neither a reply address nor a known conversation helps a blocked sender; members are never blocked.")]
+    Block { slug: PropertySlug, sender: Sender },
+    /// Take mail from a blocked sender again
+    Unblock { slug: PropertySlug, sender: Sender },
+    /// Let mail from an address or a domain in whatever the spam filter and blocklists say
+    ///
+    /// Only while SPF or DKIM proves the domain in From: anybody can write it there.
+    Allow { slug: PropertySlug, sender: Sender },
+    /// Ask the spam filter and blocklists about a sender again
+    Disallow { slug: PropertySlug, sender: Sender },
     /// Remove a property: it takes no more mail and keeps its tickets
     Remove { slug: PropertySlug },
 }
@@ -183,14 +200,29 @@ impl PropertyCommand {
             Self::Edit { slug, changes } => Call::patch(&["properties", slug.as_str()], &change(changes.edit()?)?),
             Self::Trust { slug, address, remove } => {
                 let (trust, distrust) = if remove { (vec![], vec![address]) } else { (vec![address], vec![]) };
-                let edit = EditProperty { trust, distrust, ..EditProperty::default() };
-                Call::patch(&["properties", slug.as_str()], &edit)
+                edit(&slug, &EditProperty { trust, distrust, ..EditProperty::default() })
+            }
+            Self::Block { slug, sender } => {
+                edit(&slug, &EditProperty { block: vec![sender], ..EditProperty::default() })
+            }
+            Self::Unblock { slug, sender } => {
+                edit(&slug, &EditProperty { unblock: vec![sender], ..EditProperty::default() })
+            }
+            Self::Allow { slug, sender } => {
+                edit(&slug, &EditProperty { allow: vec![sender], ..EditProperty::default() })
+            }
+            Self::Disallow { slug, sender } => {
+                edit(&slug, &EditProperty { disallow: vec![sender], ..EditProperty::default() })
             }
             Self::Show { slug } => Call::get(&["properties", slug.as_str()]),
             Self::Remove { slug } => Call::delete(&["properties", slug.as_str()]),
             Self::List => Call::get(&["properties"]),
         })
     }
+}
+
+fn edit(slug: &PropertySlug, edit: &EditProperty) -> Call {
+    Call::patch(&["properties", slug.as_str()], edit)
 }
 
 impl Changes {
@@ -217,13 +249,12 @@ impl Changes {
             after_reply: self.after_reply,
             auto_close_days: self.auto_close.map(|days| days.0),
             strict: (self.strict || self.no_strict).then_some(self.strict),
-            trust: Vec::new(),
-            distrust: Vec::new(),
             acknowledge: self.acknowledge,
             acknowledgements,
             commands: self.commands,
             add_forwarders: self.forwarders,
             remove_forwarders: self.remove_forwarders,
+            ..EditProperty::default()
         })
     }
 }
@@ -274,6 +305,11 @@ fn show(property: &Property, output: Output) -> String {
     }
     for asked in &property.forwarding_confirmations {
         facts.fact("to confirm", &confirmation(asked));
+    }
+    for (name, senders) in [("blocked", &property.blocked), ("always let in", &property.allowed)] {
+        if !senders.is_empty() {
+            facts.fact(name, &list(senders));
+        }
     }
     let support = property.public.as_ref().map_or("your support address".to_owned(), ToString::to_string);
     facts.text(&how_to_forward(&support, property.forwarding_address.as_str()));
@@ -361,6 +397,14 @@ mod tests {
         }
         let trust = call("guichet property trust acme forms@acme.com");
         assert_eq!(trust.body.unwrap(), json!({ "trust": ["forms@acme.com"] }));
+        for (line, body) in [
+            ("block acme Example.NET", json!({ "block": ["example.net"] })),
+            ("unblock acme eve@example.net", json!({ "unblock": ["eve@example.net"] })),
+            ("allow acme example.org", json!({ "allow": ["example.org"] })),
+            ("disallow acme example.org", json!({ "disallow": ["example.org"] })),
+        ] {
+            assert_eq!(call(&format!("guichet property {line}")).body.unwrap(), body, "{line}");
+        }
     }
 
     #[test]

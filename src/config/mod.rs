@@ -8,6 +8,7 @@
 pub mod check;
 mod reader;
 mod relay;
+mod spam;
 mod value;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use reader::nearest;
 use reader::{Reader, Section};
 pub use relay::{Encryption, Endpoint, Login, Protocol, Relay, Secret, Smarthost};
+pub use spam::{Blocklisted, Rspamd, Spam};
 pub use value::Domain;
 
 /// Where the command line looks when it isn't told.
@@ -45,6 +47,7 @@ pub struct Config {
     pub relay: Relay,
     /// Name servers to ask; empty means the system's.
     pub resolvers: Vec<SocketAddr>,
+    pub spam: Spam,
     pub limits: Limits,
     /// Where each key stands, to name it in later complaints.
     pub source: Source,
@@ -90,6 +93,12 @@ pub struct Limits {
     pub failed_logins: usize,
     /// Recipients an hour that one member may write to.
     pub submitted_recipients: usize,
+    /// Messages an hour from one address (an IPv6 /64 counts as one).
+    pub network_messages: usize,
+    /// Messages an hour of one From whose domain vouches for it.
+    pub sender_messages: usize,
+    /// New tickets an hour of one property; answers to known ones are not counted.
+    pub new_tickets: usize,
     /// Wrong commands and refused recipients before a connection is closed.
     pub errors: usize,
     /// Octets of an arriving message that stay in memory; the rest goes to a spool file.
@@ -126,6 +135,9 @@ impl Default for Limits {
             recipients: 100,
             failed_logins: 10,
             submitted_recipients: 500,
+            network_messages: 5_000,
+            sender_messages: 500,
+            new_tickets: 2_000,
             errors: 10,
             message_memory: 256 << 10,
             idle: Duration::from_mins(5),
@@ -252,6 +264,7 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
     let resolvers = dns.list("resolvers", value::resolver).unwrap_or_default();
     dns.finish();
 
+    let spam = spam::read(&root.section("spam"));
     let limits = read_limits(&root.section("limits"));
     let store = root.section("store");
     store.text("engine", value::engine);
@@ -270,6 +283,7 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
         tls,
         relay: relay?,
         resolvers,
+        spam,
         limits,
         source: Source { file: PathBuf::new(), lines: BTreeMap::new() },
     })
@@ -303,6 +317,9 @@ fn read_limits(section: &Section<'_, '_>) -> Limits {
         recipients: count("recipients", default.recipients),
         failed_logins: count("failed_logins", default.failed_logins),
         submitted_recipients: count("submitted_recipients", default.submitted_recipients),
+        network_messages: count("network_messages", default.network_messages),
+        sender_messages: count("sender_messages", default.sender_messages),
+        new_tickets: count("new_tickets", default.new_tickets),
         errors: count("errors", default.errors),
         message_memory: size("message_memory", default.message_memory),
         idle: time("idle", default.idle),
@@ -433,7 +450,8 @@ mod tests {
         assert_eq!(plain.data_dir, full.data_dir);
         assert_eq!(plain.resolvers, full.resolvers);
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
-        assert_eq!(limits, 18, "a limit is missing from config/guichet.toml");
+        assert_eq!(plain.spam, full.spam);
+        assert_eq!(limits, 21, "a limit is missing from config/guichet.toml");
     }
 
     #[test]

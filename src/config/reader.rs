@@ -129,6 +129,21 @@ impl<'r, 'i> Section<'r, 'i> {
         )
     }
 
+    /// A number with or without a fraction.
+    pub(super) fn number(&self, key: &'static str, allowed: RangeInclusive<f64>) -> Option<f64> {
+        let value = self.look(key)?;
+        let number = value.get_ref().as_float().and_then(|number| number.as_str().parse().ok());
+        #[expect(clippy::cast_precision_loss, reason = "whole numbers that large are not allowed anywhere")]
+        let number = number.or_else(|| integer_of(value).map(|number| number as f64));
+        self.judge(
+            key,
+            value,
+            number
+                .filter(|number| allowed.contains(number))
+                .ok_or_else(|| format!("must be a number from {} to {}, as in 6.5", allowed.start(), allowed.end())),
+        )
+    }
+
     /// A number of octets, as `"35MiB"` or plain.
     pub(super) fn size(&self, key: &'static str, allowed: RangeInclusive<u64>) -> Option<u64> {
         let value = self.look(key)?;

@@ -201,7 +201,8 @@ fn smarthost(text: &str) -> Result<(Smarthost, Option<String>), String> {
     }
 }
 
-fn host_and_port(text: &str, default: u16) -> Option<Endpoint> {
+/// `host`, `host:port` or `[v6]:port`.
+pub(super) fn host_and_port(text: &str, default: u16) -> Option<Endpoint> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;

@@ -73,6 +73,7 @@ async fn run(folder: &Path) -> Result<(), Failure> {
         store: running.opened.store.clone(),
         desk: Arc::clone(&running.opened.desk),
         config: Arc::new(config.clone()),
+        metrics: Some(Arc::clone(&running.metrics)),
     };
     let desk = Api(api::router(app));
     tokio::select! {

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 
 use crate::desk::address::Address;
 use crate::desk::envelope::{Envelope, Visit};
+use crate::intake::rates::Rates;
 use crate::intake::{Intake, Rejection};
 use crate::login::Logins;
 use crate::login::sasl::{Answer, Question};
-use crate::net::limits::Memory;
+use crate::metrics::{Metrics, Rate, Refusal};
+use crate::net::limits::{Memory, network};
 use crate::smtp::body::Body;
 use crate::smtp::reply::Reply;
 use crate::smtp::server::Host;
@@ -25,6 +27,9 @@ pub struct Inbound {
     pub logins: Arc<Logins>,
     /// For messages that were spooled and are read back whole.
     pub memory: Memory,
+    /// Messages from the world, by the network that they come from.
+    pub networks: Rates<IpAddr>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Host for Inbound {
@@ -36,12 +41,20 @@ impl Host for Inbound {
         self.logins.answer(client, self.now(), question).await
     }
 
-    fn recipient(&self, visit: &Visit, address: &Address) -> Result<(), Reply> {
+    async fn recipient(&self, visit: &Visit, address: &Address) -> Result<(), Reply> {
         let taken = match &visit.login {
             Some(login) => self.intake.may_send(login, visit, address, self.now()),
-            None => self.intake.recipient(address),
+            None if self.networks.is_spent(&network(visit.client), self.now()) => {
+                self.metrics.count(Rate::Network);
+                self.metrics.count(Refusal::Rate);
+                return Err(Reply::closing(
+                    (4, 7, 0),
+                    "too much mail from your network within an hour; try again later",
+                ));
+            }
+            None => self.intake.recipient(visit, address).await,
         };
-        taken.map_err(reply)
+        taken.map_err(|rejection| self.refused(rejection))
     }
 
     async fn deliver(&self, envelope: Envelope, body: Body) -> Reply {
@@ -53,16 +66,18 @@ impl Host for Inbound {
                 return Reply::try_again("the message could not be read back; try again later");
             }
         };
-        let filed = match &envelope.login {
-            Some(login) => self.intake.submit(login, &envelope, raw).await,
-            None => self.intake.receive(&envelope, raw).await,
+        let filed = if let Some(login) = &envelope.login {
+            self.intake.submit(login, &envelope, raw).await
+        } else {
+            self.networks.count(network(envelope.client), envelope.at);
+            self.intake.receive(&envelope, raw).await
         };
         match filed {
             Ok(accepted) => {
                 let tickets: Vec<_> = accepted.tickets.iter().map(ToString::to_string).collect();
                 Reply::ok(format!("{} as {}", tickets.join(", "), envelope.id))
             }
-            Err(rejection) => reply(rejection),
+            Err(rejection) => self.refused(rejection),
         }
     }
 }
@@ -75,6 +90,10 @@ async fn read(body: Body) -> io::Result<Vec<u8>> {
     tokio::task::spawn_blocking(|| body.read_all()).await.map_err(io::Error::other)?
 }
 
-fn reply(rejection: Rejection) -> Reply {
-    Reply::new(rejection.code, rejection.enhanced, rejection.text)
+impl Inbound {
+    /// The reply that a refusal is, counted.
+    fn refused(&self, rejection: Rejection) -> Reply {
+        self.metrics.count(rejection.reason);
+        Reply::new(rejection.code, rejection.enhanced, rejection.text)
+    }
 }

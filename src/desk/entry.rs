@@ -104,6 +104,8 @@ pub enum Reason {
     Forward,
     /// A provider asks whether a mailbox may forward here.
     Confirmation,
+    /// The filter or a blocklist says so.
+    Spam,
 }
 
 /// What kind of machine wrote a message (`docs/mail.md`, Machines).

@@ -10,6 +10,7 @@ use super::command::Allowed;
 use super::forwarder::Forwarder;
 use super::id::PropertyId;
 use super::language::Language;
+use super::sender::Sender;
 use super::slug::PropertySlug;
 use super::ticket::{Assignee, Status};
 
@@ -56,6 +57,12 @@ pub struct Property {
     /// Whose word on SPF and DKIM of what they pass on counts for contacts.
     #[serde(default)]
     pub forwarders: Vec<Forwarder>,
+    /// Whose mail is refused, whatever else speaks for it.
+    #[serde(default)]
+    pub blocked: Vec<Sender>,
+    /// Whose aligned mail no filter and no blocklist stops.
+    #[serde(default)]
+    pub allowed: Vec<Sender>,
 }
 
 impl Property {

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::forwarder::Forwarder;
 
+use super::spam::Sentence;
+
 /// The outcome of one check, in the words of RFC 8601 §2.7.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -98,6 +100,15 @@ pub struct Verdict {
     /// The hop that the property of the entry believed.
     #[serde(default)]
     pub believed: Option<Hop>,
+    /// What the spam filter's answer came to.
+    #[serde(default)]
+    pub filter: Sentence,
+    /// Its score, in hundredths.
+    #[serde(default)]
+    pub score: Option<i32>,
+    /// The DNS blocklist that names the client.
+    #[serde(default)]
+    pub listed: Option<String>,
 }
 
 impl Verdict {

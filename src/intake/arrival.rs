@@ -5,13 +5,14 @@ use jiff::SignedDuration;
 use super::filing::Addressed;
 use super::threads::StoredThreads;
 use super::writer::{self, Author};
-use super::{Arrival, Mail, filing, report};
-use crate::actions::{Act, ActionError, change, find, state};
+use super::{Arrival, Counts, Mail, filing, gate, report};
+use crate::actions::{Act, ActionError, Desk, change, find, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{self, Authority, Claim, HandsOn, Holder, Writer};
 use crate::desk::entry::{self, Entry, Event, Machine, Reason, What};
 use crate::desk::id::{DepartmentId, EntryId, PropertyId, RawId, TicketId};
 use crate::desk::property::Property;
+use crate::desk::spam::Fate;
 use crate::desk::subject::{canonical_subject, ticket_ref_in};
 use crate::desk::thread::{self, Bond, Found, Signals};
 use crate::desk::ticket::{Assignee, Person, Standing, Status, Ticket};
@@ -112,12 +113,31 @@ pub(super) fn at_property(
     if let Some(request) = confirmation::read(mail.understood).filter(|_| aligned) {
         return filing::confirmation(tx, act, &mut case, request);
     }
-    if let Some((Machine::Silent, reason)) = mail.machine {
-        return filing::keep(tx, act, &case, Machine::Silent, reason.unwrap_or(Reason::Automatic));
+    let authority = authority(tx, act.desk, &case)?;
+    let fate = gate::at(&case, authority);
+    if let Fate::Refused(why) = fate {
+        return Ok(gate::refusal(&case, why));
+    }
+    let silent = mail.machine.filter(|(machine, _)| *machine == Machine::Silent);
+    if (fate == Fate::Spam || silent.is_some())
+        && let Some(full) = gate::ceiling(act, &case, authority)
+    {
+        return Ok(full);
+    }
+    if fate == Fate::Spam {
+        let machine = mail.machine.map(|(machine, _)| machine);
+        return filing::keep(tx, act, &case, machine, Reason::Spam, Status::Spam);
+    }
+    if let Some((machine, reason)) = silent {
+        let reason = reason.unwrap_or(Reason::Automatic);
+        return filing::keep(tx, act, &case, Some(machine), reason, Status::Closed);
     }
     start_anew(act, &mut case);
     if let Some(arrival) = filing::look_alike(tx, act, &mut case)? {
         return Ok(arrival);
+    }
+    if let Some(full) = gate::ceiling(act, &case, authority) {
+        return Ok(full);
     }
     decide(tx, act, &case)
 }
@@ -136,7 +156,7 @@ pub(super) fn keep_on(
 ) -> Result<Arrival, ActionError> {
     let author = writer::author(tx, act.desk, &property, mail)?;
     let case = Case::on(mail, address, property, author, ticket, raw);
-    filing::keep(tx, act, &case, Machine::Silent, reason)
+    filing::keep(tx, act, &case, Some(Machine::Silent), reason, Status::Closed)
 }
 
 /// Rules 1 to 3.
@@ -219,7 +239,7 @@ pub(super) fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Resu
         }
         ticket.updated_at = act.now;
         state::save(tx, Some(&before), &ticket)?;
-        return Ok(Some(Arrival::Filed(ticket.reference, None)));
+        return Ok(Some(Arrival::Filed(ticket.reference, Counts::default())));
     }
     Ok(None)
 }
@@ -257,8 +277,8 @@ fn start_anew(act: &Act<'_>, case: &mut Case<'_>) {
     }
 }
 
-/// The authority table, and what follows from it.
-pub(super) fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, ActionError> {
+/// What the authority table says of a case.
+fn authority(tx: &impl Read, desk: &Desk, case: &Case<'_>) -> Result<Authority, ActionError> {
     let takes_part = match (&case.ticket, case.author.writer) {
         (Some(ticket), Writer::Outside(Some(id))) => ticket
             .participant(Person::Contact(id))
@@ -272,7 +292,7 @@ pub(super) fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<
         _ => false,
     };
     let hands_on = match writer::forwarded(case.mail) {
-        Some(forwarded) if find::is_outside(tx, act.desk, case.property.id, &forwarded.from.address)? => {
+        Some(forwarded) if find::is_outside(tx, desk, case.property.id, &forwarded.from.address)? => {
             if forwarded.well_formed { HandsOn::Clear } else { HandsOn::Unclear }
         }
         _ => HandsOn::Nothing,
@@ -287,7 +307,12 @@ pub(super) fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<
         named_by_parent,
         hands_on,
     };
-    match authority::decide(&claim) {
+    Ok(authority::decide(&claim))
+}
+
+/// The authority table, and what follows from it.
+pub(super) fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, ActionError> {
+    match authority(tx, act.desk, case)? {
         Authority::Member { speaker, scope } => filing::by_member(tx, act, case, speaker, scope, &Addressed::default()),
         Authority::Contact { verified } => filing::by_contact(tx, act, case, verified),
         Authority::Unverified { propose } => filing::unverified(tx, act, case, propose),

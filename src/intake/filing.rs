@@ -3,7 +3,7 @@
 
 use super::arrival::Case;
 use super::looks::Look;
-use super::{Arrival, StoredDirectory, writer};
+use super::{Arrival, Counts, StoredDirectory, writer};
 use crate::actions::commands::{self, Said};
 use crate::actions::post::{self, Content, Opening, Standpoint};
 use crate::actions::ticket::{self, Composition, Worker};
@@ -25,18 +25,19 @@ use crate::mime::understand::Forwarded;
 use crate::store::tables::ENTRIES;
 use crate::store::{Order, Read, Tx};
 
-/// Mail of a machine that is only kept: on its ticket, or on one that is closed from the start.
+/// Mail that is only kept: on its ticket, or on one that has a status from the start.
 pub(super) fn keep(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     case: &Case<'_>,
-    machine: Machine,
+    machine: Option<Machine>,
     reason: Reason,
+    status: Status,
 ) -> Result<Arrival, ActionError> {
     let (author, addresses) = person(tx, act, case)?;
     let standpoint = standpoint(case, author, addresses, Verified::None);
-    let standpoint = Standpoint { machine: Some(machine), reason: Some(reason), ..standpoint };
-    keep_as(tx, act, case, content(act, case), standpoint)
+    let standpoint = Standpoint { machine, reason: Some(reason), ..standpoint };
+    keep_as(tx, act, case, content(act, case), standpoint, status)
 }
 
 /// An answer to a question of the desk, whatever it decides: kept for members to see.
@@ -52,7 +53,7 @@ pub(super) fn keep_answer(
     let standpoint = Standpoint { machine, reason: Some(reason), scope: Scope::Note, ..standpoint };
     // What answers the same letter elsewhere must not be led to this ticket, and to its customer.
     let content = Content { mentioned: Vec::new(), conversation: None, ..content(act, case) };
-    keep_as(tx, act, case, content, standpoint)
+    keep_as(tx, act, case, content, standpoint, Status::Closed)
 }
 
 fn keep_as(
@@ -61,11 +62,12 @@ fn keep_as(
     case: &Case<'_>,
     content: Content,
     standpoint: Standpoint,
+    status: Status,
 ) -> Result<Arrival, ActionError> {
     let before = case.ticket.clone();
     let mut ticket = match case.ticket.clone() {
         Some(ticket) => ticket,
-        None => open(tx, act, case, case.author.mailbox.clone(), Status::Closed)?,
+        None => open(tx, act, case, case.author.mailbox.clone(), status)?,
     };
     let standpoint = Standpoint { state: State::Kept, ..standpoint };
     let entry = post::add(tx, act, &case.property, before.as_ref(), &mut ticket, content, standpoint)?;
@@ -384,13 +386,17 @@ pub(super) fn marked(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<
 
 fn filed(ticket: &Ticket, entry: &Entry) -> Arrival {
     tracing::debug!(ticket = %ticket.reference, entry = %entry.id, state = ?entry.state, reason = ?entry.reason, "filed");
-    Arrival::Filed(ticket.reference.clone(), None)
+    // A ticket is as old as the entry that opened it.
+    let opened = (ticket.created_at == entry.at).then_some(ticket.property);
+    Arrival::Filed(ticket.reference.clone(), Counts { opened, look: None })
 }
 
 /// The same for mail that counts towards the cap for look-alikes.
 fn counted(case: &Case<'_>, ticket: &Ticket, entry: &Entry) -> Arrival {
     match filed(ticket, entry) {
-        Arrival::Filed(reference, _) => Arrival::Filed(reference, Some((look(case), ticket.id))),
+        Arrival::Filed(reference, counts) => {
+            Arrival::Filed(reference, Counts { look: Some((look(case), ticket.id)), ..counts })
+        }
         refused @ Arrival::Refused(_) => refused,
     }
 }

@@ -6,8 +6,10 @@ mod arrival;
 mod decision;
 mod directory;
 mod filing;
+pub mod gate;
 pub mod looks;
 pub mod quota;
+pub mod rates;
 mod report;
 mod submission;
 mod threads;
@@ -17,20 +19,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use directory::StoredDirectory;
+use gate::Gate;
 use looks::{Look, Looks};
 use quota::Quota;
+
+use jiff::Timestamp;
 
 use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Door, Machine, Reason};
-use crate::desk::envelope::Envelope;
+use crate::desk::envelope::{Envelope, Visit};
 use crate::desk::id::{PropertyId, RawId, TicketId};
 use crate::desk::message_id::MessageId;
-use crate::desk::recipient::{self, Refusal, Target};
+use crate::desk::recipient::{self, Target};
+use crate::desk::spam::Listed;
 use crate::desk::ticket::TicketRef;
 use crate::desk::verdict::Verdict;
+use crate::metrics::{Rate, Refusal};
 use crate::mime::marks;
 use crate::mime::understand::{Limits, TooMuch, Understood, understand};
+use crate::store::tables::PROPERTIES;
 use crate::store::tables::TICKETS;
 use crate::store::{Read, Store, StoreError, Tx};
 use crate::trust::{Authenticator, judge::Origin};
@@ -45,6 +53,7 @@ pub struct Intake {
     pub trust: Authenticator,
     pub looks: Looks,
     pub quota: Quota,
+    pub gate: Gate,
 }
 
 /// What became of a message that was taken.
@@ -61,19 +70,27 @@ pub struct Rejection {
     pub code: u16,
     pub enhanced: (u8, u16, u16),
     pub text: String,
+    /// What it is counted as.
+    pub reason: Refusal,
 }
 
 impl Rejection {
     fn new(code: u16, enhanced: (u8, u16, u16), text: impl Into<String>) -> Self {
-        Self { code, enhanced, text: text.into() }
+        Self { code, enhanced, text: text.into(), reason: Refusal::Other }
+    }
+
+    /// The same, counted under a reason.
+    fn because(self, reason: Refusal) -> Self {
+        Self { reason, ..self }
     }
 }
 
-impl From<Refusal> for Rejection {
-    fn from(refusal: Refusal) -> Self {
+impl From<recipient::Refusal> for Rejection {
+    fn from(refusal: recipient::Refusal) -> Self {
+        use recipient::Refusal::{BadToken, Foreign, Unknown};
         match refusal {
-            Refusal::Foreign => Self::new(550, (5, 7, 1), refusal.to_string()),
-            Refusal::Unknown | Refusal::BadToken => Self::new(550, (5, 1, 1), refusal.to_string()),
+            Foreign => Self::new(550, (5, 7, 1), refusal.to_string()).because(Refusal::Foreign),
+            Unknown | BadToken => Self::new(550, (5, 1, 1), refusal.to_string()).because(Refusal::Unknown),
         }
     }
 }
@@ -83,9 +100,9 @@ impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed");
         if matches!(error, StoreError::Full) {
-            Self::new(452, (4, 3, 1), "no room on the disk; try again later")
+            Self::new(452, (4, 3, 1), "no room on the disk; try again later").because(Refusal::Store)
         } else {
-            Self::new(451, (4, 3, 0), "the message could not be stored; try again later")
+            Self::new(451, (4, 3, 0), "the message could not be stored; try again later").because(Refusal::Store)
         }
     }
 }
@@ -96,13 +113,14 @@ impl From<ActionError> for Rejection {
             ActionError::Store(error) => error.into(),
             error => {
                 tracing::error!(%error, "a message could not be filed");
-                Self::new(451, (4, 3, 0), "the message could not be filed; try again later")
+                Self::new(451, (4, 3, 0), "the message could not be filed; try again later").because(Refusal::Store)
             }
         }
     }
 }
 
 /// A message with everything that was found out about it before its ticket is looked for.
+#[derive(Clone)]
 struct Mail<'a> {
     envelope: &'a Envelope,
     understood: &'a Understood,
@@ -114,19 +132,45 @@ struct Mail<'a> {
     /// The sender's own, or one made of what the message says.
     message_id: MessageId,
     looks: &'a Looks,
+    gate: &'a Gate,
+    /// Another recipient has taken it: the client will not hear of a refusal any more.
+    must_keep: bool,
 }
 
 /// What one recipient's property made of a message.
 enum Arrival {
-    /// On a ticket; with what its look is, where that counts.
-    Filed(TicketRef, Option<(Look, TicketId)>),
+    /// On a ticket.
+    Filed(TicketRef, Counts),
     Refused(Rejection),
 }
 
+/// What counts of a message that was filed, once it is on disk.
+#[derive(Default)]
+struct Counts {
+    /// What it looks like, and the ticket that it went to.
+    look: Option<(Look, TicketId)>,
+    /// The property where it opened a ticket.
+    opened: Option<PropertyId>,
+}
+
 impl Intake {
-    /// Whether mail for an address is taken.
-    pub fn recipient(&self, address: &Address) -> Result<(), Rejection> {
-        self.target(address).map(|_| ())
+    /// Whether mail for an address is taken from a client.
+    ///
+    /// One that a blocklist names is told here, where the reason is heard. Not so where an address that
+    /// we made proves that we wrote first, for the postmaster, and where the
+    /// property always lets somebody in: whether it is him, only From will tell.
+    pub async fn recipient(&self, visit: &Visit, address: &Address) -> Result<(), Rejection> {
+        let property = match self.target(address)? {
+            Target::Property(property) | Target::Department(property, _) => property,
+            Target::Reply(..) | Target::Bounce(_) | Target::Confirm(_) | Target::Claim(_) => return Ok(()),
+        };
+        let Some(blocklists) = &self.gate.blocklists else { return Ok(()) };
+        if self.gate.listed != Listed::Reject || gate::is_postmaster(address) {
+            return Ok(());
+        }
+        let Some(list) = blocklists.naming(visit.client).await else { return Ok(()) };
+        let property = self.store.read(|view| view.get(&PROPERTIES, &property))?;
+        if property.is_some_and(|property| !property.allowed.is_empty()) { Ok(()) } else { Err(gate::listed(&list)) }
     }
 
     fn target(&self, address: &Address) -> Result<Target, Rejection> {
@@ -138,6 +182,7 @@ impl Intake {
     ///
     /// `raw` begins with our own trace field.
     pub async fn receive(&self, envelope: &Envelope, raw: Vec<u8>) -> Result<Accepted, Rejection> {
+        let raw: Arc<[u8]> = raw.into();
         let understood = read(&raw)?;
         let targets = self.targets(&envelope.recipients)?;
         let from = writer::from(&understood, envelope)?;
@@ -147,7 +192,19 @@ impl Intake {
             reverse_path: envelope.reverse_path.as_ref(),
             from_domain: Some(from.address.domain()),
         };
-        let verdict = self.trust.judge(origin, &raw).await;
+        // What answers us is nobody's business.
+        let bare = |(_, target): &(_, Target)| matches!(target, Target::Property(_) | Target::Department(..));
+        let asked = targets.iter().any(bare);
+        let others = async {
+            if asked {
+                tokio::join!(self.gate.filter(envelope, &raw), self.gate.listing(envelope))
+            } else {
+                Default::default()
+            }
+        };
+        let (mut verdict, ((filter, score), listed)) = tokio::join!(self.trust.judge(origin, &raw), others);
+        (verdict.filter, verdict.score, verdict.listed) = (filter, score, listed);
+        self.gate.sender(&from.address, &verdict, envelope.at)?;
         let mail = Mail {
             envelope,
             machine: marks::machine(&understood.marks, envelope.reverse_path.is_none()),
@@ -156,20 +213,37 @@ impl Intake {
             from,
             verdict: Some(&verdict),
             looks: &self.looks,
+            gate: &self.gate,
+            must_keep: false,
         };
-        let raw: Arc<[u8]> = raw.into();
-        let (accepted, seen) = self
+        let (accepted, counts) = self
             .store
             .transact(|tx| {
                 let act = Act { desk: &self.desk, now: envelope.at, door: Door::Smtp, actor: Actor::System };
                 let raw = tx.put_raw(Arc::clone(&raw))?;
                 file(tx, &act, &mail, &targets, raw)
             })
-            .await?;
-        for (look, ticket) in seen {
-            self.looks.count(look, ticket, envelope.at);
-        }
+            .await
+            .inspect_err(|rejection| {
+                // The sender's rate was refused before.
+                if rejection.reason == Refusal::Rate {
+                    self.gate.metrics.count(Rate::Property);
+                }
+            })?;
+        self.count(counts, envelope.at);
         Ok(accepted)
+    }
+
+    /// Counts what is on disk now.
+    fn count(&self, counts: Vec<Counts>, now: Timestamp) {
+        for Counts { look, opened } in counts {
+            if let Some((look, ticket)) = look {
+                self.looks.count(look, ticket, now);
+            }
+            if let Some(property) = opened {
+                self.gate.new_tickets.count(property, now);
+            }
+        }
     }
 
     /// Where the message goes: within one property only to the most specific recipient.
@@ -216,60 +290,86 @@ fn is_exact(target: &Target) -> bool {
 /// Reads a message that begins with our own trace field.
 fn read(raw: &[u8]) -> Result<Understood, Rejection> {
     let understood = understand(raw, &Limits::default()).map_err(|error| match error {
-        TooMuch::Fields(_) | TooMuch::Header(_) => Rejection::new(552, (5, 3, 4), error.to_string()),
+        TooMuch::Fields(_) | TooMuch::Header(_) => {
+            Rejection::new(552, (5, 3, 4), error.to_string()).because(Refusal::TooMuch)
+        }
     })?;
     if understood.received > MOST_RECEIVED + 1 {
         let text = format!("more than {MOST_RECEIVED} Received fields: the message goes round in circles");
-        return Err(Rejection::new(554, (5, 4, 6), text));
+        return Err(Rejection::new(554, (5, 4, 6), text).because(Refusal::Loop));
     }
     Ok(understood)
 }
 
 /// What a recipient means here. `<postmaster>` alone is the postmaster of this host (RFC 5321 §4.5.1).
-fn resolve(tx: &impl Read, desk: &Desk, address: &Address) -> Result<Result<Target, Refusal>, StoreError> {
+fn resolve(tx: &impl Read, desk: &Desk, address: &Address) -> Result<Result<Target, recipient::Refusal>, StoreError> {
     let of_host = address.domain() == desk.hostname && address.local().eq_ignore_ascii_case("postmaster");
     let of_host = of_host.then(|| Address::new("postmaster", desk.domains.first()).ok()).flatten();
     let directory = StoredDirectory { tx, postmaster: desk.postmaster.as_ref() };
     recipient::resolve(of_host.as_ref().unwrap_or(address), &desk.domains, &desk.keys, &directory)
 }
 
-/// Files a message for all its recipients. It is refused only when all of them refuse it. Answers
-/// besides which looks are to be counted.
+/// Files a message for all its recipients. It is refused only when all of them refuse it: where one
+/// has taken it, those that would only have thought ill of it, or have too much at the moment, keep it.
+/// Answers besides what is to be counted.
 fn file(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     mail: &Mail<'_>,
     targets: &[(Address, Target)],
     raw: RawId,
-) -> Result<(Accepted, Vec<(Look, TicketId)>), Rejection> {
+) -> Result<(Accepted, Vec<Counts>), Rejection> {
     let mut tickets = Vec::new();
-    let mut seen = Vec::new();
-    let mut refused = None;
-    for (address, target) in targets {
-        let arrival = match *target {
-            Target::Bounce(copy) => report::at_copy(tx, act, mail, copy, raw)?,
-            Target::Confirm(token) => decision::on_held(tx, act, mail, address, token, raw, None)?,
-            Target::Claim(token) => decision::on_claim(tx, act, mail, address, token, raw, None)?,
-            Target::Property(property) => arrival::at_property(tx, act, mail, address, property, None, None, raw)?,
-            Target::Department(property, department) => {
-                arrival::at_property(tx, act, mail, address, property, Some(department), None, raw)?
-            }
-            Target::Reply(property, token) => {
-                arrival::at_property(tx, act, mail, address, property, None, Some(token), raw)?
-            }
-        };
-        match arrival {
-            Arrival::Filed(ticket, look) => {
+    let mut counts = Vec::new();
+    let mut refused: Vec<(usize, Rejection)> = Vec::new();
+    for (place, (address, target)) in targets.iter().enumerate() {
+        match file_at(tx, act, mail, address, target, raw)? {
+            Arrival::Filed(ticket, count) => {
                 tickets.push(ticket);
-                seen.extend(look);
+                counts.push(count);
             }
-            Arrival::Refused(rejection) => refused = Some(rejection),
+            Arrival::Refused(rejection) => refused.push((place, rejection)),
+        }
+    }
+    if tickets.is_empty() {
+        // One that passes comes first: the client tries again, and who would take it then gets it.
+        let first = refused.into_iter().min_by_key(|(place, rejection)| (rejection.code >= 500, *place));
+        if let Some((_, rejection)) = first {
+            return Err(rejection);
+        }
+    } else {
+        let kept = Mail { must_keep: true, ..mail.clone() };
+        for (place, _) in refused {
+            let (address, target) = &targets[place];
+            if let Arrival::Filed(ticket, count) = file_at(tx, act, &kept, address, target, raw)? {
+                tickets.push(ticket);
+                counts.push(count);
+            }
         }
     }
     tickets.sort();
     tickets.dedup();
-    match refused {
-        Some(rejection) if tickets.is_empty() => Err(rejection),
-        _ => Ok((Accepted { tickets }, seen)),
+    Ok((Accepted { tickets }, counts))
+}
+
+fn file_at(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    mail: &Mail<'_>,
+    address: &Address,
+    target: &Target,
+    raw: RawId,
+) -> Result<Arrival, ActionError> {
+    match *target {
+        Target::Bounce(copy) => report::at_copy(tx, act, mail, copy, raw),
+        Target::Confirm(token) => decision::on_held(tx, act, mail, address, token, raw, None),
+        Target::Claim(token) => decision::on_claim(tx, act, mail, address, token, raw, None),
+        Target::Property(property) => arrival::at_property(tx, act, mail, address, property, None, None, raw),
+        Target::Department(property, department) => {
+            arrival::at_property(tx, act, mail, address, property, Some(department), None, raw)
+        }
+        Target::Reply(property, token) => {
+            arrival::at_property(tx, act, mail, address, property, None, Some(token), raw)
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Mail that only reports on mail of ours: delivery reports, and copies that came back.
 
 use super::arrival;
-use super::{Arrival, Mail, Rejection};
+use super::{Arrival, Counts, Mail, Rejection};
 use crate::actions::{Act, ActionError, copies, find, state};
 use crate::desk::address::Address;
 use crate::desk::entry::{Author, Event, Reason, What};
@@ -11,6 +11,7 @@ use crate::desk::property::Property;
 use crate::desk::recipient::{self, Target};
 use crate::desk::thread::Bond;
 use crate::intake::StoredDirectory;
+use crate::metrics::Refusal;
 use crate::mime::report::{Action, Report};
 use crate::store::tables::MESSAGE_IDS;
 use crate::store::{Read, Tx};
@@ -44,7 +45,7 @@ pub(super) fn at_copy(
             Action::Delivered | Action::Relayed | Action::Expanded => {}
         }
     }
-    Ok(Arrival::Filed(ticket.reference, None))
+    Ok(Arrival::Filed(ticket.reference, Counts::default()))
 }
 
 /// A report that came to a property's own address: found by the identifier of what it reports on,
@@ -57,11 +58,10 @@ pub(super) fn elsewhere(
 ) -> Result<Arrival, ActionError> {
     let minted = report.original_id.as_ref().map(|id| minted(tx, property, id)).transpose()?.flatten();
     let Some(ticket) = minted else {
-        return Ok(Arrival::Refused(Rejection {
-            code: 550,
-            enhanced: (5, 7, 1),
-            text: "this delivery report is about no message that this server sent".to_owned(),
-        }));
+        return Ok(Arrival::Refused(
+            Rejection::new(550, (5, 7, 1), "this delivery report is about no message that this server sent")
+                .because(Refusal::Report),
+        ));
     };
     let ticket = find::ticket_by_id(tx, ticket)?;
     for recipient in &report.recipients {
@@ -71,7 +71,7 @@ pub(super) fn elsewhere(
             bounce_event(tx, act, ticket.id, who, &words)?;
         }
     }
-    Ok(Arrival::Filed(ticket.reference, None))
+    Ok(Arrival::Filed(ticket.reference, Counts::default()))
 }
 
 /// A copy of ours that a support mailbox forwarded back: an event, and nothing else.
@@ -94,11 +94,10 @@ pub(super) fn returned(
         None => named_in_copy(tx, act, mail, property)?,
     };
     let Some(ticket) = ticket else {
-        return Ok(Some(Arrival::Refused(Rejection {
-            code: 554,
-            enhanced: (5, 4, 6),
-            text: "the message bears this server's own loop field: it goes round in circles".to_owned(),
-        })));
+        return Ok(Some(Arrival::Refused(
+            Rejection::new(554, (5, 4, 6), "the message bears this server's own loop field: it goes round in circles")
+                .because(Refusal::Loop),
+        )));
     };
     let ticket = find::ticket_by_id(tx, ticket)?;
     let event = Event {
@@ -107,7 +106,7 @@ pub(super) fn returned(
         to: understood.message_id.as_ref().map(ToString::to_string),
     };
     state::event_by(tx, act, &ticket, Author::System, event)?;
-    Ok(Some(Arrival::Filed(ticket.reference, None)))
+    Ok(Some(Arrival::Filed(ticket.reference, Counts::default())))
 }
 
 /// The ticket that a copy of ours names in its Reply-To or its ancestors.

@@ -10,22 +10,21 @@ use jiff::tz::TimeZone;
 
 use super::arrival::{self, Case};
 use super::filing::{self, Addressed};
-use super::looks::Look;
 use super::writer::{self, Author};
-use super::{Accepted, Arrival, Intake, Mail, Rejection, decision};
+use super::{Accepted, Arrival, Counts, Intake, Mail, Rejection, decision};
 use crate::actions::{Act, ActionError, Actor, Desk, app_password, find};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{Holder, Speaker};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Door, Machine, Reason};
 use crate::desk::envelope::{Envelope, Visit};
-use crate::desk::id::{DepartmentId, PropertyId, RawId, TicketId};
+use crate::desk::id::{DepartmentId, PropertyId, RawId};
 use crate::desk::login::Login;
 use crate::desk::member::Member;
 use crate::desk::recipient::{Refusal as NotHere, Target};
 use crate::desk::submission::{Answered, Course, Refusal, Sender, Submission, decide};
 use crate::desk::thread::Found;
-use crate::desk::ticket::{Person, Standing, Ticket, TicketRef};
+use crate::desk::ticket::{Person, Standing, Status, Ticket, TicketRef};
 use crate::desk::token::{ClaimToken, ConfirmToken, ReplyToken};
 use crate::mime::marks;
 use crate::mime::understand::{Problem, Understood};
@@ -54,6 +53,8 @@ impl Intake {
             understood: &understood,
             verdict: None,
             looks: &self.looks,
+            gate: &self.gate,
+            must_keep: true,
         };
         let recipients = envelope.recipients.len();
         self.quota.take(login.member(), recipients, envelope.at)?;
@@ -66,10 +67,8 @@ impl Intake {
                 file(tx, &act, &mail, login, raw)
             })
             .await;
-        let (accepted, seen) = filed.inspect_err(|_| self.quota.give_back(login.member(), recipients))?;
-        for (look, ticket) in seen {
-            self.looks.count(look, ticket, envelope.at);
-        }
+        let (accepted, counts) = filed.inspect_err(|_| self.quota.give_back(login.member(), recipients))?;
+        self.count(counts, envelope.at);
         Ok(accepted)
     }
 }
@@ -222,7 +221,7 @@ fn named<'a>(mail: &'a Mail<'_>, address: &Address) -> Option<&'a Mailbox> {
     header(mail).find(|mailbox| mailbox.address == *address)
 }
 
-type Filed = (Accepted, Vec<(Look, TicketId)>);
+type Filed = (Accepted, Vec<Counts>);
 
 /// Files a member's message: all of it, or nothing.
 fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: RawId) -> Result<Filed, Rejection> {
@@ -269,7 +268,7 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
     for ticket in &answered_on {
         served.insert(find::ticket_named(tx, &ticket.to_string())?.property);
     }
-    let mut filing = Filing { tx, act, speaker, served, tickets: Vec::new(), looks: Vec::new() };
+    let mut filing = Filing { tx, act, speaker, served, tickets: Vec::new(), counts: Vec::new() };
     match (course, own) {
         (Course::Reply, _) => {
             let mut addressed = addressed;
@@ -298,11 +297,11 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
             }
         }
     }
-    let (mut tickets, looks) = (filing.tickets, filing.looks);
+    let (mut tickets, counts) = (filing.tickets, filing.counts);
     tickets.extend(answered_on);
     tickets.sort();
     tickets.dedup();
-    Ok((Accepted { tickets }, looks))
+    Ok((Accepted { tickets }, counts))
 }
 
 /// Answers the questions of the desk among the recipients; the tickets that they were about.
@@ -445,7 +444,7 @@ struct Filing<'a, 'b, 'c> {
     speaker: Speaker,
     served: BTreeSet<PropertyId>,
     tickets: Vec<TicketRef>,
-    looks: Vec<(Look, TicketId)>,
+    counts: Vec<Counts>,
 }
 
 impl Filing<'_, '_, '_> {
@@ -473,8 +472,9 @@ impl Filing<'_, '_, '_> {
             return Ok(Some(arrival));
         }
         match case.mail.machine {
-            Some((Machine::Silent, reason)) => {
-                filing::keep(self.tx, self.act, case, Machine::Silent, reason.unwrap_or(Reason::Automatic)).map(Some)
+            Some((machine @ Machine::Silent, reason)) => {
+                let reason = reason.unwrap_or(Reason::Automatic);
+                filing::keep(self.tx, self.act, case, Some(machine), reason, Status::Closed).map(Some)
             }
             Some((Machine::Talking, _)) | None => Ok(None),
         }
@@ -482,10 +482,11 @@ impl Filing<'_, '_, '_> {
 
     fn filed(&mut self, case: &Case<'_>, arrival: Arrival) -> Result<(), Rejection> {
         match arrival {
-            Arrival::Filed(ticket, look) => {
+            Arrival::Filed(ticket, counts) => {
                 self.served.insert(case.property.id);
                 self.tickets.push(ticket);
-                self.looks.extend(look);
+                // What members submit has a limit of its own.
+                self.counts.push(Counts { opened: None, ..counts });
                 Ok(())
             }
             Arrival::Refused(rejection) => Err(rejection),

@@ -14,6 +14,7 @@ use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
 use crate::desk::subject::is_forward;
 use crate::desk::verdict::Verdict;
+use crate::metrics::Refusal;
 use crate::mime::understand::{Forwarded, Problem, Understood};
 use crate::store::Read;
 
@@ -43,6 +44,7 @@ pub fn one(understood: &Understood) -> Option<&Mailbox> {
 
 pub fn refused() -> Rejection {
     Rejection::new(550, (5, 7, 1), "the message needs exactly one From field with exactly one address")
+        .because(Refusal::Writer)
 }
 
 /// Who a message is from, after the forms and groups that a property trusts, and what he is to it.

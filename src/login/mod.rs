@@ -20,6 +20,7 @@ use crate::actions::Desk;
 use crate::actions::app_password::{self, Candidate};
 use crate::desk::login::{self, AppPassword, Login, Mechanism, Use};
 use crate::desk::scram::Keys;
+use crate::metrics::{self, Metrics};
 use crate::net::limits::network;
 use crate::store::Store;
 
@@ -33,6 +34,7 @@ pub struct Logins {
     pub store: Store,
     pub desk: Arc<Desk>,
     pub throttle: Throttle,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Logins {
@@ -49,8 +51,16 @@ impl Logins {
             Answer::Denied(Denied::Unavailable)
         });
         match &answer {
-            Answer::Login(login, _) => self.used(client, now, login, mechanism).await,
+            Answer::Login(login, _) => {
+                self.metrics.count(metrics::Login::Succeeded);
+                self.used(client, now, login, mechanism).await;
+            }
             Answer::Denied(reason) => {
+                self.metrics.count(match reason {
+                    Denied::Wrong => metrics::Login::Failed,
+                    Denied::Slowed(_) => metrics::Login::Slowed,
+                    Denied::Unavailable => metrics::Login::Unavailable,
+                });
                 tracing::info!(%client, user, mechanism = mechanism.as_str(), %reason, "login denied");
             }
             Answer::Salt { .. } => {}

@@ -22,6 +22,7 @@ use crate::desk::copy::{Content, Copy};
 use crate::desk::entry::Door;
 use crate::desk::id::CopyId;
 use crate::desk::ticket::Person;
+use crate::metrics::{self, Metrics};
 use crate::net::limits::Memory;
 use crate::net::stop::Stop;
 use crate::store::tables::ENTRIES;
@@ -57,6 +58,7 @@ pub struct Relay {
     /// that the next one is signed by the time one is free.
     pub loaded: Semaphore,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// A route that was found down.
@@ -180,6 +182,11 @@ impl Relay {
             // One damaged message must not stand in the way of all others.
             Err(error) => (Attempt::Failed { reply: error.to_string() }, true),
         };
+        self.metrics.count(match &attempt {
+            Attempt::Sent { .. } => metrics::Attempt::Sent,
+            Attempt::Deferred { .. } | Attempt::TooLarge { .. } => metrics::Attempt::Deferred,
+            Attempt::Failed { .. } => metrics::Attempt::Failed,
+        });
         match (self.write_down(id, &attempt, stop).await, up) {
             (false, _) => Heard::Unwritten,
             (true, true) => Heard::Up,

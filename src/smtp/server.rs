@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::desk::address::Address;
 use crate::desk::envelope::{Envelope, Visit};
 use crate::login::sasl::{Answer, Question};
+use crate::metrics::{Connection, Message, Metrics};
 use crate::net::limits::{ConnectionLimits, Full};
 use crate::net::listen::Listener;
 use crate::net::stop::Stop;
@@ -47,12 +48,11 @@ pub trait Host: Send + Sync + 'static {
     fn login(&self, client: IpAddr, question: Question) -> impl Future<Output = Answer> + Send;
 
     /// Whether mail for `address` is taken from this client; else the reply that says why not (`550 5.1.1`
-    /// for nobody here, `550 5.7.1` for a foreign domain). Called once for every RCPT while other
-    /// sessions wait, so it may read memory and nothing slower.
+    /// for nobody here, `550 5.7.1` for a foreign domain). Called once for every RCPT.
     ///
     /// # Errors
-    /// The refusal, 4xx or 5xx.
-    fn recipient(&self, visit: &Visit, address: &Address) -> Result<(), Reply>;
+    /// The refusal, 4xx or 5xx; `421` ends the session.
+    fn recipient(&self, visit: &Visit, address: &Address) -> impl Future<Output = Result<(), Reply>> + Send;
 
     /// Takes a message. Answers 2xx only when it is on disk for good: the client forgets it then.
     ///
@@ -109,6 +109,7 @@ pub struct Settings {
     pub spool: Spool,
     /// STARTTLS is advertised when there is one, on ports that don't begin with TLS.
     pub tls: Option<Acceptor>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// How connections to a port begin.
@@ -169,14 +170,19 @@ impl<H: Host> Server<H> {
     ) {
         let client = peer.ip().to_canonical();
         match self.settings.connections.admit(client) {
-            Err(full) => turn_away(stream, client, start, full),
+            Err(full) => {
+                self.settings.metrics.count(Connection::TurnedAway);
+                turn_away(stream, client, start, full);
+            }
             Ok(place) => {
                 // Replies are sent whole, so waiting for more of them only costs time.
                 let _ = stream.set_nodelay(true);
+                self.settings.metrics.count(Connection::Taken);
+                let open = self.settings.metrics.opened();
                 let (server, stop) = (Arc::clone(self), stop.clone());
                 sessions.spawn(async move {
                     server.converse(stream, client, start, stop).await;
-                    drop(place);
+                    drop((place, open));
                 });
             }
         }
@@ -218,6 +224,7 @@ impl<H: Host> Server<H> {
             tracing::debug!(id = driver.session.id(), %client, %error, "SMTP session broken off");
         }
         if let Some(Incoming { envelope, .. }) = driver.incoming {
+            self.settings.metrics.count(Message::BrokenOff);
             tracing::info!(id = envelope.id, %client, "the client left in the middle of a message");
         }
     }
@@ -339,7 +346,7 @@ impl<H: Host> Driver<'_, H> {
                     self.session.login_answered(answer);
                 }
                 Effect::Recipient(visit, address) => {
-                    let answer = self.server.host.recipient(&visit, &address);
+                    let answer = self.server.host.recipient(&visit, &address).await;
                     self.session.recipient_answered(answer);
                 }
                 Effect::Begin(envelope, announced) => self.begin(envelope, announced).await,
@@ -409,7 +416,17 @@ impl<H: Host> Driver<'_, H> {
         };
         let from = from.as_ref().map_or("<>", Address::as_str);
         tracing::info!(id, %client, from, recipients, size, %reply, "message");
+        self.count(&reply);
         reply
+    }
+
+    /// Counts a message by its answer.
+    fn count(&self, reply: &Reply) {
+        self.server.settings.metrics.count(match reply.code {
+            ..400 => Message::Taken,
+            400..500 => Message::Deferred,
+            500.. => Message::Refused,
+        });
     }
 
     fn drop_message(&mut self) {
@@ -423,6 +440,7 @@ impl<H: Host> Driver<'_, H> {
             let from = envelope.reverse_path.as_ref().map_or("<>", Address::as_str);
             let recipients = envelope.recipients.len();
             tracing::info!(id = envelope.id, client = %envelope.client, from, recipients, %reply, "message not taken");
+            self.count(reply);
         }
     }
 

@@ -269,6 +269,8 @@ impl Session {
                 }
                 self.say(Reply::new(250, (2, 1, 5), "recipient ok"));
             }
+            // It always ends the session (RFC 5321 §3.8).
+            Err(reply) if reply.code == 421 => self.close(reply),
             Err(reply) => self.refuse_recipient(reply),
         }
     }

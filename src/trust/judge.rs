@@ -118,6 +118,7 @@ impl Authenticator {
             temporary: false,
             hops: Vec::new(),
             believed: None,
+            ..Verdict::default()
         };
         if let (false, Some(message), Some(from)) = (verdict.is_aligned(), &message, from.as_deref()) {
             if verdict.arc == Outcome::Pass {

@@ -33,6 +33,7 @@ mod rfcs;
 mod security;
 mod smtp_dialogues;
 mod smtp_server;
+mod spam;
 mod store_faults;
 mod store_model;
 mod store_power;

@@ -9,6 +9,7 @@ use guichet::desk::copy::CopyState;
 use guichet::desk::envelope::Envelope;
 use guichet::desk::verdict::Outcome;
 use guichet::intake::Intake;
+use guichet::intake::gate::Gate;
 use guichet::intake::looks::{LookAlikeCap, Looks};
 use guichet::intake::quota::Quota;
 use guichet::store::tables::{COPIES, ENTRIES};
@@ -42,6 +43,7 @@ async fn mail_is_taken_although_no_name_server_answers() {
         trust,
         looks: Looks::new(LookAlikeCap { count: 10, minutes: 60 }),
         quota: Quota::new(10),
+        gate: Gate::open(10, 10),
     };
     let envelope = Envelope {
         client: Ipv4Addr::LOCALHOST.into(),

@@ -42,7 +42,7 @@ impl Host for Desk {
         "2026-03-01T08:09:10Z".parse().unwrap()
     }
 
-    fn recipient(&self, _: &Visit, address: &Address) -> Result<(), Reply> {
+    async fn recipient(&self, _: &Visit, address: &Address) -> Result<(), Reply> {
         if address.local() == "acme" { Ok(()) } else { Err(Reply::no_such_recipient("nobody")) }
     }
 
@@ -82,6 +82,7 @@ impl Bench {
             connections: ConnectionLimits::new(10, 10),
             spool: Spool::open(&dir.path().join("spool"), 64 << 10).unwrap(),
             tls: None,
+            metrics: Arc::default(),
         };
         let (stopper, stop) = stop::channel();
         Self { dir, desk: Arc::default(), settings, stopper, stop }

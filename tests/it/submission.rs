@@ -326,7 +326,7 @@ async fn who_guesses_is_slowed_and_locks_out_nobody_at_home() {
     let desk = desk().await;
     let password = desk.app_password("alice", "phone").await;
     let (store, rules) = desk.inside();
-    let logins = Arc::new(Logins { store, desk: rules, throttle: Throttle::new(3) });
+    let logins = Arc::new(Logins { store, desk: rules, throttle: Throttle::new(3), metrics: Arc::default() });
     let now = Timestamp::now();
     let at = |seconds| now + SignedDuration::from_secs(seconds);
     let log_in = async |client: &str, now, user: &str, password: &str| {

@@ -1,10 +1,11 @@
 //! A ticket as people read it: what it is, who is on it, then what was said, oldest first.
 
-use crate::api::types::{Assignee, AuthorKind, Entry, Log, ParticipantRole, Ticket, Tickets};
+use crate::api::types::{Assignee, AuthorKind, Entry, Log, ParticipantRole, Spam, Ticket, Tickets};
 use crate::cli::output::{Facts, Output, Table, clean, clean_line, list, person, size, time, when};
 use crate::cli::word;
 use crate::desk::copy::CopyState;
 use crate::desk::entry::{Kind, State, Verified};
+use crate::desk::spam::Sentence;
 use crate::desk::ticket::{Priority, Standing};
 
 /// Tickets as a table.
@@ -118,6 +119,7 @@ fn entry(entry: &Entry, output: Output) -> String {
     if let Some(machine) = entry.machine {
         marks.push(format!("{} machine", word(&machine)));
     }
+    marks.extend(entry.spam.iter().flat_map(thought_of));
     head = clean_line(&format!("{head}  ({})", marks.join(", ")));
     let mut text = format!("{}\n", output.bold(&head));
     match (entry.state, &entry.reason) {
@@ -148,6 +150,19 @@ fn entry(entry: &Entry, output: Output) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What the filter and a blocklist said.
+fn thought_of(spam: &Spam) -> Vec<String> {
+    let mut marks = Vec::new();
+    match (spam.verdict, spam.score) {
+        (Sentence::Unasked, _) => {}
+        (Sentence::Unfiltered, _) => marks.push("unfiltered".to_owned()),
+        (verdict, Some(score)) => marks.push(format!("filter: {} at {score:.1}", word(&verdict))),
+        (verdict, None) => marks.push(format!("filter: {}", word(&verdict))),
+    }
+    marks.extend(spam.listed.iter().map(|list| format!("listed by {list}")));
+    marks
 }
 
 fn author(entry: &Entry) -> String {

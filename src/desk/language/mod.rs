@@ -137,6 +137,7 @@ impl Language {
             (Self::En, Reason::OnlyCommands) => "This message held commands alone.",
             (Self::En, Reason::Forward) => "Careful: a forwarded message in a member’s name, without enough proof.",
             (Self::En, Reason::Confirmation) => "A provider asks to confirm a forward.",
+            (Self::En, Reason::Spam) => "Careful: this was taken for spam.",
             (Self::Fr, Reason::Unaligned) => {
                 "Attention\u{a0}: rien ne prouve que l’expéditeur est bien celui que le message indique."
             }
@@ -159,6 +160,7 @@ impl Language {
                 "Attention\u{a0}: un message transféré au nom d’un membre, sans preuve suffisante."
             }
             (Self::Fr, Reason::Confirmation) => "Un fournisseur demande de confirmer un transfert.",
+            (Self::Fr, Reason::Spam) => "Attention\u{a0}: ce message a été pris pour un courrier indésirable.",
         }
     }
 

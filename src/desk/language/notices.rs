@@ -43,6 +43,7 @@ impl Language {
             (Self::En, Reason::Forward) => {
                 "It hands on somebody else’s message. Once you confirm it, it becomes a ticket of the person below."
             }
+            (Self::En, Reason::Spam) => "It was taken for spam.",
             (Self::En, Reason::LookAlike) => "Many messages that look alike came from this sender.",
             (
                 Self::En,
@@ -73,6 +74,7 @@ impl Language {
             (Self::Fr, Reason::Forward) => {
                 "Il transmet le message de quelqu’un d’autre. Après votre confirmation, il deviendra le ticket de la personne ci-dessous."
             }
+            (Self::Fr, Reason::Spam) => "Il a été pris pour un courrier indésirable.",
             (Self::Fr, Reason::LookAlike) => "De nombreux messages semblables sont venus de cet expéditeur.",
             (
                 Self::Fr,

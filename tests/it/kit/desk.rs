@@ -20,6 +20,7 @@ use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
 use guichet::desk::ticket::{Participant, Priority};
+use guichet::metrics::Metrics;
 use guichet::mime::compose::{Composed, compose};
 use guichet::store::tables::COPIES;
 use guichet::store::{Read, Store, StoreError, Tx, VerifyReport, View};
@@ -134,6 +135,11 @@ impl TestDesk {
     pub fn inside(&self) -> (Store, Arc<Desk>) {
         let opened = &self.running().opened;
         (opened.store.clone(), Arc::clone(&opened.desk))
+    }
+
+    /// What the daemon has counted.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.running().metrics)
     }
 
     /// Waits until the store has what `f` looks for.

@@ -6,6 +6,7 @@ pub mod dns;
 pub mod letter;
 pub mod load;
 pub mod peers;
+pub mod rspamd;
 pub mod sealer;
 pub mod sink;
 pub mod submit;

@@ -1,0 +1,69 @@
+//! `GET /metrics`: what the daemon counts, and how much waits.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::App;
+use super::failure::ApiError;
+use super::types::{Metric, MetricKind, Metrics};
+use crate::actions::ActionError;
+use crate::desk::copy::CopyState;
+use crate::desk::id::CopyId;
+use crate::metrics;
+use crate::store::tables::COPY_STATES;
+use crate::store::{Order, Read};
+
+/// Before every name, so that they stand together among others' metrics.
+const PREFIX: &str = "guichet_";
+/// The copies that wait in each state; what is sent is only counted.
+const WAITING: [CopyState; 2] = [CopyState::Queued, CopyState::Deferred];
+/// How many waiting copies are counted one by one; a longer queue shows as this long.
+const MOST_WAITING: usize = 100_000;
+
+pub(super) async fn show(State(app): State<App>) -> Result<Json<Metrics>, ApiError> {
+    let Some(counters) = app.metrics.clone() else {
+        return Err(ApiError::not_found("no daemon runs, and nothing else counts"));
+    };
+    let mut metrics: Vec<Metric> = counters
+        .all()
+        .map(|(family, value, count)| Metric {
+            name: counter(family),
+            kind: MetricKind::Counter,
+            help: family.help.to_owned(),
+            labels: BTreeMap::from([(family.label.to_owned(), value.to_owned())]),
+            value: count,
+        })
+        .collect();
+    let waiting = app.read(|tx, _| {
+        let count = |state: CopyState| {
+            let range = (state as u8, CopyId(0))..=(state as u8, CopyId(u64::MAX));
+            let waiting = tx.range(&COPY_STATES, range, Order::Up, MOST_WAITING)?;
+            Ok::<_, ActionError>(waiting.len())
+        };
+        WAITING.into_iter().map(|state| Ok((state, count(state)?))).collect::<Result<Vec<_>, _>>()
+    });
+    for (state, count) in waiting.await? {
+        metrics.push(Metric {
+            name: format!("{PREFIX}queue_copies"),
+            kind: MetricKind::Gauge,
+            help: "Copies that wait to be delivered, by state.".to_owned(),
+            labels: BTreeMap::from([("state".to_owned(), state.to_string())]),
+            value: count as u64,
+        });
+    }
+    metrics.push(Metric {
+        name: format!("{PREFIX}open_connections"),
+        kind: MetricKind::Gauge,
+        help: "SMTP connections now, submission included.".to_owned(),
+        labels: BTreeMap::new(),
+        value: counters.open(),
+    });
+    Ok(Json(Metrics { metrics }))
+}
+
+/// The whole name of a counter.
+fn counter(family: &metrics::Family) -> String {
+    format!("{PREFIX}{}_total", family.name)
+}
