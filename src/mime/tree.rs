@@ -180,11 +180,11 @@ impl ContentType {
             .any(|(known, _)| known.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('*')))
     }
 
-    /// The charset parameter in lower case.
+    /// The charset parameter in lower case, where it can be a name of one.
     #[must_use]
     pub fn charset(&self) -> Option<String> {
-        let charset = String::from_utf8_lossy(self.get("charset")?).trim().to_ascii_lowercase();
-        (!charset.is_empty()).then_some(charset)
+        let charset = self.get("charset")?.trim_ascii().to_ascii_lowercase();
+        String::from_utf8(charset).ok().filter(|name| !name.is_empty() && name.bytes().all(is_token))
     }
 
     fn is_type(&self) -> bool {

@@ -274,7 +274,7 @@ impl<'p> Renderer<'p> {
             return self.as_it_is(out, part);
         }
         let mut parameters = part.content.parameters.clone();
-        parameters.retain(|(name, _)| name != "charset");
+        parameters.retain(|(name, _)| name.split('*').next() != Some("charset"));
         if let Some(charset) = charset {
             parameters.insert(0, ("charset".to_owned(), charset.into_bytes()));
         }
