@@ -468,5 +468,6 @@ fn standpoint(person: Person, from: Mailbox, voice: Voice) -> Standpoint {
         parent: None,
         claims: None,
         obeyed: None,
+        turn: 0,
     }
 }

@@ -6,10 +6,10 @@ use guichet::desk::entry::Attachment;
 use guichet::mime::attachments::safe_name;
 use guichet::mime::header::Header;
 use guichet::mime::reply_text::{self as separation, Purpose};
-use guichet::mime::report::{Action, Report};
+use guichet::mime::report::{Action, Form, Report};
 use guichet::mime::text::{Line, Mark, Text};
 use guichet::mime::understand::{Limits, Understood, understand};
-use guichet::mime::{clean, html_text, marks, parts, report as reports};
+use guichet::mime::{clean, html_text, marks, parts, report as reports, text};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -128,17 +128,21 @@ fn bare(text: &str) -> Vec<&str> {
     text.lines().flat_map(|line| line.trim_start_matches(['>', ' ']).split_whitespace()).collect()
 }
 
-/// A report is read within bounds, and reads the same when it is written again.
+/// A report is read within bounds, and one in fields reads the same when it is written again.
 pub fn report(data: &[u8]) {
     let Some(report) = read_report(data) else { return };
     check_report(&report);
+    if report.form == Form::Prose {
+        return;
+    }
     assert_eq!(read_report(&written(&report)).as_ref(), Some(&report), "written again it says something else");
 }
 
 fn read_report(raw: &[u8]) -> Option<Report> {
     let limits = Limits::default();
     let tree = parts::read(raw, Header::read(raw, limits.fields), &limits);
-    reports::read(&tree)
+    let lines = text::read(&tree, &limits, &mut Vec::new()).lines;
+    reports::read(&tree, &lines)
 }
 
 fn check_report(report: &Report) {
@@ -169,7 +173,7 @@ fn written(report: &Report) -> Vec<u8> {
         lines.extend(recipient.original_recipient.iter().map(|address| format!("Original-Recipient: utf-8;{address}")));
         lines.extend(recipient.final_recipient.iter().map(|address| format!("Final-Recipient: utf-8;{address}")));
         lines.push(format!("Status: {}", recipient.status));
-        lines.push(format!("Diagnostic-Code: smtp;{}", recipient.diagnostic));
+        lines.push(format!("Diagnostic-Code: smtp;{}", recipient.diagnostic.replace('&', "&amp;")));
     }
     lines.push("\r\n--b\r\nContent-Type: message/global-headers\r\n".to_owned());
     lines.extend(report.original_id.iter().map(|id| format!("Message-ID: {id}")));

@@ -235,6 +235,7 @@ mod tests {
                     machine: None,
                     parent: None,
                     claims: Some(alice.id),
+                    turn: 0,
                     obeyed: None,
                 };
                 let spf = if aligned { Outcome::Pass } else { Outcome::Fail };

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, find, notices, post, state};
+use super::{Act, ActionError, find, notices, post, reach, state};
 use crate::desk::copy::{Content, Copy, CopyState, Scope};
 use crate::desk::entry::{Author, Entry, Event, Kind, State, What};
 use crate::desk::fanout::Reader;
@@ -39,7 +39,8 @@ pub fn queue(
     queue_content(tx, act, entry, property, reader, Content::Entry)
 }
 
-/// Queues something else about an entry: the conversation so far, or a letter.
+/// Queues something else about an entry: the conversation so far, or a letter. What is for a suspended
+/// address is cancelled from the start, and says why.
 pub fn queue_content(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -49,6 +50,7 @@ pub fn queue_content(
     content: Content,
 ) -> Result<CopyId, StoreError> {
     let own = !matches!(content, Content::Entry);
+    let suspension = reach::suspension(tx, &reader.address)?;
     let copy = Copy {
         id: CopyId(tx.allocate(&COPY_IDS, &())?),
         property,
@@ -60,11 +62,16 @@ pub fn queue_content(
         content,
         message_id: own.then(|| act.desk.mint()),
         key: act.desk.keys.active(),
-        state: CopyState::Queued,
+        state: if suspension.is_some() { CopyState::Cancelled } else { CopyState::Queued },
         attempts: 0,
         queued_at: act.now,
-        next_at: Some(act.now),
-        reply: None,
+        next_at: suspension.is_none().then_some(act.now),
+        reply: suspension.map(|suspension| {
+            format!(
+                "not sent: copies to this address are suspended since {:.0}; {}",
+                suspension.since, suspension.words
+            )
+        }),
         updated_at: act.now,
         shrunk: false,
     };
@@ -119,8 +126,10 @@ pub fn attempted(tx: &mut Tx<'_>, act: &Act<'_>, id: CopyId, attempt: &Attempt) 
     copy.reply = Some(reply.clone());
     copy.next_at = next_at;
     save(tx, Some(&before), &copy)?;
-    if state == CopyState::Failed {
-        failed(tx, act, &copy)?;
+    match state {
+        CopyState::Sent => reach::sent(tx, act, &copy)?,
+        CopyState::Failed => failed(tx, act, &copy)?,
+        CopyState::Queued | CopyState::Deferred | CopyState::Cancelled => {}
     }
     Ok(())
 }
@@ -162,7 +171,8 @@ fn failed(tx: &mut Tx<'_>, act: &Act<'_>, copy: &Copy) -> Result<(), ActionError
     let ticket = find::ticket_by_id(tx, copy.ticket)?;
     let event = Event { what: What::Failed, from: Some(copy.to.to_string()), to: copy.reply.clone() };
     state::event_by(tx, act, &ticket, Author::System, event)?;
-    notices::failed(tx, act, &ticket, copy)
+    notices::failed(tx, act, &ticket, copy)?;
+    reach::failed(tx, act, &ticket, copy)
 }
 
 /// The conversation so far, for somebody who was assigned and did not have it. It hangs on the

@@ -11,7 +11,7 @@ use crate::desk::member::Member;
 use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
-use crate::desk::ticket::{Assignee, Ticket, TicketRef};
+use crate::desk::ticket::{Assignee, Person, Ticket, TicketRef};
 use crate::store::tables::{
     CONTACT_ADDRESSES, CONTACTS, DEPARTMENT_SLUGS, DEPARTMENTS, ENTRIES, MEMBER_ADDRESSES, MEMBERS, PROPERTIES,
     PROPERTY_SLUGS, PUBLIC_ADDRESSES, TICKET_NUMBERS, TICKETS,
@@ -166,6 +166,22 @@ pub fn everyone(tx: &impl Read, property: &Property) -> Result<Vec<Colleague>, A
         }
     }
     Ok(members(tx)?.iter().filter(|member| member.is_of(property.id)).map(colleague).collect())
+}
+
+/// Who hears of a ticket within the team: who works on it and who follows it, or else everyone.
+pub fn team(tx: &impl Read, property: &Property, ticket: &Ticket) -> Result<Vec<Colleague>, ActionError> {
+    let mut team = colleagues(tx, property.id, ticket.assignee)?;
+    for participant in &ticket.participants {
+        if let Person::Member(id) = participant.person
+            && !team.iter().any(|known| known.id == id)
+        {
+            let member = member_by_id(tx, id)?;
+            if member.is_of(property.id) {
+                team.push(colleague(&member));
+            }
+        }
+    }
+    if team.is_empty() { everyone(tx, property) } else { Ok(team) }
 }
 
 /// A member as the fan-out sees him.

@@ -3,15 +3,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, Actor, claim, copies, find, forward, post, standing};
+use super::{Act, ActionError, Actor, claim, copies, find, forward, post, standing, state};
 use crate::desk::address::Mailbox;
 use crate::desk::command::Verb;
-use crate::desk::copy::{Content, Copy, Scope};
-use crate::desk::entry::{Entry, Reason, State, Verified};
+use crate::desk::copy::{Content, Copy, CopyState, Scope};
+use crate::desk::entry::{Author, Entry, Event, Reason, State, Verified, What};
 use crate::desk::fanout::Reader;
 use crate::desk::id::MemberId;
 use crate::desk::letter::{Held, Letter, Ways};
-use crate::desk::member::Member;
+use crate::desk::member::{Member, Role};
 use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::ticket::{Person, Ticket};
@@ -24,6 +24,9 @@ const HELD_NOTICE_EVERY: SignedDuration = SignedDuration::from_hours(1);
 const MOST_WAITING: usize = 10_000;
 /// The most members whose hour is over that one transaction writes to.
 const BATCH: usize = 100;
+
+/// Entries that are looked at for who had a turn, the newest.
+const MOST_TURNS: usize = 30;
 
 /// Tells a member that an entry which says it is his is held: where he surely wrote it at once,
 /// where anybody may have written it at most once an hour, over all tickets and properties. What
@@ -234,15 +237,75 @@ pub(super) fn failed(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &Ticket, copy: &Cop
     if !author.is_of(copy.property) || copy.person == Person::Member(author.id) {
         return Ok(());
     }
-    let name = match copy.person {
-        Person::Contact(id) => find::contact_by_id(tx, id)?.name,
-        Person::Member(id) => find::member_by_id(tx, id)?.name,
-    };
     let language = find::property_by_id(tx, ticket.property)?.language;
-    let to = Mailbox::new(name, copy.to.clone());
+    let to = reader(tx, copy)?;
     let reply = copy.reply.as_deref().unwrap_or_default();
     let letter = Letter::failed(language, &ticket.reference, subject(ticket, &entry), &to, reply);
     Ok(send(tx, act, ticket, &mut entry, &author, letter)?)
+}
+
+/// Tells a member which contacts his entry was not sent to, since their addresses are suspended.
+pub(super) fn not_sent(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &Ticket, entry: &mut Entry) -> Result<(), ActionError> {
+    let Some(Person::Member(author)) = entry.author.person() else { return Ok(()) };
+    for id in entry.copies.clone() {
+        let copy = copies::get(tx, id)?;
+        if copy.state == CopyState::Cancelled && matches!(copy.person, Person::Contact(_)) {
+            let author = find::member_by_id(tx, author)?;
+            let language = find::property_by_id(tx, ticket.property)?.language;
+            let (to, words) = (reader(tx, &copy)?, copy.reply.as_deref().unwrap_or_default());
+            let letter = Letter::not_sent(language, &ticket.reference, subject(ticket, entry), &to, words);
+            send(tx, act, ticket, entry, &author, letter)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells a property's admins that a member gets no copies any more.
+pub(super) fn suspended(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: &Ticket,
+    copy: &Copy,
+    member: MemberId,
+) -> Result<(), ActionError> {
+    let Some(mut entry) = tx.get(&ENTRIES, &(ticket.id, copy.entry))? else { return Ok(()) };
+    let property = find::property_by_id(tx, copy.property)?;
+    let (to, words) = (reader(tx, copy)?, copy.reply.as_deref().unwrap_or_default());
+    let letter = Letter::suspended(property.language, &property.name, &to, words);
+    for admin in find::members(tx)? {
+        if admin.id != member && admin.roles.get(&property.id) == Some(&Role::Admin) {
+            send(tx, act, ticket, &mut entry, &admin, letter.clone())?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells the ticket's members, once until one of them writes, that an entry and its like are only
+/// kept. Who may be an end of what goes on by itself is not told, or the letter would be one more
+/// thing to answer: a distribution address, and whoever had a turn in it.
+pub fn quiet(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, entry: &mut Entry) -> Result<(), ActionError> {
+    if ticket.quiet_since.is_some() {
+        return Ok(());
+    }
+    let before = ticket.clone();
+    ticket.quiet_since = Some(act.now);
+    state::save(tx, Some(&before), ticket)?;
+    let Some(writer) = entry.author.mailbox().cloned() else { return Ok(()) };
+    let event = Event { what: What::Quiet, from: Some(writer.address.to_string()), to: None };
+    state::event_by(tx, act, ticket, Author::System, event)?;
+    let property = find::property_by_id(tx, ticket.property)?;
+    let reason = entry.reason.unwrap_or(Reason::LookAlike);
+    let letter = Letter::quiet(property.language, &ticket.reference, subject(ticket, entry), &writer, reason);
+    let newest = tx.starting(&ENTRIES, (ticket.id,), Order::Down, MOST_TURNS)?;
+    let turns: Vec<_> = newest.iter().filter(|(_, entry)| entry.turn > 0).map(|(_, entry)| &entry.author).collect();
+    for colleague in find::team(tx, &property, ticket)? {
+        let member = find::member_by_id(tx, colleague.id)?;
+        let had_a_turn = turns.iter().any(|author| author.person() == Some(Person::Member(member.id)));
+        if colleague.copies && !member.list && !had_a_turn && !member.has(&writer.address) {
+            send(tx, act, ticket, entry, &member, letter.clone())?;
+        }
+    }
+    Ok(())
 }
 
 /// Queues a letter about an entry to a member, and saves the entry with it.
@@ -258,6 +321,15 @@ pub fn send(
     let copy = copies::queue_content(tx, act, entry, ticket.property, reader, Content::Letter(letter))?;
     entry.copies.push(copy);
     tx.put(&ENTRIES, &(entry.ticket, entry.id), entry)
+}
+
+/// Whom a copy is for.
+fn reader(tx: &impl Read, copy: &Copy) -> Result<Mailbox, ActionError> {
+    let name = match copy.person {
+        Person::Contact(id) => find::contact_by_id(tx, id)?.name,
+        Person::Member(id) => find::member_by_id(tx, id)?.name,
+    };
+    Ok(Mailbox::new(name, copy.to.clone()))
 }
 
 /// What a letter about an entry is about.

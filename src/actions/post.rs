@@ -83,6 +83,8 @@ pub struct Standpoint {
     pub claims: Option<MemberId>,
     /// The commands that were carried out before.
     pub obeyed: Option<Obeyed>,
+    /// How many turns without a person it stands at the end of.
+    pub turn: u8,
 }
 
 /// How a new ticket starts.
@@ -129,6 +131,7 @@ pub fn open(
         created_at: act.now,
         updated_at: act.now,
         status_since: act.now,
+        quiet_since: None,
     })
 }
 
@@ -181,6 +184,7 @@ pub fn add(
         copies: Vec::new(),
         explained: false,
         commands: obeyed.lines.clone(),
+        turn: standpoint.turn,
     };
     // First what the message makes of the ticket, so that the line on top of its copies shows that.
     if entry.state == State::Relayed {
@@ -246,6 +250,7 @@ pub fn speak(
     {
         follow(tx, ticket, id)?;
     }
+    ticket.quiet_since = None;
     if entry.kind == Kind::Message && !opens {
         accept_named(tx, act, ticket)?;
         if !obeyed.status {
@@ -297,7 +302,7 @@ pub fn relay(
     for reader in readers(&occasion, ours) {
         entry.copies.push(copies::queue(tx, act, entry, property.id, reader)?);
     }
-    Ok(())
+    notices::not_sent(tx, act, ticket, entry)
 }
 
 /// A member's public answer accepts the first few contacts whom an aligned requester named.
@@ -435,6 +440,7 @@ pub fn by_actor(tx: &impl Read, act: &Act<'_>, scope: Scope) -> Result<Standpoin
         parent: None,
         claims: None,
         obeyed: None,
+        turn: 0,
     })
 }
 

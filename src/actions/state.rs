@@ -103,6 +103,7 @@ pub fn event_by(
         copies: Vec::new(),
         explained: false,
         commands: Vec::new(),
+        turn: 0,
     };
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
     Ok(entry)

@@ -109,6 +109,7 @@ impl Office {
                 parent: None,
                 claims: None,
                 obeyed: None,
+                turn: 0,
             };
             let content = content(tx, act)?;
             post::add(tx, act, &property, None, &mut ticket, content, standpoint)?;

@@ -8,7 +8,7 @@ use super::failure::ApiError;
 use super::request::{Asked, Body, Caller, Named, Page};
 use super::types::{Contact, Contacts, EditContact, Merge};
 use super::{App, view};
-use crate::actions::{ActionError, contact, find};
+use crate::actions::{ActionError, contact, find, reach};
 use crate::desk::id::{ContactId, PropertyId};
 use crate::store::tables::{CONTACT_TICKETS, CONTACTS, TICKETS};
 use crate::store::{Order, Read};
@@ -47,7 +47,7 @@ pub(super) async fn list(State(app): State<App>, Asked(which): Asked<Which>) -> 
                 next = contacts.last().map(|(id, _)| *id);
                 break;
             }
-            contacts.push((*id, view::contact(record)));
+            contacts.push((*id, view::contact(tx, record)?));
         }
         let contacts = contacts.into_iter().map(|(_, contact)| contact).collect();
         Ok(Contacts { contacts, next: next.map(|id| id.to_string()) })
@@ -91,6 +91,21 @@ pub(super) async fn edit(
     Ok(Json(edited))
 }
 
+/// Sends copies to the contact again.
+pub(super) async fn resume(
+    State(app): State<App>,
+    Named(who): Named<String>,
+    caller: Caller,
+) -> Result<Json<Contact>, ApiError> {
+    let resumed = app
+        .change(&caller, |tx, _| {
+            let record = reach::resume_contact(tx, &who)?;
+            history(tx, &record)
+        })
+        .await?;
+    Ok(Json(resumed))
+}
+
 pub(super) async fn merge(
     State(app): State<App>,
     Named(who): Named<String>,
@@ -114,5 +129,5 @@ fn history(tx: &impl Read, record: &crate::desk::contact::Contact) -> Result<Con
             tickets.push(view::ticket(tx, &ticket)?);
         }
     }
-    Ok(Contact { tickets: Some(tickets), ..view::contact(record) })
+    Ok(Contact { tickets: Some(tickets), ..view::contact(tx, record)? })
 }

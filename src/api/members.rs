@@ -11,7 +11,7 @@ use super::failure::ApiError;
 use super::request::{Asked, Body, Caller, Named, Page};
 use super::types::{EditMember, Member, Members, NewMember, Removed};
 use super::{App, view};
-use crate::actions::{find, member};
+use crate::actions::{find, member, reach};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +94,21 @@ pub(super) async fn edit(
         })
         .await?;
     Ok(Json(edited))
+}
+
+/// Sends copies to the member again.
+pub(super) async fn resume(
+    State(app): State<App>,
+    Named(who): Named<String>,
+    caller: Caller,
+) -> Result<Json<Member>, ApiError> {
+    let resumed = app
+        .change(&caller, |tx, act| {
+            let record = reach::resume_member(tx, &who)?;
+            view::member(tx, &record, act.now)
+        })
+        .await?;
+    Ok(Json(resumed))
 }
 
 pub(super) async fn remove(

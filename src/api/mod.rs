@@ -101,6 +101,7 @@ pub fn router(app: App) -> Router {
         .route("/members/{address}", get(members::show).patch(members::edit).delete(members::remove))
         .route("/members/{address}/app-passwords", get(app_passwords::list).post(app_passwords::add))
         .route("/members/{address}/app-passwords/{name}", delete(app_passwords::revoke))
+        .route("/members/{address}/resume", post(members::resume))
         .route("/departments", get(departments::list))
         .route("/properties/{slug}/departments", post(departments::add))
         .route(
@@ -110,6 +111,7 @@ pub fn router(app: App) -> Router {
         .route("/contacts", get(contacts::list))
         .route("/contacts/{address}", get(contacts::show).patch(contacts::edit))
         .route("/contacts/{address}/merge", post(contacts::merge))
+        .route("/contacts/{address}/resume", post(contacts::resume))
         .route("/tickets", get(list::list).post(tickets::add))
         .route("/tickets/{ref}", get(tickets::show))
         .route("/tickets/{ref}/log", get(tickets::log))

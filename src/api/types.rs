@@ -204,6 +204,8 @@ pub struct Member {
     pub password: bool,
     /// Addresses that he says are his, and that have not confirmed it yet.
     pub claims: Vec<Claim>,
+    /// The login address, if it gets no copies since mail to it kept failing.
+    pub suspended: Vec<Suspended>,
     pub created_at: Timestamp,
 }
 
@@ -345,6 +347,15 @@ pub struct Contacts {
     pub next: Option<String>,
 }
 
+/// An address that gets no copies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspended {
+    pub address: Address,
+    pub since: Timestamp,
+    /// The remote server's words at the last failure.
+    pub reason: String,
+}
+
 /// A contact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contact {
@@ -354,6 +365,8 @@ pub struct Contact {
     pub addresses: Vec<Address>,
     pub organisation: String,
     pub note: String,
+    /// Those of his addresses that get no copies since mail to them kept failing.
+    pub suspended: Vec<Suspended>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// His tickets, newest first, without entries; absent in lists.

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::types::{
     Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Claim, Confirmation, Contact, Copy, Department, Entry,
-    Event, Member, Participant, ParticipantRole, Person, Property, QueuedCopy, Spam, Ticket,
+    Event, Member, Participant, ParticipantRole, Person, Property, QueuedCopy, Spam, Suspended, Ticket,
 };
-use crate::actions::{ActionError, Desk, claim, confirmation, copies, find};
+use crate::actions::{ActionError, Desk, claim, confirmation, copies, find, reach};
 use crate::desk;
 use crate::desk::address::Address;
 use crate::desk::entry::Kind;
@@ -66,6 +66,7 @@ pub(super) fn member(tx: &impl Read, member: &desk::member::Member, now: Timesta
         copies: member.copies,
         password: member.password.is_some(),
         claims: claims.collect(),
+        suspended: suspended(tx, std::slice::from_ref(&member.login))?,
         created_at: member.created_at,
     })
 }
@@ -88,17 +89,29 @@ pub(super) fn department(tx: &impl Read, desk: &Desk, department: &desk::departm
 }
 
 /// A contact without his tickets.
-pub(super) fn contact(contact: &desk::contact::Contact) -> Contact {
-    Contact {
+pub(super) fn contact(tx: &impl Read, contact: &desk::contact::Contact) -> Shown<Contact> {
+    Ok(Contact {
         id: contact.id.to_string(),
         name: contact.name.clone(),
         addresses: contact.addresses.clone(),
         organisation: contact.organisation.clone(),
         note: contact.note.clone(),
+        suspended: suspended(tx, &contact.addresses)?,
         created_at: contact.created_at,
         updated_at: contact.updated_at,
         tickets: None,
+    })
+}
+
+/// Those of a person's addresses that get no copies.
+fn suspended(tx: &impl Read, addresses: &[Address]) -> Shown<Vec<Suspended>> {
+    let mut found = Vec::new();
+    for address in addresses {
+        if let Some(suspension) = reach::suspension(tx, address)? {
+            found.push(Suspended { address: address.clone(), since: suspension.since, reason: suspension.words });
+        }
     }
+    Ok(found)
 }
 
 /// A ticket without its entries.

@@ -30,6 +30,8 @@ pub(super) enum ContactCommand {
     },
     /// Make two contacts one: ADDRESS's addresses and tickets go to INTO's
     Merge { address: Address, into: Address },
+    /// Send copies again to an address that was suspended since mail to it kept failing
+    Resume { address: Address },
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +63,9 @@ impl ContactCommand {
             Self::Merge { address, into } => {
                 desk.print(&Call::post(&["contacts", address.as_str(), "merge"], &Merge { into }), show)
             }
+            Self::Resume { address } => {
+                desk.print(&Call::new(hyper::Method::POST, &["contacts", address.as_str(), "resume"]), show)
+            }
         }
     }
 }
@@ -89,6 +94,7 @@ fn show(contact: &Contact, output: Output) -> String {
     if !contact.note.is_empty() {
         facts.fact("note", &contact.note);
     }
+    super::member::suspended(&mut facts, &contact.suspended);
     facts.fact("since", &time(contact.created_at));
     if let Some(tickets) = &contact.tickets {
         facts.text(&format!("\n{}", ticket::rows(tickets, output, "No tickets.")));

@@ -9,7 +9,7 @@ use super::client::Call;
 use super::output::{Output, Table, clean, list, time};
 use super::{Desk, Failure, ON_OFF, change, one_of};
 use crate::api::types::{
-    AppPasswords, EditMember, MadeAppPassword, Member, Members, NewAppPassword, NewMember, Removed,
+    AppPasswords, EditMember, MadeAppPassword, Member, Members, NewAppPassword, NewMember, Removed, Suspended,
 };
 use crate::desk::address::Address;
 use crate::desk::member::Role;
@@ -52,6 +52,8 @@ Example:
     },
     /// Show a member
     Show { address: Address },
+    /// Send copies again to a member whose address was suspended since mail to it kept failing
+    Resume { address: Address },
     /// Change a member
     Edit {
         address: Address,
@@ -129,6 +131,9 @@ impl MemberCommand {
             Self::Remove { address } => {
                 let call = Call::delete(&["members", address.as_str()]);
                 desk.print(&call, |removed: &Removed, _| format!("Removed {}.\n", removed.removed))
+            }
+            Self::Resume { address } => {
+                desk.print(&Call::new(hyper::Method::POST, &["members", address.as_str(), "resume"]), show)
             }
             Self::Show { address } => desk.print(&Call::get(&["members", address.as_str()]), show),
             Self::AppPassword(command) => command.run(desk),
@@ -223,7 +228,11 @@ fn roles(roles: &BTreeMap<String, Role>) -> String {
 fn table(list: &Members, output: Output) -> String {
     let mut table = Table::new(["MEMBER", "NAME", "PROPERTIES", "COPIES"]);
     for member in &list.members {
-        let copies = if member.copies { "on" } else { "off" };
+        let copies = match (member.copies, member.suspended.is_empty()) {
+            (false, _) => "off",
+            (true, true) => "on",
+            (true, false) => "suspended",
+        };
         let kind = if member.list { format!("{} (list)", member.name) } else { member.name.clone() };
         table.row([member.address.to_string(), kind, roles(&member.roles), copies.to_owned()]);
     }
@@ -243,8 +252,16 @@ fn show(member: &Member, output: Output) -> String {
     }
     facts.fact("copies", if member.copies { "on" } else { "off" });
     facts.fact("password", if member.password { "set" } else { "none" });
+    suspended(&mut facts, &member.suspended);
     facts.fact("since", &time(member.created_at));
     facts.done()
+}
+
+/// Which addresses get no copies, since when, and why.
+pub(super) fn suspended(facts: &mut super::output::Facts, addresses: &[Suspended]) {
+    for Suspended { address, since, reason } in addresses {
+        facts.fact("suspended", &format!("{address} gets no copies since {}: {reason}", time(*since)));
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! RFC 3834 §2). How often is the store's matter.
 
 use super::address::Address;
+use super::language::Language;
 
 /// What there is to know of the mail that opened a ticket, where its property acknowledges.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub struct Occasion<'a> {
     pub writer: &'a Address,
     /// An address of the property stands in To or Cc.
     pub addressed: bool,
+    /// It answers mail that no person wrote: it names a ticket of minutes ago, or acknowledges itself.
+    pub answers: bool,
 }
 
 /// Whether the mail may be acknowledged at all.
@@ -26,8 +29,18 @@ pub fn is_wanted(occasion: &Occasion<'_>) -> bool {
         && !occasion.machine
         && !occasion.suppressed
         && occasion.addressed
+        && !occasion.answers
         && occasion.reverse_path.is_some_and(|path| !is_role(path))
         && !is_role(occasion.writer)
+}
+
+/// Whether a text is another desk's acknowledgement in the words that ours has, in any language: two
+/// that thank each other would go on, whatever stands between them.
+#[must_use]
+pub fn is_one(text: &str) -> bool {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = plain(text);
+    [Language::En, Language::Fr].iter().any(|language| text.contains(plain(language.received_first()).as_str()))
 }
 
 /// Local parts behind which nobody reads answers, or a machine does.
@@ -91,6 +104,7 @@ mod tests {
             reverse_path: Some(&path),
             writer: &writer,
             addressed: true,
+            answers: false,
         };
         assert!(is_wanted(&good));
         for (what, occasion) in [
@@ -101,9 +115,19 @@ mod tests {
             ("a role's reverse-path", Occasion { reverse_path: Some(&role), ..good }),
             ("a role", Occasion { writer: &role, ..good }),
             ("a blind copy", Occasion { addressed: false, ..good }),
+            ("it answers what no person wrote", Occasion { answers: true, ..good }),
         ] {
             assert!(!is_wanted(&occasion), "{what}");
         }
+    }
+
+    #[test]
+    fn what_another_desk_acknowledges_with() {
+        let ticket = "other-7".parse().unwrap();
+        for language in [Language::En, Language::Fr] {
+            assert!(is_one(&language.received(&ticket, "Another house").replace(' ', "\n")));
+        }
+        assert!(!is_one("Thank you for your message."));
     }
 
     #[test]

@@ -106,6 +106,12 @@ pub enum Reason {
     Confirmation,
     /// The filter or a blocklist says so.
     Spam,
+    /// A reader's complaint about a copy, by his provider (RFC 5965).
+    Complaint,
+    /// Statistics about mail in general: DMARC (RFC 7489 §7.2), TLS (RFC 8460).
+    Statistics,
+    /// One turn too many of an exchange that goes on by itself (`desk/exchange.rs`).
+    Exchange,
 }
 
 /// What kind of machine wrote a message (`docs/mail.md`, Machines).
@@ -200,9 +206,16 @@ pub enum What {
     Bounce,
     Delayed,
     Failed,
+    /// A report says that a copy reached its reader, or went on.
+    Delivered,
     Notified,
     /// An address became one more of a member's.
     Address,
+    /// Something on the ticket goes on by itself: it is kept, and nobody is sent more of it.
+    Quiet,
+    /// No copies go to an address any more, since they kept failing.
+    Suspended,
+    Resumed,
 }
 
 /// An event's content: what changed, from which value to which.
@@ -278,6 +291,10 @@ pub struct Entry {
     /// The commands that its message began with and that were carried out: they don't go on.
     #[serde(default)]
     pub commands: Vec<String>,
+    /// How many turns without a person it stands at the end of; 0 where a person set it off
+    /// (`desk/exchange.rs`).
+    #[serde(default)]
+    pub turn: u8,
 }
 
 impl Entry {

@@ -203,6 +203,42 @@ impl Letter {
         Self { subject: language.forwarding_subject(mailbox), text, kind: LetterKind::Notice, answer: Answer::Property }
     }
 
+    /// To an author: a reader gets no copy, since his address is suspended. `why`: since when, and the
+    /// remote server's last words.
+    #[must_use]
+    pub fn not_sent(language: Language, ticket: &TicketRef, subject: &str, to: &Mailbox, why: &str) -> Self {
+        let said = language.not_sent(ticket, &to.shown(), to.address.as_str());
+        Self {
+            subject: language.failed_subject(subject),
+            text: format!("{}\n\n{}\n\n{}\n", said.0, quoted(why, "    "), said.1),
+            kind: LetterKind::Notice,
+            answer: Answer::Property,
+        }
+    }
+
+    /// To an admin: copies to a member are suspended. `reply`: the remote server's last words.
+    #[must_use]
+    pub fn suspended(language: Language, property: &str, member: &Mailbox, reply: &str) -> Self {
+        let said = language.member_suspended(property, &member.shown(), member.address.as_str());
+        Self {
+            subject: language.member_suspended_subject(member.label()),
+            text: format!("{}\n\n{}\n\n{}\n", said.0, quoted(reply, "    "), said.1),
+            kind: LetterKind::Notice,
+            answer: Answer::Property,
+        }
+    }
+
+    /// To the members of a ticket: what goes on by itself there is only kept from now on.
+    #[must_use]
+    pub fn quiet(language: Language, ticket: &TicketRef, subject: &str, writer: &Mailbox, reason: Reason) -> Self {
+        Self {
+            subject: language.quiet_subject(subject),
+            text: format!("{}\n", language.quiet(ticket, &writer.shown(), reason)),
+            kind: LetterKind::Notice,
+            answer: Answer::Property,
+        }
+    }
+
     /// To a requester: his message has arrived. Repeats nothing of it. `own`: the property's text, in
     /// which `{ticket}` stands for the ticket's number; else there is one of ours.
     #[must_use]

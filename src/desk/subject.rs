@@ -60,18 +60,34 @@ pub fn is_answer(subject: &str) -> bool {
 /// `acme`, `[acme-1042]` but neither `xacme-1042` nor `acme-1042b`. The first one counts.
 #[must_use]
 pub fn ticket_ref_in(subject: &str, slug: &str) -> Option<u64> {
+    ticket_refs_in(subject, slug, 1).into_iter().next()
+}
+
+/// The same for every ticket that a text names, at most `most`.
+#[must_use]
+pub fn ticket_refs_in(text: &str, slug: &str, most: usize) -> Vec<u64> {
     if slug.is_empty() {
-        return None;
+        return Vec::new();
     }
-    let text = subject.to_ascii_lowercase();
+    let text = text.to_ascii_lowercase();
     let name = format!("{}-", slug.to_ascii_lowercase());
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    text.match_indices(&name).find_map(|(at, found)| {
+    let numbers = text.match_indices(&name).filter_map(|(at, found)| {
         let rest = &text[at + found.len()..];
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let bounded = !text[..at].ends_with(word) && !rest[end..].starts_with(word);
         bounded.then(|| rest[..end].parse().ok()).flatten()
-    })
+    });
+    let mut found = Vec::new();
+    for number in numbers {
+        if found.len() == most {
+            break;
+        }
+        if !found.contains(&number) {
+            found.push(number);
+        }
+    }
+    found
 }
 
 /// `Re:`, `RE[2]:`, `Re (3) :`, `TR :` and so on: whether it forwards, and what follows.

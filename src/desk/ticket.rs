@@ -195,6 +195,10 @@ pub struct Ticket {
     pub updated_at: Timestamp,
     /// Since when it has its status.
     pub status_since: Timestamp,
+    /// Since when something on it goes on by itself and is only kept; its members were told so. A
+    /// member who writes ends it.
+    #[serde(default)]
+    pub quiet_since: Option<Timestamp>,
 }
 
 impl Ticket {

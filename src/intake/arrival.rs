@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use super::filing::Addressed;
 use super::threads::StoredThreads;
 use super::writer::{self, Author};
-use super::{Arrival, Counts, Mail, filing, gate, report};
-use crate::actions::{Act, ActionError, Desk, change, find, state};
+use super::{Arrival, Counts, Mail, exchange, filing, gate, report};
+use crate::actions::{Act, ActionError, Desk, change, find, reach, state};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{self, Authority, Claim, HandsOn, Holder, Writer};
 use crate::desk::entry::{self, Entry, Event, Machine, Reason, What};
@@ -43,6 +43,8 @@ pub(super) struct Case<'a> {
     pub(super) parent: Option<EntryId>,
     /// The closed ticket that a new one goes on from.
     pub(super) continues: Option<TicketId>,
+    /// How many turns without a person it stands at the end of (`desk/exchange.rs`).
+    pub(super) turn: u8,
 }
 
 impl<'a> Case<'a> {
@@ -67,6 +69,7 @@ impl<'a> Case<'a> {
             found: None,
             parent: None,
             continues: None,
+            turn: 0,
         }
     }
 }
@@ -87,10 +90,37 @@ pub(super) fn at_property(
     if let Some(arrival) = report::returned(tx, act, mail, &property)? {
         return Ok(arrival);
     }
-    if let Some(report) = &mail.understood.report {
-        return report::elsewhere(tx, act, &property, report);
+    if let Some(report) = mail.report
+        && let Some(arrival) = report::elsewhere(tx, act, &property, report)?
+    {
+        return Ok(arrival);
     }
     let author = writer::author(tx, act.desk, &property, mail)?;
+    // Whose mail arrives can be reached.
+    let himself = author.aligned && author.mailbox.address == mail.from.address;
+    let resumed = himself && reach::proved(tx, &mail.from.address)?;
+    let arrival = file(tx, act, mail, address, property, author, department, token, raw)?;
+    if let (true, Arrival::Filed(reference, _)) = (resumed, &arrival) {
+        let ticket = find::ticket(tx, &reference.to_string())?;
+        let event = Event { what: What::Resumed, from: None, to: Some(mail.from.address.to_string()) };
+        state::event_by(tx, act, &ticket, entry::Author::System, event)?;
+    }
+    Ok(arrival)
+}
+
+/// Files mail of a known writer.
+#[expect(clippy::too_many_arguments, reason = "what the envelope says of one recipient, taken apart")]
+fn file(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    mail: &Mail<'_>,
+    address: &Address,
+    property: Property,
+    author: Author,
+    department: Option<DepartmentId>,
+    token: Option<ReplyToken>,
+    raw: RawId,
+) -> Result<Arrival, ActionError> {
     let mut case = Case {
         mail,
         address,
@@ -103,6 +133,7 @@ pub(super) fn at_property(
         found: None,
         parent: None,
         continues: None,
+        turn: 0,
     };
     locate(tx, &mut case, token)?;
     if let Some(arrival) = duplicate(tx, act, &case)? {
@@ -119,6 +150,11 @@ pub(super) fn at_property(
         return Ok(gate::refusal(&case, why));
     }
     let silent = mail.machine.filter(|(machine, _)| *machine == Machine::Silent);
+    if let (None, Some(id), true) = (&case.ticket, &mail.understood.concerns, silent.is_some())
+        && let Some(ticket) = report::minted(tx, &case.property, id)?
+    {
+        case.ticket = Some(find::ticket_by_id(tx, ticket)?);
+    }
     if (fate == Fate::Spam || silent.is_some())
         && let Some(full) = gate::ceiling(act, &case, authority)
     {
@@ -129,15 +165,18 @@ pub(super) fn at_property(
         return filing::keep(tx, act, &case, machine, Reason::Spam, Status::Spam);
     }
     if let Some((machine, reason)) = silent {
-        let reason = reason.unwrap_or(Reason::Automatic);
+        let reason = if mail.report.is_some() { Reason::Bounce } else { reason.unwrap_or(Reason::Automatic) };
         return filing::keep(tx, act, &case, Some(machine), reason, Status::Closed);
     }
     start_anew(act, &mut case);
-    if let Some(arrival) = filing::look_alike(tx, act, &mut case)? {
+    if let Some(arrival) = filing::look_alike(tx, act, &case)? {
         return Ok(arrival);
     }
     if let Some(full) = gate::ceiling(act, &case, authority) {
         return Ok(full);
+    }
+    if let Some(arrival) = exchange(tx, act, &mut case)? {
+        return Ok(arrival);
     }
     decide(tx, act, &case)
 }
@@ -275,6 +314,17 @@ fn start_anew(act: &Act<'_>, case: &mut Case<'_>) {
         case.parent = None;
         case.holder = None;
     }
+}
+
+/// Of what would go on to somebody: does it answer what no person wrote, and so on? Then it is kept.
+fn exchange(tx: &mut Tx<'_>, act: &Act<'_>, case: &mut Case<'_>) -> Result<Option<Arrival>, ActionError> {
+    if matches!(authority(tx, act.desk, case)?, Authority::Held { .. } | Authority::Marked) {
+        return Ok(None);
+    }
+    let (step, belongs) = exchange::step(tx, act, case)?;
+    case.turn = step.turn();
+    let ended = belongs.filter(|_| step.is_too_much());
+    ended.map(|ticket| filing::quiet(tx, act, case, &ticket, Reason::Exchange)).transpose()
 }
 
 /// What the authority table says of a case.

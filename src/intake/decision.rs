@@ -66,7 +66,7 @@ fn decision(mail: &Mail<'_>) -> Option<Decision> {
 fn is_persons(mail: &Mail<'_>) -> bool {
     let understood = mail.understood;
     mail.machine.is_none()
-        && understood.report.is_none()
+        && mail.report.is_none()
         && understood.forwarded.is_none()
         && !is_forward(&understood.subject)
 }
@@ -92,7 +92,7 @@ fn keep(
     }
     let reason = match mail.machine {
         Some((_, reason)) => reason.unwrap_or(Reason::Automatic),
-        None if mail.understood.report.is_some() => Reason::Bounce,
+        None if mail.report.is_some() => Reason::Bounce,
         None => Reason::Decision,
     };
     Ok((filing::keep_answer(tx, act, &case, reason)?, true))

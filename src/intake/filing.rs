@@ -2,7 +2,7 @@
 //! and what it makes of its ticket.
 
 use super::arrival::Case;
-use super::looks::Look;
+use super::looks::{Echo, Look, Sight};
 use super::{Arrival, Counts, StoredDirectory, writer};
 use crate::actions::commands::{self, Said};
 use crate::actions::post::{self, Content, Opening, Standpoint};
@@ -75,26 +75,38 @@ fn keep_as(
 }
 
 /// The cap for mail that looks alike, from one sender: past it, the mail is kept and not relayed.
-pub(super) fn look_alike(tx: &mut Tx<'_>, act: &Act<'_>, case: &mut Case<'_>) -> Result<Option<Arrival>, ActionError> {
+pub(super) fn look_alike(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Option<Arrival>, ActionError> {
     if matches!(case.author.writer, Writer::Member(_)) {
         return Ok(None);
     }
     let Some(first) = case.mail.looks.too_many(&look(case), act.now) else { return Ok(None) };
-    let before = match case.ticket.take() {
+    let ticket = match case.ticket.clone() {
         Some(ticket) => ticket,
         None => find::ticket_by_id(tx, first)?,
     };
+    quiet(tx, act, case, &ticket, Reason::LookAlike).map(Some)
+}
+
+/// Keeps one more of what goes on by itself. The ticket's members are told of the first.
+pub(super) fn quiet(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    case: &Case<'_>,
+    before: &Ticket,
+    reason: Reason,
+) -> Result<Arrival, ActionError> {
     let mut ticket = before.clone();
     let (author, addresses) = person(tx, act, case)?;
     let standpoint = Standpoint {
         state: State::Kept,
-        reason: Some(Reason::LookAlike),
+        reason: Some(reason),
         machine: case.mail.machine.map(|(machine, _)| machine),
         ..standpoint(case, author, addresses, Verified::None)
     };
     let content = content(act, case);
-    let entry = post::add(tx, act, &case.property, Some(&before), &mut ticket, content, standpoint)?;
-    Ok(Some(filed(&ticket, &entry)))
+    let mut entry = post::add(tx, act, &case.property, Some(before), &mut ticket, content, standpoint)?;
+    notices::quiet(tx, act, &mut ticket, &mut entry)?;
+    Ok(filed(&ticket, &entry))
 }
 
 fn look(case: &Case<'_>) -> Look {
@@ -281,6 +293,7 @@ fn acknowledge(
         reverse_path: case.mail.envelope.reverse_path.as_ref(),
         writer,
         addressed: is_addressed(tx, act, case)?,
+        answers: case.turn > 0 || rules::is_one(&understood.text.new),
     };
     if rules::is_wanted(&occasion) {
         let language = understood.language.unwrap_or(case.property.language);
@@ -388,14 +401,17 @@ fn filed(ticket: &Ticket, entry: &Entry) -> Arrival {
     tracing::debug!(ticket = %ticket.reference, entry = %entry.id, state = ?entry.state, reason = ?entry.reason, "filed");
     // A ticket is as old as the entry that opened it.
     let opened = (ticket.created_at == entry.at).then_some(ticket.property);
-    Arrival::Filed(ticket.reference.clone(), Counts { opened, look: None })
+    Arrival::Filed(ticket.reference.clone(), Counts { opened, sight: None })
 }
 
-/// The same for mail that counts towards the cap for look-alikes.
+/// The same for mail that is to be remembered: towards the cap for look-alikes, and by the ticket that
+/// it opened.
 fn counted(case: &Case<'_>, ticket: &Ticket, entry: &Entry) -> Arrival {
+    let opened = || (Echo::of(case.mail, case.property.id), ticket.id);
+    let sight = Sight { look: (look(case), ticket.id), opened: case.ticket.is_none().then(opened) };
     match filed(ticket, entry) {
         Arrival::Filed(reference, counts) => {
-            Arrival::Filed(reference, Counts { look: Some((look(case), ticket.id)), ..counts })
+            Arrival::Filed(reference, Counts { sight: Some(Box::new(sight)), ..counts })
         }
         refused @ Arrival::Refused(_) => refused,
     }
@@ -454,6 +470,7 @@ fn standpoint(case: &Case<'_>, author: entry::Author, addresses: Vec<Address>, v
         parent: case.parent,
         claims: None,
         obeyed: None,
+        turn: case.turn,
     }
 }
 

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::Mail;
 use crate::desk::address::Address;
+use crate::desk::exchange::AT_ONCE;
 use crate::desk::id::{PropertyId, TicketId};
 use crate::desk::subject::canonical_subject;
 
@@ -18,6 +20,10 @@ use crate::desk::subject::canonical_subject;
 const MOST: usize = 50_000;
 /// Letters of the subject, and of the text, that make a look.
 const LETTERS: usize = 200;
+/// Letters of a text from which on it speaks for itself.
+const ENOUGH: usize = 20;
+/// How often people may say the same few words.
+const FEW_TIMES: usize = 3;
 
 /// From how many on, within which time, mail of one look from one sender goes quiet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +45,63 @@ impl Look {
     pub(super) fn of(mail: &Mail<'_>, property: PropertyId, sender: &Address) -> Self {
         let mut hasher = DefaultHasher::new();
         for text in [&canonical_subject(&mail.understood.subject), &mail.understood.text.new] {
-            let letters = text.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase);
-            letters.take(LETTERS).for_each(|c| c.hash(&mut hasher));
+            letters(text).for_each(|c| c.hash(&mut hasher));
             0_u8.hash(&mut hasher);
         }
         Self { property, sender: sender.clone(), hash: hasher.finish() }
+    }
+}
+
+/// The same words from the same corner of the net, whoever they say they are from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Echo {
+    property: PropertyId,
+    network: IpAddr,
+    words: Words,
+}
+
+impl Echo {
+    pub(super) fn of(mail: &Mail<'_>, property: PropertyId) -> Self {
+        let words = Words::of(&mail.understood.subject, &mail.understood.text.new);
+        Self { property, network: network(mail.envelope.client), words }
+    }
+}
+
+/// What stands for the words of a mail. An answering program often puts the subject that it answers
+/// into its own, and so the subject counts only where the text says next to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Words {
+    hash: u64,
+    few: bool,
+}
+
+impl Words {
+    pub(super) fn of(subject: &str, text: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        letters(text).for_each(|c| c.hash(&mut hasher));
+        let few = letters(text).count() < ENOUGH;
+        if few {
+            letters(&canonical_subject(subject)).for_each(|c| c.hash(&mut hasher));
+        }
+        Self { hash: hasher.finish(), few }
+    }
+
+    /// Whether somebody who said them so often before repeats himself as programs do: people thank
+    /// each other in the same few words.
+    pub(super) fn repeated(self, times: usize) -> bool {
+        times >= if self.few { FEW_TIMES } else { 1 }
+    }
+}
+
+fn letters(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).take(LETTERS)
+}
+
+/// The part of an address that a network of servers has in common: /24, /64.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -54,16 +112,34 @@ struct Seen {
     ticket: TicketId,
 }
 
+/// The ticket that certain words opened last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub ticket: TicketId,
+    /// How many they opened in a row, each at once after the one before.
+    pub count: u8,
+    pub at: Timestamp,
+}
+
+/// What is to be remembered of a mail once it is filed.
+pub(super) struct Sight {
+    /// Its look, and where it went.
+    pub look: (Look, TicketId),
+    /// The ticket that it opened.
+    pub opened: Option<(Echo, TicketId)>,
+}
+
 /// What was seen lately.
 pub struct Looks {
     cap: LookAlikeCap,
     seen: Mutex<HashMap<Look, Seen>>,
+    opened: Mutex<HashMap<Echo, Opened>>,
 }
 
 impl Looks {
     #[must_use]
     pub fn new(cap: LookAlikeCap) -> Self {
-        Self { cap, seen: Mutex::default() }
+        Self { cap, seen: Mutex::default(), opened: Mutex::default() }
     }
 
     /// The ticket of the first one, if there were too many since.
@@ -72,15 +148,27 @@ impl Looks {
         seen.get(look).filter(|seen| self.is_recent(seen, now) && seen.count >= self.cap.count).map(|seen| seen.ticket)
     }
 
-    /// Counts one that was filed on a ticket.
-    pub(super) fn count(&self, look: Look, ticket: TicketId, now: Timestamp) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MOST {
-            let mut times: Vec<_> = seen.values().map(|seen| seen.since).collect();
-            let (_, median, _) = times.select_nth_unstable(MOST / 2);
-            let median = *median;
-            seen.retain(|_, seen| seen.since > median);
+    /// The ticket that the same words opened last, if that is only just now.
+    pub(super) fn opened(&self, echo: &Echo, now: Timestamp) -> Option<Opened> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.get(echo).filter(|opened| now.duration_since(opened.at) <= AT_ONCE).copied()
+    }
+
+    /// Remembers a mail that was filed.
+    pub(super) fn remember(&self, sight: Sight, now: Timestamp) {
+        let (look, ticket) = sight.look;
+        self.count(look, ticket, now);
+        if let Some((echo, ticket)) = sight.opened {
+            let before = self.opened(&echo, now).map_or(0, |opened| opened.count);
+            let mut known = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            make_room(&mut known, |opened| opened.at);
+            known.insert(echo, Opened { ticket, count: before.saturating_add(1), at: now });
         }
+    }
+
+    fn count(&self, look: Look, ticket: TicketId, now: Timestamp) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut seen, |seen| seen.since);
         let known = seen.entry(look).or_insert(Seen { since: now, count: 0, ticket });
         if !self.is_recent(known, now) {
             *known = Seen { since: now, count: 0, ticket };
@@ -90,6 +178,16 @@ impl Looks {
 
     fn is_recent(&self, seen: &Seen, now: Timestamp) -> bool {
         now.duration_since(seen.since) <= SignedDuration::from_mins(i64::from(self.cap.minutes))
+    }
+}
+
+/// Forgets the older half of what is full.
+fn make_room<K, V>(map: &mut HashMap<K, V>, at: impl Fn(&V) -> Timestamp) {
+    if map.len() >= MOST {
+        let mut times: Vec<_> = map.values().map(&at).collect();
+        let (_, median, _) = times.select_nth_unstable(MOST / 2);
+        let median = *median;
+        map.retain(|_, value| at(value) > median);
     }
 }
 

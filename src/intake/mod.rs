@@ -5,6 +5,7 @@
 mod arrival;
 mod decision;
 mod directory;
+mod exchange;
 mod filing;
 pub mod gate;
 pub mod looks;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 pub use directory::StoredDirectory;
 use gate::Gate;
-use looks::{Look, Looks};
+use looks::{Looks, Sight};
 use quota::Quota;
 
 use jiff::Timestamp;
@@ -29,7 +30,7 @@ use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Door, Machine, Reason};
 use crate::desk::envelope::{Envelope, Visit};
-use crate::desk::id::{PropertyId, RawId, TicketId};
+use crate::desk::id::{PropertyId, RawId};
 use crate::desk::message_id::MessageId;
 use crate::desk::recipient::{self, Target};
 use crate::desk::spam::Listed;
@@ -37,6 +38,7 @@ use crate::desk::ticket::TicketRef;
 use crate::desk::verdict::Verdict;
 use crate::metrics::{Rate, Refusal};
 use crate::mime::marks;
+use crate::mime::report::Report;
 use crate::mime::understand::{Limits, TooMuch, Understood, understand};
 use crate::store::tables::PROPERTIES;
 use crate::store::tables::TICKETS;
@@ -129,6 +131,8 @@ struct Mail<'a> {
     /// What was found out about where it comes from; nothing of a member's who is logged in.
     verdict: Option<&'a Verdict>,
     machine: Option<(Machine, Option<Reason>)>,
+    /// The delivery report that it is, if it may be believed to be one.
+    report: Option<&'a Report>,
     /// The sender's own, or one made of what the message says.
     message_id: MessageId,
     looks: &'a Looks,
@@ -147,8 +151,8 @@ enum Arrival {
 /// What counts of a message that was filed, once it is on disk.
 #[derive(Default)]
 struct Counts {
-    /// What it looks like, and the ticket that it went to.
-    look: Option<(Look, TicketId)>,
+    /// What it looks like, and where it went.
+    sight: Option<Box<Sight>>,
     /// The property where it opened a ticket.
     opened: Option<PropertyId>,
 }
@@ -207,6 +211,7 @@ impl Intake {
         self.gate.sender(&from.address, &verdict, envelope.at)?;
         let mail = Mail {
             envelope,
+            report: report::believed(&understood, &from, envelope),
             machine: marks::machine(&understood.marks, envelope.reverse_path.is_none()),
             message_id: writer::message_id(&understood, &self.desk),
             understood: &understood,
@@ -236,9 +241,9 @@ impl Intake {
 
     /// Counts what is on disk now.
     fn count(&self, counts: Vec<Counts>, now: Timestamp) {
-        for Counts { look, opened } in counts {
-            if let Some((look, ticket)) = look {
-                self.looks.count(look, ticket, now);
+        for Counts { sight, opened } in counts {
+            if let Some(sight) = sight {
+                self.looks.remember(*sight, now);
             }
             if let Some(property) = opened {
                 self.gate.new_tickets.count(property, now);

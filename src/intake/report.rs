@@ -3,8 +3,9 @@
 use super::arrival;
 use super::{Arrival, Counts, Mail, Rejection};
 use crate::actions::{Act, ActionError, copies, find, state};
-use crate::desk::address::Address;
+use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Author, Event, Reason, What};
+use crate::desk::envelope::Envelope;
 use crate::desk::id::{CopyId, RawId, TicketId};
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
@@ -12,9 +13,20 @@ use crate::desk::recipient::{self, Target};
 use crate::desk::thread::Bond;
 use crate::intake::StoredDirectory;
 use crate::metrics::Refusal;
-use crate::mime::report::{Action, Report};
+use crate::mime::report::{self, Action, Form, Recipient, Report};
+use crate::mime::understand::Understood;
 use crate::store::tables::MESSAGE_IDS;
 use crate::store::{Read, Tx};
+
+/// The most events that one report makes.
+const MOST_EVENTS: usize = 10;
+
+/// A mail's delivery report. One in prose is believed to be one only from `<>`, or from a server's own
+/// address: anybody may write about mail that was not delivered.
+pub(super) fn believed<'a>(understood: &'a Understood, from: &Mailbox, envelope: &Envelope) -> Option<&'a Report> {
+    let by_server = || envelope.reverse_path.is_none() || report::is_server(&from.address);
+    understood.report.as_ref().filter(|report| report.form == Form::Status || by_server())
+}
 
 /// Mail at the envelope sender of a copy: a report on it (RFC 3464), or a vacation notice.
 pub(super) fn at_copy(
@@ -26,52 +38,57 @@ pub(super) fn at_copy(
 ) -> Result<Arrival, ActionError> {
     let copy = copies::get(tx, copy)?;
     let ticket = find::ticket_by_id(tx, copy.ticket)?;
-    let Some(report) = &mail.understood.report else {
+    let Some(report) = mail.report else {
         let reason = mail.machine.and_then(|(_, reason)| reason).unwrap_or(Reason::AutoReply);
         let property = find::property_by_id(tx, copy.property)?;
         return arrival::keep_on(tx, act, mail, property, ticket, &copy.to, raw, reason);
     };
-    for recipient in &report.recipients {
-        let who = recipient.final_recipient.as_ref().or(recipient.original_recipient.as_ref());
-        let words = words(&recipient.status, &recipient.diagnostic);
-        // A forwarder or a list reports for its own readers: that says nothing of our copy's.
-        let about_copy = who == Some(&copy.to);
-        match recipient.action {
-            Action::Failed if about_copy => copies::reported(tx, act, copy.id, true, &words)?,
-            Action::Delayed if about_copy => copies::reported(tx, act, copy.id, false, &words)?,
-            Action::Failed | Action::Delayed => {
-                bounce_event(tx, act, ticket.id, who.unwrap_or(&copy.to), &words)?;
-            }
-            Action::Delivered | Action::Relayed | Action::Expanded => {}
-        }
+    // A forwarder or a list reports for its own readers: that says nothing of our copy's.
+    let (about_copy, others): (Vec<_>, Vec<_>) =
+        report.recipients.iter().partition(|recipient| who(recipient) == Some(&copy.to));
+    let said = |action| about_copy.iter().find(|recipient| recipient.action == action);
+    if let Some(failed) = said(Action::Failed) {
+        copies::reported(tx, act, copy.id, true, &words(failed))?;
+    } else if let Some(delayed) = said(Action::Delayed) {
+        copies::reported(tx, act, copy.id, false, &words(delayed))?;
+    } else if let Some(recipient) = about_copy.first() {
+        noted(tx, act, ticket.id, &copy.to, recipient)?;
+    }
+    for recipient in others.iter().take(MOST_EVENTS) {
+        noted(tx, act, ticket.id, who(recipient).unwrap_or(&copy.to), recipient)?;
+    }
+    // It names nobody: what it says is there to be read.
+    if report.recipients.is_empty() {
+        let property = find::property_by_id(tx, copy.property)?;
+        return arrival::keep_on(tx, act, mail, property, ticket, &copy.to, raw, Reason::Bounce);
     }
     Ok(Arrival::Filed(ticket.reference, Counts::default()))
 }
 
 /// A report that came to a property's own address: found by the identifier of what it reports on,
-/// an event there and no more, since anybody can write one.
+/// an event there and no more, since anybody can write one. One about no mail of ours is refused;
+/// where it is in prose, it is left to the marks.
 pub(super) fn elsewhere(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     property: &Property,
     report: &Report,
-) -> Result<Arrival, ActionError> {
-    let minted = report.original_id.as_ref().map(|id| minted(tx, property, id)).transpose()?.flatten();
-    let Some(ticket) = minted else {
-        return Ok(Arrival::Refused(
-            Rejection::new(550, (5, 7, 1), "this delivery report is about no message that this server sent")
-                .because(Refusal::Report),
-        ));
+) -> Result<Option<Arrival>, ActionError> {
+    let known = report.original_id.as_ref().map(|id| minted(tx, property, id)).transpose()?.flatten();
+    let Some(ticket) = known else {
+        return Ok((report.form == Form::Status).then(|| {
+            Arrival::Refused(
+                Rejection::new(550, (5, 7, 1), "this delivery report is about no message that this server sent")
+                    .because(Refusal::Report),
+            )
+        }));
     };
     let ticket = find::ticket_by_id(tx, ticket)?;
-    for recipient in &report.recipients {
-        let who = recipient.final_recipient.as_ref().or(recipient.original_recipient.as_ref());
-        let words = words(&recipient.status, &recipient.diagnostic);
-        if let (Some(who), Action::Failed | Action::Delayed) = (who, recipient.action) {
-            bounce_event(tx, act, ticket.id, who, &words)?;
-        }
+    let named = report.recipients.iter().filter_map(|recipient| Some((who(recipient)?, recipient)));
+    for (who, recipient) in named.take(MOST_EVENTS) {
+        noted(tx, act, ticket.id, who, recipient)?;
     }
-    Ok(Arrival::Filed(ticket.reference, Counts::default()))
+    Ok(Some(Arrival::Filed(ticket.reference, Counts::default())))
 }
 
 /// A copy of ours that a support mailbox forwarded back: an event, and nothing else.
@@ -134,25 +151,34 @@ fn named_in_copy(
 }
 
 /// The ticket of the entry whose copies bear an identifier.
-fn minted(tx: &impl Read, property: &Property, id: &MessageId) -> Result<Option<TicketId>, ActionError> {
+pub(super) fn minted(tx: &impl Read, property: &Property, id: &MessageId) -> Result<Option<TicketId>, ActionError> {
     let bearers = tx.get(&MESSAGE_IDS, &(property.id, id.clone()))?.unwrap_or_default();
     Ok(bearers.iter().find(|bearer| bearer.bond == Bond::Minted).map(|bearer| bearer.ticket))
 }
 
-fn bounce_event(
+/// What a report says of somebody, as an event and no more.
+fn noted(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     ticket: TicketId,
     who: &Address,
-    words: &str,
+    recipient: &Recipient,
 ) -> Result<(), ActionError> {
+    let what = match recipient.action {
+        Action::Failed | Action::Delayed => What::Bounce,
+        Action::Delivered | Action::Relayed | Action::Expanded => What::Delivered,
+    };
     let ticket = find::ticket_by_id(tx, ticket)?;
-    let event = Event { what: What::Bounce, from: Some(who.to_string()), to: Some(words.to_owned()) };
+    let event = Event { what, from: Some(who.to_string()), to: Some(words(recipient)) };
     state::event_by(tx, act, &ticket, Author::System, event)?;
     Ok(())
 }
 
-/// The status code with the remote's own words.
-fn words(status: &str, diagnostic: &str) -> String {
-    if diagnostic.is_empty() { status.to_owned() } else { diagnostic.to_owned() }
+fn who(recipient: &Recipient) -> Option<&Address> {
+    recipient.final_recipient.as_ref().or(recipient.original_recipient.as_ref())
+}
+
+/// The remote's own words, else the status code.
+fn words(recipient: &Recipient) -> String {
+    if recipient.diagnostic.is_empty() { recipient.status.clone() } else { recipient.diagnostic.clone() }
 }

@@ -48,6 +48,7 @@ impl Intake {
         let mail = Mail {
             envelope,
             machine: marks::machine(&understood.marks, false),
+            report: None,
             message_id: writer::message_id(&understood, &self.desk),
             from: writer::one(&understood).ok_or_else(writer::refused)?.clone(),
             understood: &understood,
@@ -407,6 +408,7 @@ fn case<'a>(
         found: None,
         parent: None,
         continues: None,
+        turn: 0,
     };
     arrival::locate(tx, &mut case, token)?;
     Ok(case)

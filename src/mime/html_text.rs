@@ -413,6 +413,21 @@ fn is_tight(attributes: &str) -> bool {
         || attributes.style.contains("margin-bottom:0")
 }
 
+/// A text that is no HTML, with the entities in it decoded (`&lt;`, `&#233;`).
+#[must_use]
+pub fn entities(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        let after = &rest[at..];
+        let end = clean::start(after, 32).find(';').map_or(1, |end| end + 1);
+        out.push_str(&if end > 1 { entity(&after[..end]) } else { "&".to_owned() });
+        rest = &after[end..];
+    }
+    out + rest
+}
+
 /// Another's code on foreign bytes: a panic leaves the entity as it stands.
 fn entity(token: &str) -> String {
     let decoded = catch_unwind(AssertUnwindSafe(|| {

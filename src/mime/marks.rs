@@ -1,9 +1,11 @@
 //! The marks by which machines' mail is told from people's (RFC 3834 §5, RFC 2919, RFC 8098,
-//! RFC 5546). Gathering them and judging them are apart, so that the judgement is one table.
+//! RFC 5546, RFC 5965). Gathering them and judging them are apart, so that the judgement is one
+//! table.
 
 use super::clean;
 use super::header::Header;
 use super::parts::Tree;
+use super::words;
 use crate::desk::entry::{Machine, Reason};
 
 /// What was found, unjudged.
@@ -12,15 +14,25 @@ pub struct Marks {
     pub auto_submitted: Option<AutoSubmitted>,
     /// X-Autoreply, X-Autorespond, X-Auto-Reply-From and their kin, or `Precedence: auto_reply`.
     pub autoreply: bool,
+    /// The subject begins as the subjects of vacation notices do. People write such subjects too, so
+    /// alone it says nothing.
+    pub away: bool,
     /// X-Auto-Response-Suppress with `OOF`, `AutoReply` or `All`: asks for no automatic answer, and says
     /// nothing about the writer.
     pub suppress: bool,
-    /// `Precedence: bulk`, `list` or `junk`.
+    /// A rule of an Exchange mailbox sent or handed it on: a notice, or a customer's mail.
+    pub inbox_rule: bool,
+    /// `Precedence: bulk` or `junk`.
     pub bulk: bool,
-    /// Any of List-Id, List-Post, List-Unsubscribe and so on (RFC 2369, RFC 2919).
+    /// Any of List-Id, List-Post, List-Unsubscribe and so on (RFC 2369, RFC 2919), or
+    /// `Precedence: list`.
     pub list: bool,
     /// A disposition notification (RFC 8098), or an Exchange read receipt.
     pub receipt: bool,
+    /// A complaint about mail that somebody got, by his provider (RFC 5965).
+    pub complaint: bool,
+    /// Statistics about mail in general: DMARC (RFC 7489 §7.2), TLS (RFC 8460).
+    pub aggregate: bool,
     /// The method of an invitation (RFC 5546 §1.4), in upper case.
     pub calendar: Option<String>,
 }
@@ -43,14 +55,20 @@ pub fn machine(marks: &Marks, null_reverse_path: bool) -> Option<(Machine, Optio
     use AutoSubmitted::{Generated, Notified, Replied};
     let method = marks.calendar.as_deref();
     let auto = marks.auto_submitted;
+    let generated = matches!(auto, Some(Generated | Notified));
+    // What a person's mail through a list or a group may bear too is left out.
+    let hint = generated || !marks.list && (marks.suppress || marks.inbox_rule || marks.bulk);
     let rules = [
         (marks.receipt, Machine::Silent, Some(Reason::Receipt)),
         (matches!(method, Some("REPLY" | "COUNTER" | "REFRESH")), Machine::Silent, Some(Reason::Calendar)),
+        (marks.complaint, Machine::Silent, Some(Reason::Complaint)),
+        (marks.aggregate, Machine::Silent, Some(Reason::Statistics)),
         (auto == Some(Replied) || marks.autoreply, Machine::Silent, Some(Reason::AutoReply)),
         // Exchange calls its vacation notices generated, and sends them from `<>`.
-        (null_reverse_path && matches!(auto, Some(Generated | Notified)), Machine::Silent, Some(Reason::AutoReply)),
+        (null_reverse_path && generated, Machine::Silent, Some(Reason::AutoReply)),
+        (marks.away && (hint || null_reverse_path), Machine::Silent, Some(Reason::AutoReply)),
         (null_reverse_path, Machine::Silent, Some(Reason::Automatic)),
-        (matches!(auto, Some(Generated | Notified)), Machine::Talking, None),
+        (generated, Machine::Talking, None),
         (marks.bulk || marks.list, Machine::Talking, None),
     ];
     rules.into_iter().find(|(applies, ..)| *applies).map(|(_, machine, reason)| (machine, reason))
@@ -70,13 +88,25 @@ pub fn of_header(header: &Header<'_>) -> Marks {
                     marks.auto_submitted = Some(found);
                 }
             }
-            "precedence" | "x-precedence" => match field.text().to_ascii_lowercase().as_str() {
-                "bulk" | "list" | "junk" => marks.bulk = true,
-                "auto_reply" | "auto-reply" => marks.autoreply = true,
+            "precedence" | "x-precedence" | "preference" => match field.text().to_ascii_lowercase().as_str() {
+                "bulk" | "junk" => marks.bulk = true,
+                "list" => marks.list = true,
+                "auto_reply" | "auto-reply" | "autoreply" => marks.autoreply = true,
                 _ => {}
             },
-            "x-autoreply" | "x-autorespond" | "x-autoresponder" | "x-auto-reply-from" | "x-auto-response-id"
-            | "x-autoreply-domain" | "x-autoreply-from" | "x-mail-autoreply" | "x-auto-reply" | "x-auto-response" => {
+            "x-autoreply"
+            | "x-autorespond"
+            | "x-autoresponder"
+            | "x-auto-reply-from"
+            | "x-auto-response-id"
+            | "x-autoreply-domain"
+            | "x-autoreply-from"
+            | "x-mail-autoreply"
+            | "x-auto-reply"
+            | "x-auto-response"
+            | "x-autoresponse"
+            | "x-vacation"
+            | "x-fc-machinegenerated" => {
                 let value = field.text();
                 marks.autoreply |= !["no", "false", "0"].iter().any(|no| value.eq_ignore_ascii_case(no));
             }
@@ -85,12 +115,65 @@ pub fn of_header(header: &Header<'_>) -> Marks {
                 let text = field.text().to_ascii_lowercase();
                 marks.suppress |= text.split([',', ' ', ';']).any(|wish| wishes.contains(&wish.trim()));
             }
+            // Kerio: `Reply`, and other words for what it hands on.
+            "x-autogenerated" => marks.autoreply |= field.text().eq_ignore_ascii_case("reply"),
+            // `9; Autoresponder`
+            "x-post-messageclass" => marks.autoreply |= field.text().to_ascii_lowercase().contains("autoresponder"),
+            // Where cPanel's programs deliver to, and no mailbox.
+            "delivered-to" => marks.autoreply |= field.text().eq_ignore_ascii_case("autoresponder"),
+            "subject" => marks.away |= begins_as_a_notice(&words::decode(&field.text())),
+            "x-ms-exchange-inbox-rules-loop" => marks.inbox_rule = true,
+            "content-class" => marks.receipt |= field.text().eq_ignore_ascii_case("urn:content-classes:mdn"),
+            "tls-report-domain" => marks.aggregate = true,
             "list-id" | "list-post" | "list-unsubscribe" | "list-help" | "list-subscribe" | "list-owner"
             | "list-archive" | "mailing-list" => marks.list = true,
             _ => {}
         }
     }
     marks
+}
+
+/// How vacation notices call themselves, in lower case.
+const NOTICES: [&str; 33] = [
+    "auto:",
+    "auto reply",
+    "auto-reply",
+    "autoreply",
+    "auto response",
+    "auto-response",
+    "autoresponse",
+    "automatic reply",
+    "automatic response",
+    "automated reply",
+    "automated response",
+    "out of office",
+    "out-of-office",
+    "out of the office",
+    "vacation:",
+    "vacation notice",
+    "vacation reply",
+    "on vacation",
+    "away from",
+    "yahoo! auto response",
+    "réponse automatique",
+    "reponse automatique",
+    "message automatique",
+    "absence du bureau",
+    "absent du bureau",
+    "absence:",
+    "message d'absence",
+    "notification d'absence",
+    "automatische antwort",
+    "abwesenheit",
+    "respuesta automática",
+    "risposta automatica",
+    "automatisch antwoord",
+];
+
+fn begins_as_a_notice(subject: &str) -> bool {
+    let subject = clean::line(subject, 200).to_lowercase().replace(['\u{a0}', '\u{202f}'], " ");
+    let subject = subject.replace('’', "'").replace(" :", ":");
+    NOTICES.iter().any(|notice| subject.trim_start().starts_with(notice))
 }
 
 fn auto_submitted(value: &str) -> AutoSubmitted {
@@ -103,14 +186,19 @@ fn auto_submitted(value: &str) -> AutoSubmitted {
     }
 }
 
-/// The parts' marks: receipts and invitations.
+/// The parts' marks: receipts, complaints, statistics and invitations.
 pub fn of_parts(tree: &Tree<'_>, marks: &mut Marks) {
     let Some(root) = tree.parts.first() else { return };
     let report_type = root.content_type.get("report-type").unwrap_or_default();
-    marks.receipt = root.is("message/disposition-notification")
-        || root.is("multipart/report")
-            && (report_type.eq_ignore_ascii_case("disposition-notification")
-                || root.children.iter().any(|child| tree.parts[*child].is("message/disposition-notification")));
+    let reports = |kind: &str, part: &str| {
+        root.is(part)
+            || root.is("multipart/report")
+                && (report_type.eq_ignore_ascii_case(kind)
+                    || root.children.iter().any(|child| tree.parts[*child].is(part)))
+    };
+    marks.receipt |= reports("disposition-notification", "message/disposition-notification");
+    marks.complaint = reports("feedback-report", "message/feedback-report");
+    marks.aggregate |= reports("tlsrpt", "application/tlsrpt+gzip") || has_dmarc_report(tree);
     // Only where a client would act on it: not in attached messages.
     marks.calendar = visible(tree).find(|index| tree.parts[*index].is("text/calendar")).and_then(|index| {
         let part = &tree.parts[index];
@@ -123,6 +211,17 @@ pub fn of_parts(tree: &Tree<'_>, marks: &mut Marks) {
             line.trim().strip_prefix("METHOD:").map(|method| clean::line(method, 20).to_ascii_uppercase())
         })
     });
+}
+
+/// An attachment that is named as RFC 7489 §7.2.1.1 wants it: `receiver!domain!begin!end.xml.gz`.
+fn has_dmarc_report(tree: &Tree<'_>) -> bool {
+    tree.parts.iter().take(3).any(|part| {
+        let archive = ["application/gzip", "application/zip", "application/x-gzip", "application/x-zip-compressed"];
+        let name = part.disposition.get("filename").or_else(|| part.content_type.get("name")).unwrap_or_default();
+        let name: Vec<_> = name.split('!').collect();
+        let time = |text: &str| text.len() >= 10 && text.bytes().take(10).all(|b| b.is_ascii_digit());
+        archive.iter().any(|kind| part.is(kind)) && name.len() >= 4 && time(name[2]) && time(name[3])
+    })
 }
 
 /// The parts outside of embedded messages and attachments.
@@ -159,6 +258,30 @@ mod tests {
         for (fields, null, expected) in [
             ("Subject: hello", false, None),
             ("Subject: Out of office", false, None),
+            ("Subject: Automatic reply: Help", false, None),
+            ("Subject: Out of office\r\nList-Id: <x.example.org>\r\nPrecedence: list", false, talking),
+            ("Subject: Out of office\r\nList-Id: <x.example.org>\r\nPrecedence: bulk", false, talking),
+            ("Subject: Re: Automatic reply: Help\r\nX-Auto-Response-Suppress: All", false, None),
+            ("Subject: Fwd: Out of office\r\nX-Auto-Response-Suppress: All", false, None),
+            ("Subject: Out of office\r\nX-Auto-Response-Suppress: None", false, None),
+            ("X-MS-Exchange-Inbox-Rules-Loop: a@example.org", false, None),
+            ("X-Autogenerated: Forward", false, None),
+            ("Delivered-To: a@example.org", false, None),
+            ("Subject: Automatic reply: Help\r\nX-Auto-Response-Suppress: All", false, silent(Reason::AutoReply)),
+            ("Subject: Out of Office AutoReply: Help\r\nPrecedence: bulk", false, silent(Reason::AutoReply)),
+            (
+                "Subject: =?utf-8?q?R=C3=A9ponse_automatique=C2=A0:_A?=\r\nX-MS-Exchange-Inbox-Rules-Loop: a@b",
+                false,
+                silent(Reason::AutoReply),
+            ),
+            ("Subject: AUTO: Bob is out\r\nAuto-Submitted: auto-generated", false, silent(Reason::AutoReply)),
+            ("Subject: Absence du bureau", true, silent(Reason::AutoReply)),
+            ("Preference: auto_reply", false, silent(Reason::AutoReply)),
+            ("X-Autogenerated: Reply", false, silent(Reason::AutoReply)),
+            ("X-POST-MessageClass: 9; Autoresponder", false, silent(Reason::AutoReply)),
+            ("Delivered-To: Autoresponder", false, silent(Reason::AutoReply)),
+            ("Content-Class: urn:content-classes:mdn", false, silent(Reason::Receipt)),
+            ("TLS-Report-Domain: example.org", false, silent(Reason::Statistics)),
             ("Auto-Submitted: no", false, None),
             ("X-Auto-Response-Suppress: All", false, None),
             ("Precedence: normal", false, None),

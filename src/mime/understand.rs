@@ -105,6 +105,8 @@ pub struct Understood {
     pub attachments: Vec<Attachment>,
     pub protection: Protection,
     pub report: Option<Report>,
+    /// The message that a read receipt or a complaint is about.
+    pub concerns: Option<MessageId>,
     pub forwarded: Option<Forwarded>,
     /// Oddities, each once.
     pub problems: Vec<Problem>,
@@ -289,9 +291,12 @@ fn identify(header: &Header<'_>, limits: &Limits, said: &mut Understood) {
 fn read_body(tree: &Tree<'_>, limits: &Limits, said: &mut Understood) {
     said.problems.extend_from_slice(&tree.problems);
     marks::of_parts(tree, &mut said.marks);
-    said.report = report::read(tree);
     said.protection = protection(tree);
     let mut body = text::read(tree, limits, &mut said.problems);
+    said.report = report::read(tree, &body.lines);
+    if said.marks.complaint || said.marks.receipt {
+        said.concerns = report::concerned(tree);
+    }
     said.attachments = attachments::list(tree, &body.used);
     if said.protection == Protection::None {
         said.protection = inline_protection(&body.lines);

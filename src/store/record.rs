@@ -11,6 +11,7 @@ use crate::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, Proper
 use crate::desk::login::AppPassword;
 use crate::desk::member::{AddressClaim, Member};
 use crate::desk::property::Property;
+use crate::desk::reach::Reach;
 use crate::desk::ticket::Ticket;
 
 macro_rules! records {
@@ -21,7 +22,7 @@ macro_rules! records {
     )+};
 }
 
-records!(Property, Member, AddressClaim, Department, Contact, Ticket, Entry, Copy, AppPassword);
+records!(Property, Member, AddressClaim, Department, Contact, Ticket, Entry, Copy, AppPassword, Reach);
 records!(PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId, Timestamp);
 records!(Vec<PropertyId>, Vec<MemberId>, Vec<DepartmentId>, Vec<ContactId>, Vec<TicketId>, Vec<EntryId>, Vec<CopyId>);
 records!((TicketId, EntryId), Vec<(TicketId, EntryId)>);

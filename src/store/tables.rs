@@ -20,6 +20,7 @@ use crate::desk::login::AppPassword;
 use crate::desk::member::{AddressClaim, Member};
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
+use crate::desk::reach::Reach;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
@@ -82,6 +83,9 @@ pub const ACKNOWLEDGEMENTS: Table<(), Acknowledgements> = Table::new(90, "acknow
 pub const ACKNOWLEDGED: Table<Address, Timestamp> = Table::new(91, "acknowledged");
 /// The same by time, to be forgotten.
 pub const ACKNOWLEDGED_AT: Table<(Timestamp, Address), ()> = Table::new(92, "acknowledged_at");
+
+/// Addresses that failed lately, and whether they are suspended.
+pub const REACH: Table<Address, Reach> = Table::new(95, "reach");
 
 pub const PROPERTY_IDS: Counter<()> = Counter::new(1, "property ids");
 pub const MEMBER_IDS: Counter<()> = Counter::new(2, "member ids");

@@ -27,6 +27,7 @@ member add ADDRESS --name --property --role --alias --list --password-stdin
 member list
 member show ADDRESS
 member edit ADDRESS --name --alias --remove-alias --property --role --remove-property --copies --password-stdin
+member resume ADDRESS
 member remove ADDRESS
 member app-password add MEMBER --name
 member app-password list MEMBER
@@ -40,6 +41,7 @@ contact list --property --query
 contact show ADDRESS
 contact edit ADDRESS --name --note --organisation
 contact merge ADDRESS INTO
+contact resume ADDRESS
 ticket new PROPERTY --to --to-name --subject --cc --assign --priority --tag --attach --as
 ticket list --property --status --assignee --tag --query --held --limit --after
 ticket show REFERENCE

@@ -308,18 +308,25 @@ async fn many_mails_of_one_look_go_quiet_and_others_do_not() {
     for number in 1..=6 {
         write!(tickets, "{} ", desk.post(&alarm(number)).await).unwrap();
     }
-    assert_eq!(desk.inbox("alice@team.example").await.len(), 3);
+    let inbox = desk.inbox("alice@team.example").await;
+    assert_eq!(inbox.len(), 4, "three copies, and one letter for all that is kept");
+    let told = inbox.last().unwrap();
+    assert_eq!(field(told, "Subject").unwrap(), "Gone quiet: Disk 4 full");
+    assert_eq!(field(told, "Auto-Submitted").unwrap(), "auto-generated");
+    assert!(told.contains("acme-1 has gone quiet") && told.contains("nagios@example.com"), "{told}");
+    let quiet = desk.entries("acme-1").into_iter().filter_map(|entry| entry.event);
+    assert_eq!(quiet.filter(|event| event.what == What::Quiet).count(), 1);
     assert_eq!(tickets.split_whitespace().last(), Some("acme-1"), "the rest is kept on the first: {tickets}");
     let entry = desk.newest("acme-1");
     assert_eq!((entry.state, entry.reason), (State::Kept, Some(Reason::LookAlike)));
     // Another look, another sender, and a member.
     desk.post(&alarm(7).subject("Fan broken")).await;
     desk.post(&alarm(8).field("From", "other@example.com").by("other@example.com")).await;
-    assert_eq!(desk.inbox("alice@team.example").await.len(), 5);
+    assert_eq!(desk.inbox("alice@team.example").await.len(), 6);
     let copy = desk.last("alice@team.example").await;
     for _ in 0..5 {
         desk.post(&reply(ALICE, &copy).text("Thanks.\n")).await;
     }
-    assert_eq!(desk.inbox(&address_in(&copy, "To")).await.len(), 5);
+    assert_eq!(desk.inbox(&address_in(&copy, "To")).await.len(), 6);
     assert_eq!(desk.inbox("other@example.com").await.len(), 5, "what members write is not counted");
 }

@@ -138,6 +138,9 @@ impl Language {
             (Self::En, Reason::Forward) => "Careful: a forwarded message in a member’s name, without enough proof.",
             (Self::En, Reason::Confirmation) => "A provider asks to confirm a forward.",
             (Self::En, Reason::Spam) => "Careful: this was taken for spam.",
+            (Self::En, Reason::Complaint) => "A reader’s provider says that he called a message of ours spam.",
+            (Self::En, Reason::Statistics) => "This is a report about mail in general.",
+            (Self::En, Reason::Exchange) => "This answers mail that no person wrote, and so on.",
             (Self::Fr, Reason::Unaligned) => {
                 "Attention\u{a0}: rien ne prouve que l’expéditeur est bien celui que le message indique."
             }
@@ -161,6 +164,13 @@ impl Language {
             }
             (Self::Fr, Reason::Confirmation) => "Un fournisseur demande de confirmer un transfert.",
             (Self::Fr, Reason::Spam) => "Attention\u{a0}: ce message a été pris pour un courrier indésirable.",
+            (Self::Fr, Reason::Complaint) => {
+                "Le fournisseur d’un lecteur signale que celui-ci a classé un de nos messages comme indésirable."
+            }
+            (Self::Fr, Reason::Statistics) => "Ceci est un rapport sur le courrier en général.",
+            (Self::Fr, Reason::Exchange) => {
+                "Ce message répond à du courrier que personne n’a écrit, et ainsi de suite."
+            }
         }
     }
 

@@ -56,7 +56,10 @@ impl Language {
                 | Reason::Automatic
                 | Reason::Decision
                 | Reason::OnlyCommands
-                | Reason::Confirmation,
+                | Reason::Confirmation
+                | Reason::Complaint
+                | Reason::Statistics
+                | Reason::Exchange,
             ) => "It looks like a message that a machine wrote.",
             (Self::Fr, Reason::Unaligned) => {
                 "Il porte votre adresse, mais rien ne prouve qu’il vient de vous\u{a0}: ni SPF ni DKIM ne le confirment."
@@ -87,7 +90,10 @@ impl Language {
                 | Reason::Automatic
                 | Reason::Decision
                 | Reason::OnlyCommands
-                | Reason::Confirmation,
+                | Reason::Confirmation
+                | Reason::Complaint
+                | Reason::Statistics
+                | Reason::Exchange,
             ) => "Il ressemble à un message écrit par une machine.",
         }
     }
@@ -267,6 +273,91 @@ impl Language {
         }
     }
 
+    /// Why a reader got no copy, before the reason itself, and what to do, after it.
+    #[must_use]
+    pub fn not_sent(self, ticket: &TicketRef, to: &str, address: &str) -> (String, String) {
+        match self {
+            Self::En => (
+                format!(
+                    "Your message on {ticket} was not sent to {to}: mail to this address kept failing, so it gets none for now."
+                ),
+                format!("When the address works again: guichet contact resume {address}"),
+            ),
+            Self::Fr => (
+                format!(
+                    "Votre message sur {ticket} n’a pas été envoyé à {to}\u{a0}: les envois à cette adresse échouaient sans cesse, elle n’en reçoit donc plus pour l’instant."
+                ),
+                format!("Quand l’adresse fonctionnera de nouveau\u{a0}: guichet contact resume {address}"),
+            ),
+        }
+    }
+
+    #[must_use]
+    pub fn member_suspended_subject(self, member: &str) -> String {
+        match self {
+            Self::En => format!("No more copies to {member}"),
+            Self::Fr => format!("Plus de copies à {member}"),
+        }
+    }
+
+    /// That a member gets no copies, before the reason itself, and what to do, after it.
+    #[must_use]
+    pub fn member_suspended(self, property: &str, member: &str, address: &str) -> (String, String) {
+        match self {
+            Self::En => (
+                format!(
+                    "{member} gets no more copies from {property}: mail to this address kept failing. The last answer was:"
+                ),
+                format!(
+                    "When the address works again, any mail from it resumes them, and so does: guichet member resume {address}"
+                ),
+            ),
+            Self::Fr => (
+                format!(
+                    "{member} ne reçoit plus de copies de {property}\u{a0}: les envois à cette adresse échouaient sans cesse. Dernière réponse reçue\u{a0}:"
+                ),
+                format!(
+                    "Quand l’adresse fonctionnera de nouveau, tout courriel qui en vient les rétablira, de même que\u{a0}: guichet member resume {address}"
+                ),
+            ),
+        }
+    }
+
+    #[must_use]
+    pub fn quiet_subject(self, subject: &str) -> String {
+        match self {
+            Self::En => format!("Gone quiet: {subject}"),
+            Self::Fr => format!("Mis en sourdine\u{a0}: {subject}"),
+        }
+    }
+
+    /// That a ticket went quiet, and what to do.
+    #[must_use]
+    pub fn quiet(self, ticket: &TicketRef, writer: &str, reason: Reason) -> String {
+        match self {
+            Self::En => {
+                let why = if reason == Reason::LookAlike {
+                    format!("{writer} has sent many messages that look alike.")
+                } else {
+                    format!("{writer} seems to be a machine that answers our mail by itself.")
+                };
+                format!(
+                    "{ticket} has gone quiet. {why} What comes next is kept on the ticket and sent to nobody; you will not be told again until one of you writes on it.\n\nTo read it: guichet ticket show {ticket}"
+                )
+            }
+            Self::Fr => {
+                let why = if reason == Reason::LookAlike {
+                    format!("{writer} a envoyé de nombreux messages qui se ressemblent.")
+                } else {
+                    format!("{writer} semble être une machine qui répond d’elle-même à notre courrier.")
+                };
+                format!(
+                    "{ticket} est mis en sourdine. {why} La suite est conservée sur le ticket sans être envoyée à personne\u{a0}; vous n’en serez plus avertis avant que l’un de vous y écrive.\n\nPour la lire\u{a0}: guichet ticket show {ticket}"
+                )
+            }
+        }
+    }
+
     #[must_use]
     pub fn received_subject(self, ticket: &TicketRef) -> String {
         match self {
@@ -278,13 +369,23 @@ impl Language {
     /// The acknowledgement to a requester. It repeats nothing of what he wrote.
     #[must_use]
     pub fn received(self, ticket: &TicketRef, house: &str) -> String {
+        let first = self.received_first();
         match self {
             Self::En => format!(
-                "Thank you for your message. It has reached us under the number {ticket}, and we will get back to you.\nTo add something, just reply to this mail.\n\n{house}"
+                "{first} {ticket}, and we will get back to you.\nTo add something, just reply to this mail.\n\n{house}"
             ),
             Self::Fr => format!(
-                "Merci pour votre message. Il nous est parvenu sous le numéro {ticket}, et nous reviendrons vers vous.\nPour le compléter, répondez simplement à ce courriel.\n\n{house}"
+                "{first} {ticket}, et nous reviendrons vers vous.\nPour le compléter, répondez simplement à ce courriel.\n\n{house}"
             ),
+        }
+    }
+
+    /// How an acknowledgement begins, before the ticket's name: by this another desk's is known.
+    #[must_use]
+    pub fn received_first(self) -> &'static str {
+        match self {
+            Self::En => "Thank you for your message. It has reached us under the number",
+            Self::Fr => "Merci pour votre message. Il nous est parvenu sous le numéro",
         }
     }
 

@@ -660,6 +660,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         copies: Vec::new(),
         explained: false,
         commands: Vec::new(),
+        turn: 0,
     }
 }
 

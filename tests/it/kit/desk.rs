@@ -55,20 +55,25 @@ impl TestDesk {
 
     /// The same with more lines of config.
     pub async fn with(more: &str) -> Self {
-        Self::begin(more, None).await
+        Self::begin(DOMAIN, more, None).await
     }
 
     /// The same on a store that the test opened, and can make fail; senders may write alike.
     pub async fn on(store: Store) -> Self {
-        Self::begin("[limits]\nlook_alike = 1000000\n", Some(store)).await
+        Self::begin(DOMAIN, "[limits]\nlook_alike = 1000000\n", Some(store)).await
     }
 
-    async fn begin(more: &str, store: Option<Store>) -> Self {
+    /// Another desk beside the one under test, of another domain.
+    pub async fn of(domain: &str) -> Self {
+        Self::begin(domain, "", None).await
+    }
+
+    async fn begin(domain: &str, more: &str, store: Option<Store>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let dns = Dns::start().await;
         let sink = Sink::new(&["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"]).start().await;
         let text = format!(
-            "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
+            "hostname = \"mx.{domain}\"\ndomains = [\"{domain}\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
              [smtp]\nlisten = [\"127.0.0.1:0\"]\n\
              [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\nmode = \"smarthost\"\nsmarthost = \"smtp://{}\"\n\
              [dns]\nresolvers = [{:?}]\n{more}",
@@ -79,7 +84,7 @@ impl TestDesk {
         let file = dir.path().join("guichet.toml");
         fs::write(&file, &text).unwrap();
         let config = Config::parse(&text, &file).unwrap();
-        put_keys(&dir.path().join("data/dkim"), DOMAIN);
+        put_keys(&dir.path().join("data/dkim"), domain);
         let running = match store {
             None => daemon::start(&config).await.unwrap(),
             Some(store) => {
@@ -228,6 +233,23 @@ impl TestDesk {
         }
     }
 
+    /// Adds a distribution address to a property.
+    pub async fn list_member(&self, property: &str, login: &str) {
+        self.act(|tx, act| {
+            let new = member::New {
+                login: address(login),
+                name: "Another desk".to_owned(),
+                property: property.to_owned(),
+                role: Role::Agent,
+                aliases: Vec::new(),
+                list: true,
+                password: None,
+            };
+            member::add(tx, act, new)
+        })
+        .await;
+    }
+
     /// Removes a member.
     pub async fn remove_member(&self, who: &str) {
         self.act(|tx, act| member::remove(tx, act, who)).await;
@@ -315,6 +337,11 @@ impl TestDesk {
         let reply = send(self.address(), from, to, message).await;
         assert!(reply.starts_with("250"), "{reply} for {}", String::from_utf8_lossy(message));
         self.settled().await;
+    }
+
+    /// A ticket, if there is one of that name.
+    pub fn find(&self, reference: &str) -> Option<Ticket> {
+        self.read(|view| Ok(find::ticket(view, reference).ok()))
     }
 
     pub fn ticket(&self, reference: &str) -> Ticket {
