@@ -175,7 +175,7 @@ async fn a_wrong_command_does_nothing_and_sends_nothing_and_says_why() {
         ("#cc dave", "\"dave\" is not an address"),
         ("#cc acme@desk.example.org", "acme@desk.example.org is an address of this desk"),
         ("#cc bob@team.example", "bob@team.example is a member of acme"),
-        ("#uncc dave@example.com", "there is no dave@example.com here"),
+        ("#uncc gina@example.com", "there is no gina@example.com here"),
         ("#accept", "waits for a decision"),
         ("#reject 999", "there is no 999 here"),
         ("#merge acme-999", "there is no acme-999 here"),
@@ -251,11 +251,14 @@ async fn a_property_says_which_commands_it_allows() {
     }
 }
 
+/// A mail that answers Alice's copy, or Carol's.
+type Twin = fn(&str, &str) -> Letter;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_of_anybody_else_are_text() {
     let desk = desk().await;
     let text = "#close\n#assign zoe\n#cc mallory@evil.example\n\nHello.\n";
-    let twins: [(&str, fn(&str, &str) -> Letter, State); 5] = [
+    let twins: [(&str, Twin, State); 5] = [
         ("the member", |alice, _| reply(ALICE, alice), State::Relayed),
         ("the member, unaligned", |alice, _| reply(ALICE, alice).by(NOBODY), State::Held),
         ("a stranger with the member's reply address", |alice, _| reply("mallory@evil.example", alice), State::Held),
@@ -747,6 +750,8 @@ async fn who_is_logged_in_commands_in_the_same_way() {
     alice.post(&to_dave("#tga vat\nHello\n")).await;
     assert_eq!(desk.participant(&ticket, DAVE), None);
     assert!(events(&desk, &ticket).is_empty());
+    alice.post(&to_dave("#note\nHello\n")).await;
+    assert_eq!((desk.newest(&ticket).state, desk.participant(&ticket, DAVE)), (State::Held, None));
     alice.post(&to_dave("#tag vat\nHello\n")).await;
     assert_eq!(desk.readers(&desk.newest(&ticket)), ["bob@team.example", "carol@example.com", DAVE]);
     assert!(events(&desk, &ticket).iter().all(|entry| entry.door == Door::Submission));
