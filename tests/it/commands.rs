@@ -674,6 +674,20 @@ async fn held_mail_runs_its_commands_when_it_is_accepted() {
     let told = letter_to(&desk, "bob@team.example").await;
     assert!(told.contains("did you mean #close?"), "{told}");
 
+    // So do those above a forward that waited for a yes.
+    desk.edit("acme", property::Changes { strict: Some(true), ..Default::default() }).await;
+    let text = "#assign zoe\n#priority urgent\n\n---------- Forwarded message ---------\nFrom: Dan <dan@example.com>\nDate: Mon, 23 Nov 2026 10:00:00 +0000\nSubject: Broken\nTo: Alice <alice@team.example>\n\nIt is broken.\n";
+    let ticket = desk.post(&letter(ALICE).to("acme@desk.example.org").subject("Fwd: Broken").text(text)).await;
+    let held = desk.newest(&ticket);
+    assert_eq!((held.state, desk.ticket(&ticket).priority), (State::Held, Priority::Normal));
+    desk.accept(&ticket, held.id, None).await;
+    let (entry, found) = (desk.newest(&ticket), desk.ticket(&ticket));
+    assert_eq!(found.requester().unwrap().address, address("dan@example.com"));
+    assert_eq!((assignee(&desk, &found).as_deref(), found.priority), (Some("Zoe"), Priority::Urgent));
+    assert_eq!(entry.text, "It is broken.");
+    assert!(!desk.last("zoe@team.example").await.contains("#assign"));
+    desk.edit("acme", property::Changes { strict: Some(false), ..Default::default() }).await;
+
     // What was held decides about nothing else that is.
     let (ticket, copy) = question(&desk).await;
     desk.post(&reply(ALICE, &copy).by(NOBODY).text("Forged.\n")).await;
