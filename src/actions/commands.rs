@@ -103,7 +103,15 @@ pub fn add(
         let mut ticket = ticket.clone();
         said.address(tx, act, property, &mut ticket, before.is_none())?;
         let parent = said.standpoint.parent;
-        let mut work = Work { property, member: &member, before: before.cloned(), ticket, parent, held: false };
+        let mut work = Work {
+            property,
+            member: &member,
+            before: before.cloned(),
+            ticket,
+            parent,
+            outside: !said.admits.is_empty(),
+            held: false,
+        };
         let obeyed = work.carry_out(tx, act, &read)?;
         Ok((work.before, work.ticket, obeyed))
     });
@@ -175,8 +183,15 @@ pub(super) fn obey(
         return Ok(Obeyed::default());
     }
     let read = asked.read(act.now);
-    let mut work =
-        Work { property, member, before: before.clone(), ticket: ticket.clone(), parent: entry.parent, held: true };
+    let mut work = Work {
+        property,
+        member,
+        before: before.clone(),
+        ticket: ticket.clone(),
+        parent: entry.parent,
+        outside: false,
+        held: true,
+    };
     let obeyed = match tx.attempt(|tx| work.carry_out(tx, act, &read)) {
         Ok(obeyed) => obeyed,
         Err(Stop::Wrong(wrong)) => return Err(Mistake::Commands(wrong).into()),
@@ -218,6 +233,8 @@ struct Work<'w> {
     ticket: Ticket,
     /// The entry that the commands answer.
     parent: Option<EntryId>,
+    /// Their mail is addressed to people outside.
+    outside: bool,
     /// They stand in mail that was held until now.
     held: bool,
 }
@@ -274,6 +291,7 @@ impl Work<'_> {
             Command::Note | Command::Accept { .. } | Command::Reject { .. } | Command::Merge(_) if new => {
                 return Err(Mistake::NewTicket(command.verb()).into());
             }
+            Command::Note if self.outside => return Err(Mistake::NoteOutside.into()),
             Command::Accept { .. } | Command::Reject { .. } if self.held => {
                 return Err(Mistake::WhenHeld(command.verb()).into());
             }

@@ -30,6 +30,8 @@ pub enum Mistake {
     NotAllowed(Verb),
     /// It needs a ticket that is there already.
     NewTicket(Verb),
+    /// A note can't go to people outside.
+    NoteOutside,
     /// It would be done by a mail that somebody else let pass.
     WhenHeld(Verb),
     /// Not a time that is understood.

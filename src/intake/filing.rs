@@ -123,9 +123,9 @@ pub(super) struct Addressed {
 }
 
 /// What a member says, with the proof that he does: every message of a member goes through here,
-/// whichever way it came. On a ticket it is a public reply, a
-/// note, or commands alone. Without one it opens a ticket
-/// for whom he addresses, else for the customer whose mail he forwards, else for himself.
+/// whichever way it came. On a ticket it is a public reply, a note, or commands alone. Without one
+/// it opens a ticket for whom he addresses, else for the customer whose mail he forwards, else for
+/// himself.
 pub(super) fn by_member(
     tx: &mut Tx<'_>,
     act: &Act<'_>,

@@ -441,4 +441,31 @@ mod tests {
         assert_eq!(sum, Some(800));
         assert_eq!(rows.len(), 800);
     }
+
+    #[tokio::test]
+    async fn an_attempt_that_fails_leaves_nothing_and_the_transaction_goes_on() {
+        let store = Store::memory();
+        let raw = store
+            .transact(|tx| {
+                tx.put(&NUMBERS, &1, &10)?;
+                tx.put(&NUMBERS, &2, &20)?;
+                let failed = tx.attempt(|tx| {
+                    tx.put(&NUMBERS, &1, &11)?;
+                    tx.delete(&NUMBERS, &2);
+                    tx.put(&NUMBERS, &3, &30)?;
+                    let raw = tx.put_raw(b"forgotten".to_vec())?;
+                    assert_eq!((tx.get(&NUMBERS, &1)?, tx.get(&NUMBERS, &2)?), (Some(11), None));
+                    Err::<(), _>(StoreError::NoRaw(raw))
+                });
+                let Err(StoreError::NoRaw(raw)) = failed else { panic!("{failed:?}") };
+                assert_eq!(tx.range(&NUMBERS, .., Order::Up, 9)?, [(1, 10), (2, 20)]);
+                tx.attempt(|tx| tx.put(&NUMBERS, &4, &40))?;
+                Ok::<_, StoreError>(raw)
+            })
+            .await
+            .unwrap();
+        let kept = store.read(|view| view.range(&NUMBERS, .., Order::Up, 9)).unwrap();
+        assert_eq!(kept, [(1, 10), (2, 20), (4, 40)]);
+        assert!(!store.read(|view| view.has_raw(raw)).unwrap());
+    }
 }

@@ -175,7 +175,7 @@ async fn a_wrong_command_does_nothing_and_sends_nothing_and_says_why() {
         ("#cc dave", "\"dave\" is not an address"),
         ("#cc acme@desk.example.org", "acme@desk.example.org is an address of this desk"),
         ("#cc bob@team.example", "bob@team.example is a member of acme"),
-        ("#uncc dave@example.com", "there is no dave@example.com here"),
+        ("#uncc gina@example.com", "there is no gina@example.com here"),
         ("#accept", "waits for a decision"),
         ("#reject 999", "there is no 999 here"),
         ("#merge acme-999", "there is no acme-999 here"),
@@ -251,11 +251,14 @@ async fn a_property_says_which_commands_it_allows() {
     }
 }
 
+/// A mail that answers Alice's copy, or Carol's.
+type Twin = fn(&str, &str) -> Letter;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_of_anybody_else_are_text() {
     let desk = desk().await;
     let text = "#close\n#assign zoe\n#cc mallory@evil.example\n\nHello.\n";
-    let twins: [(&str, fn(&str, &str) -> Letter, State); 5] = [
+    let twins: [(&str, Twin, State); 5] = [
         ("the member", |alice, _| reply(ALICE, alice), State::Relayed),
         ("the member, unaligned", |alice, _| reply(ALICE, alice).by(NOBODY), State::Held),
         ("a stranger with the member's reply address", |alice, _| reply("mallory@evil.example", alice), State::Held),
@@ -671,6 +674,20 @@ async fn held_mail_runs_its_commands_when_it_is_accepted() {
     let told = letter_to(&desk, "bob@team.example").await;
     assert!(told.contains("did you mean #close?"), "{told}");
 
+    // So do those above a forward that waited for a yes.
+    desk.edit("acme", property::Changes { strict: Some(true), ..Default::default() }).await;
+    let text = "#assign zoe\n#priority urgent\n\n---------- Forwarded message ---------\nFrom: Dan <dan@example.com>\nDate: Mon, 23 Nov 2026 10:00:00 +0000\nSubject: Broken\nTo: Alice <alice@team.example>\n\nIt is broken.\n";
+    let ticket = desk.post(&letter(ALICE).to("acme@desk.example.org").subject("Fwd: Broken").text(text)).await;
+    let held = desk.newest(&ticket);
+    assert_eq!((held.state, desk.ticket(&ticket).priority), (State::Held, Priority::Normal));
+    desk.accept(&ticket, held.id, None).await;
+    let (entry, found) = (desk.newest(&ticket), desk.ticket(&ticket));
+    assert_eq!(found.requester().unwrap().address, address("dan@example.com"));
+    assert_eq!((assignee(&desk, &found).as_deref(), found.priority), (Some("Zoe"), Priority::Urgent));
+    assert_eq!(entry.text, "It is broken.");
+    assert!(!desk.last("zoe@team.example").await.contains("#assign"));
+    desk.edit("acme", property::Changes { strict: Some(false), ..Default::default() }).await;
+
     // What was held decides about nothing else that is.
     let (ticket, copy) = question(&desk).await;
     desk.post(&reply(ALICE, &copy).by(NOBODY).text("Forged.\n")).await;
@@ -747,6 +764,8 @@ async fn who_is_logged_in_commands_in_the_same_way() {
     alice.post(&to_dave("#tga vat\nHello\n")).await;
     assert_eq!(desk.participant(&ticket, DAVE), None);
     assert!(events(&desk, &ticket).is_empty());
+    alice.post(&to_dave("#note\nHello\n")).await;
+    assert_eq!((desk.newest(&ticket).state, desk.participant(&ticket, DAVE)), (State::Held, None));
     alice.post(&to_dave("#tag vat\nHello\n")).await;
     assert_eq!(desk.readers(&desk.newest(&ticket)), ["bob@team.example", "carol@example.com", DAVE]);
     assert!(events(&desk, &ticket).iter().all(|entry| entry.door == Door::Submission));

@@ -48,6 +48,7 @@ fn english(mistake: &Mistake) -> String {
         Mistake::Below => "commands stand at the very top, above what is quoted".to_owned(),
         Mistake::NotAllowed(verb) => format!("{} is not allowed here", en.command(*verb)),
         Mistake::NewTicket(verb) => format!("{} needs a ticket that is there; answer a mail of it", en.command(*verb)),
+        Mistake::NoteOutside => "a note stays among members; leave out the people outside".to_owned(),
         Mistake::WhenHeld(verb) => format!("{} is not done by a message that was held itself", en.command(*verb)),
         Mistake::NoTime => "not a time; write 30min, 3h, 2d, 1w, tomorrow, monday or 2026-12-24".to_owned(),
         Mistake::Past => "a ticket can only be snoozed until later than now".to_owned(),
@@ -108,6 +109,7 @@ fn french(mistake: &Mistake) -> String {
         Mistake::NewTicket(verb) => {
             format!("{} suppose un ticket existant\u{a0}; répondez à l’un de ses courriels", fr.command(*verb))
         }
+        Mistake::NoteOutside => "une note reste entre membres\u{a0}; retirez les destinataires extérieurs".to_owned(),
         Mistake::WhenHeld(verb) => format!("{} n’est pas exécutée par un message lui-même retenu", fr.command(*verb)),
         Mistake::NoTime => {
             "ce n’est pas un délai\u{a0}; écrivez 30min, 3h, 2j, 1s, demain, lundi ou 2026-12-24".to_owned()
