@@ -365,7 +365,7 @@ impl Listing {
     async fn send(&self, client: &str, from: &str, to: &str) -> (String, Option<String>) {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let client: IpAddr = client.parse().unwrap();
-        let (_, heard) = tokio::join!(self.server.converse(theirs, client, Start::Plain, self.stop.clone()), async {
+        let ((), heard) = tokio::join!(self.server.converse(theirs, client, Start::Plain, self.stop.clone()), async {
             let mut stream = BufReader::new(ours);
             let mut replies = Vec::new();
             let message = format!("From: <{from}>\r\nTo: <{to}>\r\nSubject: {client}\r\n\r\nHello.\r\n.\r\n");
@@ -431,12 +431,8 @@ async fn a_client_that_a_blocklist_names_is_refused_where_it_hears_why() {
     let asked = dns.queries();
     for client in ["127.0.0.1", "10.0.0.1", "::1", "fd00::1"] {
         assert!(listing.send(client, "eve@evil.example", "nobody@desk.example.org").await.0.starts_with("550 5.1.1"));
-        assert!(
-            !Blocklists::new(dns.resolver(), vec!["one.example".into()])
-                .naming(client.parse().unwrap())
-                .await
-                .is_some()
-        );
+        let lists = Blocklists::new(dns.resolver(), vec!["one.example".into()]);
+        assert!(lists.naming(client.parse().unwrap()).await.is_none());
     }
     assert_eq!(dns.queries(), asked);
 
