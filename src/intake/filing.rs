@@ -3,9 +3,8 @@
 
 use super::arrival::Case;
 use super::looks::Look;
-use super::{Arrival, StoredDirectory};
+use super::{Arrival, Counts, StoredDirectory};
 use crate::actions::commands::{self, Said};
-use super::{Arrival, Counts};
 use crate::actions::post::{self, Content, Opening, Standpoint};
 use crate::actions::ticket::{self, Composition, Worker};
 use crate::actions::{Act, ActionError, acknowledgement, find, notices};

@@ -38,8 +38,8 @@ use crate::desk::verdict::Verdict;
 use crate::metrics::{Rate, Refusal};
 use crate::mime::marks;
 use crate::mime::understand::{Limits, TooMuch, Understood, understand};
-use crate::store::tables::TICKETS;
 use crate::store::tables::PROPERTIES;
+use crate::store::tables::TICKETS;
 use crate::store::{Read, Store, StoreError, Tx};
 use crate::trust::{Authenticator, judge::Origin};
 
@@ -156,9 +156,9 @@ struct Counts {
 impl Intake {
     /// Whether mail for an address is taken from a client.
     ///
-    /// One that a blocklist names is told here, where the reason is heard. Not so where an address that
-    /// we made proves that we wrote first, for the postmaster, and where the
-    /// property always lets somebody in: whether it is him, only From will tell.
+    /// One that a blocklist names is told here, where the reason is heard. Not so where an address
+    /// that we made proves that we wrote first, for the postmaster, and where the property always
+    /// lets somebody in: whether it is him, only From will tell.
     pub async fn recipient(&self, visit: &Visit, address: &Address) -> Result<(), Rejection> {
         let property = match self.target(address)? {
             Target::Property(property) | Target::Department(property, _) => property,

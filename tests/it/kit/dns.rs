@@ -20,7 +20,8 @@ struct Table {
     records: HashMap<String, Vec<RData>>,
     failing: HashSet<String>,
     silent: HashSet<String>,
-    queries: usize,
+    /// The names that were asked for, in order.
+    asked: Vec<String>,
 }
 
 /// A running name server; it ends with the runtime.
@@ -84,7 +85,12 @@ impl Dns {
 
     /// How many queries came in all.
     pub fn queries(&self) -> usize {
-        self.table().queries
+        self.table().asked.len()
+    }
+
+    /// The names that were asked for, in order and in lower case.
+    pub fn asked(&self) -> Vec<String> {
+        self.table().asked.clone()
     }
 
     fn record(&self, name: &str, data: RData) -> &Self {
@@ -136,7 +142,7 @@ impl Dns {
         let question = query.queries.first()?.clone();
         let name = key(&question.name().to_ascii());
         let mut table = self.table();
-        table.queries += 1;
+        table.asked.push(name.clone());
         if table.silent.contains(&name) {
             return None;
         }

@@ -1,0 +1,113 @@
+//! Mail that names things on the net: nothing of it is fetched, looked up or answered. And what a mail
+//! calls its attachments leads nowhere.
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use crate::kit::desk::TestDesk;
+use crate::kit::letter::letter;
+
+const ACME: &str = "acme@desk.example.org";
+
+/// A mail whose every corner names a host and a port that listens.
+fn baited(port: u16) -> (String, String) {
+    let at = |what: &str| format!("http://{what}.bait.example:{port}/");
+    let local = format!("http://127.0.0.1:{port}/");
+    let body = format!(
+        "--b\nContent-Type: text/plain\n\nSee {} and {local}\n\
+         --b\nContent-Type: text/html\nContent-Location: {local}\nContent-Base: {}\n\n\
+         <base href=\"{local}\"><link rel=stylesheet href=\"{local}style\"><img src=\"{local}pixel\"><img src=\"{}\">\
+         <iframe src=\"{local}\"></iframe><script src=\"{local}\"></script><meta http-equiv=refresh content=\"0;url={local}\">\
+         <body background=\"{local}\"><p style=\"background:url({local})\">Hello</p>\n\
+         --b\nContent-Type: message/external-body; access-type=URL; URL=\"{local}\"\n\nContent-Type: image/png\n\n\
+         --b\nContent-Type: message/external-body; access-type=anon-ftp; site=\"ftp.bait.example\"; name=x\n\n\
+         Content-Type: image/png\n\n\
+         --b\nContent-Type: text/calendar; method=REQUEST\n\nBEGIN:VCALENDAR\nMETHOD:REQUEST\nBEGIN:VEVENT\n\
+         ATTACH:{local}\nORGANIZER:mailto:x@bait.example\nEND:VEVENT\nEND:VCALENDAR\n--b--\n",
+        at("text"),
+        at("base"),
+        at("img"),
+    );
+    (local, body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_fetched_or_looked_up_because_a_mail_says_so() {
+    let desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    // What a mail of this domain that names nothing costs in questions.
+    let plain = letter("Carol <carol@example.com>").to(ACME).subject("Plain");
+    desk.post(&plain).await;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (local, body) = baited(port);
+    let before = desk.dns.asked().len();
+    let mail = letter("Carol <carol@example.com>")
+        .to(ACME)
+        .subject(&format!("{local} is waiting"))
+        .field("List-Unsubscribe", &format!("<{local}unsubscribe>, <mailto:x@unsubscribe.bait.example>"))
+        .field("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+        .field("Disposition-Notification-To", "x@receipt.bait.example")
+        .field("Return-Receipt-To", "x@receipt.bait.example")
+        .field("X-Confirm-Reading-To", "x@receipt.bait.example")
+        .field("Reply-To", "x@reply.bait.example")
+        .field("Errors-To", "x@errors.bait.example")
+        .field("Face", &local)
+        .field("X-Image-URL", &local)
+        .field("BIMI-Location", &format!("v=BIMI1; l={local}"))
+        .field("Autocrypt", &format!("addr=x@bait.example; keydata={local}"))
+        .body("multipart/mixed; boundary=b", &body);
+    desk.post(&mail).await;
+
+    for name in &desk.dns.asked()[before..] {
+        assert!(name.ends_with("example.com"), "{name} was asked for");
+    }
+    // Nobody connected: had anybody, it would be waiting in the backlog.
+    let connected = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
+    if let Ok(Ok((mut stream, _))) = connected {
+        let mut asked = String::new();
+        let _ = stream.read_to_string(&mut asked).await;
+        panic!("somebody connected: {asked}");
+    }
+    // Nor was anything sent to whom it names.
+    for received in desk.settled().await {
+        assert!(received.to.iter().all(|to| !to.contains("bait.example")), "{:?}", received.to);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mail_calls_its_attachments_leads_nowhere_in_what_is_shown() {
+    let desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    let names = [
+        "../../etc/passwd",
+        "..\\..\\windows\\system32\\x.dll",
+        "/etc/shadow",
+        "C:\\boot.ini",
+        "a\u{202e}gpj.exe",
+        "x\u{1b}[2Jy",
+        "con",
+        ".bashrc",
+        "a\u{0}b",
+        "",
+        "nul.txt ",
+    ];
+    let mut body = String::new();
+    for name in names {
+        let encoded: String = name.bytes().map(|b| format!("%{b:02X}")).collect();
+        body.push_str(&format!(
+            "--b\nContent-Type: application/octet-stream\nContent-Disposition: attachment; filename*=utf-8''{encoded}\n\nx\n"
+        ));
+    }
+    body.push_str("--b--\n");
+    let mail = letter("Carol <carol@example.com>").to(ACME).body("multipart/mixed; boundary=b", &body);
+    let ticket = desk.post(&mail).await;
+    let attachments = desk.newest(&ticket).attachments;
+    assert_eq!(attachments.len(), names.len());
+    for attachment in attachments {
+        let name = attachment.name;
+        let bad = |c: char| c.is_control() || "/\\:".contains(c) || ('\u{202a}'..='\u{202e}').contains(&c);
+        assert!(!name.is_empty() && !name.starts_with('.') && !name.contains(bad), "{name:?}");
+    }
+}
