@@ -1,6 +1,8 @@
 //! Mail that names things on the net: nothing of it is fetched, looked up or answered. And what a mail
 //! calls its attachments leads nowhere.
 
+use std::fmt::Write as _;
+
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -42,7 +44,7 @@ async fn nothing_is_fetched_or_looked_up_because_a_mail_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (local, body) = baited(port);
-    let before = desk.dns.asked().len();
+    let usual = desk.dns.asked();
     let mail = letter("Carol <carol@example.com>")
         .to(ACME)
         .subject(&format!("{local} is waiting"))
@@ -60,8 +62,8 @@ async fn nothing_is_fetched_or_looked_up_because_a_mail_says_so() {
         .body("multipart/mixed; boundary=b", &body);
     desk.post(&mail).await;
 
-    for name in &desk.dns.asked()[before..] {
-        assert!(name.ends_with("example.com"), "{name} was asked for");
+    for name in &desk.dns.asked()[usual.len()..] {
+        assert!(usual.contains(name), "{name} was asked for");
     }
     // Nobody connected: had anybody, it would be waiting in the backlog.
     let connected = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
@@ -95,10 +97,13 @@ async fn what_a_mail_calls_its_attachments_leads_nowhere_in_what_is_shown() {
     ];
     let mut body = String::new();
     for name in names {
-        let encoded: String = name.bytes().map(|b| format!("%{b:02X}")).collect();
-        body.push_str(&format!(
-            "--b\nContent-Type: application/octet-stream\nContent-Disposition: attachment; filename*=utf-8''{encoded}\n\nx\n"
-        ));
+        body.push_str(
+            "--b\nContent-Type: application/octet-stream\nContent-Disposition: attachment; filename*=utf-8''",
+        );
+        for octet in name.bytes() {
+            write!(body, "%{octet:02X}").unwrap();
+        }
+        body.push_str("\n\nx\n");
     }
     body.push_str("--b--\n");
     let mail = letter("Carol <carol@example.com>").to(ACME).body("multipart/mixed; boundary=b", &body);
