@@ -15,7 +15,7 @@ use guichet::desk::address::{Address, Mailbox};
 use guichet::desk::command::Asked;
 use guichet::desk::copy::{Copy, Scope};
 use guichet::desk::entry::{Door, Entry};
-use guichet::desk::id::EntryId;
+use guichet::desk::id::{CopyId, EntryId};
 use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
@@ -388,7 +388,8 @@ impl TestDesk {
         let mut changed = store.changed();
         loop {
             changed.mark_unchanged();
-            let due = self.read(|view| Ok(guichet::actions::copies::due(view, Timestamp::now(), 1)?));
+            let now = (Timestamp::now(), CopyId(u64::MAX));
+            let due = self.read(|view| Ok(guichet::actions::copies::due(view, now, 1)?));
             if due.is_empty() {
                 return self.sink.received();
             }
