@@ -451,6 +451,8 @@ mod tests {
         assert_eq!(format!("{:?}", plain.submission), format!("{:?}", full.submission));
         assert_eq!(plain.data_dir, full.data_dir);
         assert_eq!(plain.resolvers, full.resolvers);
+        let direct = |text: &str| parse(&text.replace("mode = \"capture\"", "mode = \"direct\"")).unwrap().relay;
+        assert_eq!(direct(documented), direct(&uncommented));
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
         assert_eq!(plain.spam, full.spam);
         assert_eq!(limits, 21, "a limit is missing from config/guichet.toml");

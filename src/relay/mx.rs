@@ -24,7 +24,7 @@ use crate::config::Direct;
 const MOST_HOSTS: usize = 8;
 /// The most addresses of one host that are tried.
 const MOST_ADDRESSES: usize = 6;
-/// How long all questions about one domain may take.
+/// How long all questions about one domain may take, unless [`Finder::with_deadline`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Finds the servers of domains.
@@ -33,6 +33,7 @@ pub struct Finder {
     direct: Direct,
     ourselves: Ourselves,
     random: Box<dyn Fn() -> u64 + Send + Sync>,
+    deadline: Duration,
 }
 
 /// By what we know ourselves.
@@ -73,7 +74,14 @@ impl Finder {
         ourselves: Ourselves,
         random: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
-        Self { resolver, direct, ourselves, random: Box::new(random) }
+        Self { resolver, direct, ourselves, random: Box::new(random), deadline: DEADLINE }
+    }
+
+    /// With another limit for all questions about one domain.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
     }
 
     /// The servers of a domain, which is in A-labels, in the order to try them: at least one.
@@ -82,7 +90,7 @@ impl Finder {
     /// What it means for mail to the domain: [`Outcome::Failed`] where there never will be a server,
     /// [`Outcome::RouteDown`] where there is none now.
     pub async fn hops(&self, domain: &str) -> Result<Vec<NextHop>, Outcome> {
-        match timeout(DEADLINE, self.find(domain)).await {
+        match timeout(self.deadline, self.find(domain)).await {
             Ok(found) => found,
             Err(_) => Err(later(format!("the name servers of {domain} did not answer in time"))),
         }
@@ -263,12 +271,21 @@ fn ip(data: &RData) -> Option<IpAddr> {
     }
 }
 
-/// What an answer says of a name: its own records. Where it has none, the resolver came to the others by
-/// aliases.
-fn records<'l>(lookup: &'l Lookup, name: &'l Name) -> impl Iterator<Item = &'l RData> {
-    let own = |record: &hickory_resolver::proto::rr::Record| record.name == *name;
-    let has_own = lookup.answers().iter().any(own);
-    lookup.answers().iter().filter(move |record| !has_own || own(record)).map(|record| &record.data)
+/// What an answer says of a name, or of what it is an alias of.
+fn records<'l>(lookup: &'l Lookup, name: &Name) -> impl Iterator<Item = &'l RData> {
+    let answers = lookup.answers();
+    let mut owner = name;
+    // No more aliases than there are answers: a ring ends.
+    for _ in answers {
+        let alias = answers.iter().filter(|record| record.name == *owner).find_map(|record| match &record.data {
+            RData::CNAME(target) => Some(&target.0),
+            _ => None,
+        });
+        let Some(target) = alias else { break };
+        owner = target;
+    }
+    let owner = owner.clone();
+    answers.iter().filter(move |record| record.name == owner).map(|record| &record.data)
 }
 
 /// Whether a mail server of the internet, or of a network of ours, can have the address. Never is it

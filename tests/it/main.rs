@@ -16,6 +16,8 @@ mod copies;
 mod crash;
 mod dependencies;
 mod desk_by_command_line;
+mod destinations;
+mod direct;
 mod fanout;
 mod forwarders;
 mod forwards;

@@ -55,30 +55,41 @@ impl TestDesk {
 
     /// The same with more lines of config.
     pub async fn with(more: &str) -> Self {
-        Self::begin(DOMAIN, more, None).await
+        Self::begin(DOMAIN, more, None, false).await
+    }
+
+    /// One that delivers to the MX of example.com and team.example, which is the sink.
+    pub async fn direct() -> Self {
+        Self::begin(DOMAIN, "", None, true).await
     }
 
     /// The same on a store that the test opened, and can make fail; senders may write alike.
     pub async fn on(store: Store) -> Self {
-        Self::begin(DOMAIN, "[limits]\nlook_alike = 1000000\n", Some(store)).await
+        Self::begin(DOMAIN, "[limits]\nlook_alike = 1000000\n", Some(store), false).await
     }
 
     /// Another desk beside the one under test, of another domain.
     pub async fn of(domain: &str) -> Self {
-        Self::begin(domain, "", None).await
+        Self::begin(domain, "", None, false).await
     }
 
-    async fn begin(domain: &str, more: &str, store: Option<Store>) -> Self {
+    async fn begin(domain: &str, more: &str, store: Option<Store>, direct: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let dns = Dns::start().await;
         let sink = Sink::new(&["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"]).start().await;
+        let relay = if direct {
+            dns.address("mx.example.net", sink.address().ip());
+            dns.exchange("example.com", 10, "mx.example.net").exchange("team.example", 10, "mx.example.net");
+            format!("mode = \"direct\"\nport = {}\nallow_loopback = true", sink.address().port())
+        } else {
+            format!("mode = \"smarthost\"\nsmarthost = \"smtp://{}\"", sink.address())
+        };
         let text = format!(
             "hostname = \"mx.{domain}\"\ndomains = [\"{domain}\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
              [smtp]\nlisten = [\"127.0.0.1:0\"]\n\
-             [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\nmode = \"smarthost\"\nsmarthost = \"smtp://{}\"\n\
+             [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\n{relay}\n\
              [dns]\nresolvers = [{:?}]\n{more}",
             dir.path().join("data").display(),
-            sink.address(),
             dns.servers()[0]
         );
         let file = dir.path().join("guichet.toml");

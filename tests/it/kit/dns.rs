@@ -116,16 +116,6 @@ impl Dns {
         self
     }
 
-    /// Forgets everything about a name.
-    pub fn forget(&self, name: &str) -> &Self {
-        let (mut table, name) = (self.table(), key(name));
-        table.records.remove(&name);
-        table.failing.remove(&name);
-        table.silent.remove(&name);
-        drop(table);
-        self
-    }
-
     /// Answers SERVFAIL for a name from now on.
     pub fn fail(&self, name: &str) -> &Self {
         self.table().failing.insert(key(name));
