@@ -4,21 +4,12 @@
 use std::net::SocketAddr;
 
 use guichet::actions::copies;
-use guichet::actions::find;
-use guichet::actions::post::Content;
-use guichet::actions::ticket::{self, Composition, Worker};
-use guichet::actions::{Act, Actor};
-use guichet::desk::address::Mailbox;
 use guichet::desk::copy::{Copy, CopyState};
-use guichet::desk::entry::Door;
-use guichet::desk::ticket::Priority;
-use guichet::mime::compose::{Composed, compose};
 use guichet::store::tables::COPIES;
 use guichet::store::{Order, Read};
-use jiff::Timestamp;
 
-use crate::kit::desk::{TestDesk, address, field};
-use crate::kit::sink::{Act as Does, Sink};
+use crate::kit::desk::{TestDesk, field};
+use crate::kit::sink::{Act, Sink};
 
 /// More than are offered at one time in all.
 const MANY: usize = 60;
@@ -31,49 +22,10 @@ async fn server(desk: &TestDesk, domain: &str, last: u8, extensions: &[&str]) ->
     sink
 }
 
-/// A ticket for each of these contacts, without waiting for the copies.
+/// A ticket for each of these contacts.
 async fn write_to(desk: &TestDesk, contacts: impl IntoIterator<Item = String>) {
-    let (store, rules) = desk.inside();
     for contact in contacts {
-        let written = store.transact(|tx| {
-            let act = Act { desk: &rules, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
-            let property = find::property(tx, "acme")?;
-            let composition = Composition {
-                requester: Mailbox::new("", address(&contact)),
-                cc: Vec::new(),
-                priority: Priority::Normal,
-                tags: Vec::new(),
-                worker: Worker::Author,
-            };
-            let message_id = rules.mint();
-            let message = compose(&Composed {
-                from: Mailbox::new("", address("acme@desk.example.org")),
-                to: Vec::new(),
-                cc: Vec::new(),
-                subject: "Parcel".to_owned(),
-                date: act.now,
-                message_id: message_id.clone(),
-                in_reply_to: None,
-                references: Vec::new(),
-                text: "It is on its way: déjà vu.".to_owned(),
-                attachments: Vec::new(),
-            });
-            let content = Content {
-                message_id: Some(message_id),
-                date: Some(act.now),
-                subject: "Parcel".to_owned(),
-                text: "It is on its way.".to_owned(),
-                attachments: Vec::new(),
-                raw: tx.put_raw(message)?,
-                named: Vec::new(),
-                mentioned: Vec::new(),
-                conversation: None,
-                verdict: None,
-                arrived_at: None,
-            };
-            ticket::compose(tx, &act, &property, composition, content).map(|_| ())
-        });
-        written.await.unwrap();
+        desk.begin_to_compose("acme", None, &[&contact], "Parcel", "It is on its way: déjà vu.").await;
     }
 }
 
@@ -97,7 +49,7 @@ async fn a_stuck_destination_delays_nobody_else() {
     let desk = TestDesk::direct().await;
     // One takes the connection and says nothing, one is not there at all.
     let silent = server(&desk, "silent.example", 2, &[]).await;
-    silent.rule("CONNECT", Does::Silence, false);
+    silent.rule("CONNECT", Act::Silence, false);
     desk.dns.exchange("away.example", 10, "mx.away.example").address("mx.away.example", [127, 0, 1, 3].into());
     write_to(&desk, (0..MANY).map(|number| format!("bob{number}@silent.example"))).await;
     write_to(&desk, (0..MANY).map(|number| format!("eve{number}@away.example"))).await;
@@ -119,18 +71,13 @@ async fn a_stuck_destination_delays_nobody_else() {
 async fn what_waited_goes_when_somebody_says_that_it_can() {
     let desk = TestDesk::direct().await;
     let host = server(&desk, "away.example", 2, &["PIPELINING"]).await;
-    host.rule("CONNECT", Does::SayAndClose("421 4.3.2 down for a while".to_owned()), false);
+    host.rule("CONNECT", Act::SayAndClose("421 4.3.2 down for a while".to_owned()), false);
     write_to(&desk, (0..MANY).map(|number| format!("eve{number}@away.example"))).await;
     let down = until(&desk, "away.example", CopyState::Deferred).await;
     assert_eq!(down.reply.as_deref(), Some("421 4.3.2 down for a while"));
 
     host.behave();
-    let (store, rules) = desk.inside();
-    let retried = store.transact(|tx| {
-        let act = Act { desk: &rules, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
-        copies::retry(tx, &act, down.id).map(|_| ())
-    });
-    retried.await.unwrap();
+    desk.begin_to_act(|tx, act| copies::retry(tx, act, down.id)).await;
     assert_eq!(host.wait(MANY).await.len(), MANY);
     assert!(host.connections() <= 1 + 5, "{} connections", host.connections());
     desk.settled().await;
@@ -141,7 +88,7 @@ async fn what_waited_goes_when_somebody_says_that_it_can() {
 async fn a_greylisting_server_is_asked_again_by_the_usual_schedule_and_others_of_its_domain_go_on() {
     let desk = TestDesk::direct().await;
     let host = server(&desk, "grey.example", 2, &["PIPELINING"]).await;
-    host.rule("RCPT TO:<new@", Does::Say("450 4.7.1 greylisted".to_owned()), false);
+    host.rule("RCPT TO:<new@", Act::Say("450 4.7.1 greylisted".to_owned()), false);
     write_to(&desk, ["new@grey.example".to_owned(), "known@grey.example".to_owned()]).await;
     assert_eq!(host.wait(1).await[0].to, ["RCPT TO:<known@grey.example>"]);
     let copy = until(&desk, "grey.example", CopyState::Deferred).await;

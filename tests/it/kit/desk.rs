@@ -210,15 +210,23 @@ impl TestDesk {
     }
 
     /// Changes the desk as the command line does, and waits for the copies.
-    pub async fn act<T: Send>(&self, mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send) -> T {
+    pub async fn act<T: Send>(&self, f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send) -> T {
+        let done = self.begin_to_act(f).await;
+        self.settled().await;
+        done
+    }
+
+    /// The same, and the copies go on their way by themselves.
+    pub async fn begin_to_act<T: Send>(
+        &self,
+        mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send,
+    ) -> T {
         let opened = &self.running().opened;
         let done = opened.store.transact(|tx| {
             let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
             f(tx, &act)
         });
-        let done = done.await.unwrap();
-        self.settled().await;
-        done
+        done.await.unwrap()
     }
 
     pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T, ActionError>) -> T {
@@ -290,8 +298,22 @@ impl TestDesk {
 
     /// A ticket that a member, or the system, composes.
     pub async fn compose(&self, slug: &str, who: Option<&str>, to: &[&str], subject: &str, text: &str) -> String {
+        let reference = self.begin_to_compose(slug, who, to, subject, text).await;
+        self.settled().await;
+        reference
+    }
+
+    /// The same, and the copies go on their way by themselves.
+    pub async fn begin_to_compose(
+        &self,
+        slug: &str,
+        who: Option<&str>,
+        to: &[&str],
+        subject: &str,
+        text: &str,
+    ) -> String {
         let mailboxes: Vec<_> = to.iter().map(|to| Mailbox::new("", address(to))).collect();
-        let composed = self.act(|tx, act| {
+        let composed = self.begin_to_act(|tx, act| {
             let property = find::property(tx, slug)?;
             let actor = ticket::acting(tx, &property, who)?;
             let composition = Composition {
