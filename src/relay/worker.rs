@@ -369,8 +369,13 @@ impl Relay {
             Outcome::Deferred(reply) => {
                 let jitter = (self.desk.random)()[0];
                 let next = next_attempt(copy.attempts + 1, copy.queued_at, self.lifetime, (self.now)(), jitter);
-                let heard = if matches!(reply.code, None | Some(421)) { Heard::Broken } else { Heard::Up };
-                let reply = reply.to_string();
+                let (code, reply) = (reply.code, reply.to_string());
+                let heard = match code {
+                    // Whenever it is said, it is said of the service (RFC 5321 §3.8).
+                    Some(421) => Heard::Down(reply.clone()),
+                    None => Heard::Broken,
+                    Some(_) => Heard::Up,
+                };
                 match next {
                     Some(next_at) => Offer::Attempted(Attempt::Deferred { reply, next_at }, heard),
                     None => Offer::Attempted(Attempt::Failed { reply }, heard),

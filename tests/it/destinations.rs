@@ -85,6 +85,22 @@ async fn what_waited_goes_when_somebody_says_that_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_enough_is_left_alone_whenever_it_says_so() {
+    let desk = TestDesk::direct().await;
+    for (number, when) in (2..).zip(["MAIL", "RCPT", "."]) {
+        let domain = format!("enough{number}.example");
+        let host = server(&desk, &domain, number, &["PIPELINING"]).await;
+        host.rule(when, Act::SayAndClose("421 4.7.0 too much for now".to_owned()), false);
+        write_to(&desk, (0..3).map(|number| format!("eve{number}@{domain}"))).await;
+        let copy = until(&desk, &domain, CopyState::Deferred).await;
+        assert_eq!(copy.reply.as_deref(), Some("421 4.7.0 too much for now"), "{when}");
+        write_to(&desk, ["carol@example.com".to_owned()]).await;
+        desk.sink.wait(usize::from(number) - 1).await;
+        assert_eq!(host.connections(), 1, "{when}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_greylisting_server_is_asked_again_by_the_usual_schedule_and_others_of_its_domain_go_on() {
     let desk = TestDesk::direct().await;
     let host = server(&desk, "grey.example", 2, &["PIPELINING"]).await;
