@@ -98,8 +98,8 @@ impl Finder {
 
     async fn find(&self, domain: &str) -> Result<Vec<NextHop>, Outcome> {
         let exchanges = self.exchanges(domain).await?;
-        let mut hosts =
-            before_us(in_order(exchanges, &self.random), |exchange| exchange.host == self.ourselves.hostname);
+        let is_us = |exchange: &Exchange| exchange.host == self.ourselves.hostname;
+        let mut hosts = before_us(in_order(exchanges, &self.random), |exchange| exchange, is_us);
         if hosts.is_empty() {
             return Err(loops(domain));
         }
@@ -113,7 +113,7 @@ impl Finder {
         let mut answers = lookups.join_all().await;
         answers.sort_by_key(|(place, _)| *place);
         let judged = hosts.into_iter().zip(answers.into_iter().map(|(_, answer)| self.judge(answer)));
-        let kept = before_us(judged.collect(), |(_, found)| *found == Found::Us);
+        let kept = before_us(judged.collect(), |(exchange, _)| exchange, |(_, found)| *found == Found::Us);
         if kept.is_empty() {
             return Err(loops(domain));
         }
@@ -212,25 +212,10 @@ fn in_order(exchanges: Vec<Exchange>, random: impl Fn() -> u64) -> Vec<Exchange>
 
 /// Only those that are preferred to ourselves, who are one of them: what goes to the others comes
 /// back to us (RFC 5321 §5.1).
-fn before_us<T: Preferred>(hosts: Vec<T>, is_us: impl Fn(&T) -> bool) -> Vec<T> {
-    let ours = hosts.iter().filter(|host| is_us(host)).map(Preferred::preference).min();
-    hosts.into_iter().filter(|host| ours.is_none_or(|ours| host.preference() < ours)).collect()
-}
-
-trait Preferred {
-    fn preference(&self) -> u16;
-}
-
-impl Preferred for Exchange {
-    fn preference(&self) -> u16 {
-        self.preference
-    }
-}
-
-impl<T> Preferred for (Exchange, T) {
-    fn preference(&self) -> u16 {
-        self.0.preference
-    }
+fn before_us<T>(hosts: Vec<T>, exchange: impl Fn(&T) -> &Exchange, is_us: impl Fn(&T) -> bool) -> Vec<T> {
+    let preference = |host: &T| exchange(host).preference;
+    let ours = hosts.iter().filter(|host| is_us(host)).map(preference).min();
+    hosts.into_iter().filter(|host| ours.is_none_or(|ours| preference(host) < ours)).collect()
 }
 
 /// A host's addresses, IPv6 and IPv4 in turn, so that a family that leads nowhere costs one wait.
@@ -359,7 +344,10 @@ mod tests {
         let list =
             || vec![exchange(5, "a"), exchange(10, "b"), exchange(10, "us"), exchange(20, "us"), exchange(30, "c")];
         let names = |us: &'static str| {
-            before_us(list(), move |exchange| exchange.host == us).into_iter().map(|e| e.host).collect::<Vec<_>>()
+            before_us(list(), |exchange| exchange, |exchange| exchange.host == us)
+                .into_iter()
+                .map(|e| e.host)
+                .collect::<Vec<_>>()
         };
         assert_eq!(names("us"), ["a"]);
         assert_eq!(names("a"), [""; 0]);
