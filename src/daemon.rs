@@ -8,6 +8,7 @@ pub mod here;
 pub mod inbound;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use anyhow::Context;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use hickory_resolver::TokioResolver;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::inbound::Inbound;
@@ -43,7 +43,8 @@ use crate::net::resolver::resolver;
 use crate::net::stop::{self, Stop};
 use crate::net::tls::{Acceptor, CertificateFiles};
 use crate::relay::client::{Client, Tls};
-use crate::relay::exit::Exit;
+use crate::relay::exit::{Exit, Way};
+use crate::relay::mx::{Finder, Ourselves};
 use crate::relay::pool::PoolLimits;
 use crate::relay::route::Route;
 use crate::relay::worker::Relay;
@@ -202,15 +203,10 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;
     let acceptor = acceptor(config)?;
     let signers = signers(config)?;
-    let route = Route::of(&config.relay)
-        .map_err(|error| Failure::BadConfig(vec![config.problem("relay.password_file", error.to_string())]))?;
-    let client = Client::new(config.hostname.to_string(), resolver.clone(), client_tls(&route)?);
-    let pool = PoolLimits { connections: config.limits.deliveries_per_destination, ..PoolLimits::default() };
-    let exit = Exit::open(route, client, pool)
-        .map_err(|error| Failure::BadConfig(vec![config.problem("relay.capture", error.to_string())]))?;
     let world = listeners(config, "smtp.listen", &config.smtp.listen)?;
     let members_tls = listeners(config, "submission.listen_tls", &config.submission.listen_tls)?;
     let members = listeners(config, "submission.listen", &config.submission.listen)?;
+    let exit = exit(config, &resolver, world.iter().map(Listener::address).collect())?;
     let spool_dir = config.data_dir.join("spool");
     let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
     let spool = Spool::open(&spool_dir, memory).with_context(|| format!("{} can't be used", spool_dir.display()))?;
@@ -273,9 +269,9 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         exit,
         signers,
         concurrency: config.limits.deliveries,
+        per_destination: config.limits.deliveries_per_destination,
         lifetime: SignedDuration::try_from(config.limits.queue_lifetime).unwrap_or(SignedDuration::MAX),
         memory: Memory::new(MEMORY),
-        loaded: Semaphore::new(config.limits.deliveries_per_destination + 3),
         now: Box::new(Timestamp::now),
         metrics: Arc::clone(&metrics),
     });
@@ -427,11 +423,32 @@ fn signers(config: &Config) -> Result<BTreeMap<String, Signer>, Failure> {
     Ok(signers)
 }
 
-/// Whose certificates the way out believes. A Maildir needs none.
-fn client_tls(route: &Route) -> Result<Tls, Failure> {
-    let tls = match route {
-        Route::Capture(_) => Tls::with_roots(rustls::RootCertStore::empty()),
-        Route::Host(_) => Tls::system(),
+/// The way out; `listens` is where we take mail.
+fn exit(config: &Config, resolver: &TokioResolver, listens: Vec<SocketAddr>) -> Result<Exit, Failure> {
+    let route = Route::of(&config.relay)
+        .map_err(|error| Failure::BadConfig(vec![config.problem("relay.password_file", error.to_string())]))?;
+    let way = match route {
+        Route::Capture(maildir) => {
+            let problem =
+                |error: io::Error| Failure::BadConfig(vec![config.problem("relay.capture", error.to_string())]);
+            return Exit::to_maildir(maildir).map_err(problem);
+        }
+        Route::Host(hop) => Way::Hop(hop),
+        Route::Direct(direct) => {
+            let ourselves = Ourselves { hostname: config.hostname.to_string(), listens };
+            Way::Direct(Arc::new(Finder::new(resolver.clone(), direct, ourselves, random_number)))
+        }
     };
-    Ok(tls.map_err(anyhow::Error::from)?)
+    let helo = config.egress.helo.as_ref().unwrap_or(&config.hostname);
+    let client = Client::new(helo.to_string(), resolver.clone(), Tls::system().map_err(anyhow::Error::from)?)
+        .from_addresses(config.egress.source.clone());
+    let limits = PoolLimits { connections: config.limits.deliveries_per_destination, ..PoolLimits::default() };
+    Ok(Exit::to_servers(way, client, limits))
+}
+
+/// Any number. One that is not at all random costs fairness alone.
+fn random_number() -> u64 {
+    let mut bytes = [0; 8];
+    let _ = SystemRandom::new().fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
 }

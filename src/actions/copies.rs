@@ -1,5 +1,7 @@
 //! Copies: made with an entry, moved on by the relay, by delivery reports and by people.
 
+use std::ops::Bound;
+
 use jiff::Timestamp;
 
 use super::{Act, ActionError, find, notices, post, reach, state};
@@ -252,15 +254,17 @@ pub fn cancel_all(tx: &mut Tx<'_>, act: &Act<'_>, person: Person, property: Prop
     Ok(())
 }
 
-/// The copies that are due, the longest waiting first.
-pub fn due(tx: &impl Read, now: Timestamp, limit: usize) -> Result<Vec<CopyId>, StoreError> {
-    let due = tx.range(&QUEUE, ..=(now, CopyId(u64::MAX)), Order::Up, limit)?;
-    Ok(due.into_iter().map(|((_, id), ())| id).collect())
+/// Copies that wait, and since when or until when: up to `limit` of those before a place in the queue,
+/// the last of them first.
+pub fn due(tx: &impl Read, before: (Timestamp, CopyId), limit: usize) -> Result<Vec<(Timestamp, CopyId)>, StoreError> {
+    let due = tx.range(&QUEUE, ..before, Order::Down, limit)?;
+    Ok(due.into_iter().map(|(place, ())| place).collect())
 }
 
-/// When the next copy is due.
-pub fn next_due(tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
-    Ok(tx.range(&QUEUE, .., Order::Up, 1)?.first().map(|((at, _), ())| *at))
+/// When the next copy is due after a time.
+pub fn next_due(tx: &impl Read, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let place = (Bound::Excluded((after, CopyId(u64::MAX))), Bound::Unbounded);
+    Ok(tx.range(&QUEUE, place, Order::Up, 1)?.first().map(|((at, _), ())| *at))
 }
 
 pub fn get(tx: &impl Read, id: CopyId) -> Result<Copy, ActionError> {

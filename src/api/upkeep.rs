@@ -1,6 +1,7 @@
 //! `/dns`, `/verify`, `/backup`: what an administrator asks of the whole.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
@@ -43,7 +44,7 @@ fn records(config: &Config) -> Result<Vec<DnsRecord>, KeyError> {
         let to_us = "mail for the domain comes to this machine, whose name needs an A or AAAA record";
         records.push(record(domain.to_owned(), "MX", format!("10 {}", config.hostname), to_us));
         let (spf, may_send) = match &config.relay {
-            Relay::Capture { .. } => ("v=spf1 mx -all".to_owned(), "only this machine may send for the domain"),
+            Relay::Capture { .. } | Relay::Direct(_) => (spf(config), "only this machine may send for the domain"),
             Relay::Smarthost(_) => (
                 "v=spf1 mx ~all".to_owned(),
                 "who may send for the domain; put in what the smarthost's operator asks for",
@@ -58,6 +59,16 @@ fn records(config: &Config) -> Result<Vec<DnsRecord>, KeyError> {
         records.push(record(format!("_dmarc.{domain}"), "TXT", "v=DMARC1; p=quarantine".to_owned(), policy));
     }
     Ok(records)
+}
+
+/// Who may send for a domain where this machine does it alone: the sources of its connections, where
+/// they are configured (RFC 7208 §5.6), besides the addresses that take its mail.
+fn spf(config: &Config) -> String {
+    let sources = config.egress.source.iter().map(|source| match source {
+        IpAddr::V4(v4) => format!(" ip4:{v4}"),
+        IpAddr::V6(v6) => format!(" ip6:{v6}"),
+    });
+    format!("v=spf1 mx{} -all", sources.collect::<String>())
 }
 
 pub(super) async fn verify(State(app): State<App>) -> Result<Json<Verified>, ApiError> {

@@ -40,8 +40,9 @@ pub(super) struct Init {
     /// Where the store is kept
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where mail goes out: capture (into a local Maildir), or a server as smtp://host:port
-    #[arg(long, value_name = "capture|URL")]
+    /// Where mail goes out: direct (to each domain's own servers), a server as smtp://host:port, or
+    /// capture (into a local Maildir)
+    #[arg(long, value_name = "direct|URL|capture")]
     relay: Option<String>,
     /// The file with the password of the relay's user
     #[arg(long, value_name = "FILE")]
@@ -149,7 +150,8 @@ Then forward your support address to {forwarding}; `guichet property show {}` te
         };
         let data_dir = self.data_dir.map(|dir| dir.display().to_string());
         let data_dir = ask.or_default(data_dir, "Data directory", "/var/lib/guichet")?;
-        let relay = ask.or_default(self.relay, "Where mail goes out: capture, or smtp://host:port", "capture")?;
+        let relay =
+            ask.or_default(self.relay, "Where mail goes out: direct, smtp://host:port, or capture", "capture")?;
         let property = match self.property {
             Some(property) => property,
             None => ask.parsed("--property", "The first property's short name", "support")?,
@@ -198,6 +200,7 @@ impl Answers {
     /// The documented file with the answers in the place of its examples.
     fn file(&self) -> String {
         let quoted = |items: &[String]| items.iter().map(|item| quote(item)).collect::<Vec<_>>().join(", ");
+        let smarthost = Some(self.relay.as_str()).filter(|relay| !["direct", "capture"].contains(relay));
         let mut lines = Vec::new();
         for line in TEMPLATE.lines() {
             let key = line.split(" = ").next().unwrap_or_default();
@@ -215,10 +218,11 @@ impl Answers {
                     self.submission_tls.as_ref().map(|at| format!("listen_tls = [{}]", quoted(at)))
                 }
                 ("submission", "#: listen") => self.submission.as_ref().map(|at| format!("listen = [{}]", quoted(at))),
-                ("relay", "mode") if self.relay != "capture" => Some("mode = \"smarthost\"".to_owned()),
-                ("relay", "# smarthost") if self.relay != "capture" => {
-                    Some(format!("smarthost = {}", quote(&self.relay)))
-                }
+                ("relay", "mode") => Some(match smarthost {
+                    Some(_) => "mode = \"smarthost\"".to_owned(),
+                    None => format!("mode = {}", quote(&self.relay)),
+                }),
+                ("relay", "# smarthost") => smarthost.map(|url| format!("smarthost = {}", quote(url))),
                 ("relay", "# password_file") => self
                     .password_file
                     .as_ref()
@@ -402,6 +406,10 @@ mod tests {
         assert_eq!(config.submission.listen, []);
         assert!(matches!(config.relay, Relay::Smarthost(smarthost) if smarthost.login.is_some()));
         assert_eq!(text.lines().count(), TEMPLATE.lines().count(), "the documentation stays");
+
+        let text = Answers { relay: "direct".into(), password_file: None, ..answers }.file();
+        let config = Config::parse(&text, Path::new("/etc/guichet/guichet.toml")).unwrap_or_else(|e| panic!("{e}"));
+        assert!(matches!(config.relay, Relay::Direct(direct) if direct.port == 25 && !direct.allow_loopback));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub fn create_data_dir(config: &Config) -> Result<(), Problem> {
     made.map_err(|error| config.problem("data_dir", format!("{} cannot be made: {error}", config.data_dir.display())))
 }
 
-/// Everything that is wrong with the folders and files that the config names.
+/// Everything that is wrong with the folders, files and source addresses that the config names.
 #[must_use]
 pub fn files(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -50,7 +50,7 @@ pub fn files(config: &Config) -> Vec<Problem> {
         Relay::Capture { maildir } if maildir.exists() && !maildir.is_dir() => {
             problems.push(config.problem("relay.capture", format!("{} is not a folder", maildir.display())));
         }
-        Relay::Capture { .. } => {}
+        Relay::Capture { .. } | Relay::Direct(_) => {}
         Relay::Smarthost(smarthost) => {
             if let Some(login) = &smarthost.login
                 && let Secret::File(file) = &login.password
@@ -61,7 +61,21 @@ pub fn files(config: &Config) -> Vec<Problem> {
             }
         }
     }
+    for address in &config.egress.source {
+        if let Err(error) = is_of_this_machine(*address) {
+            let text = match error.kind() {
+                ErrorKind::AddrNotAvailable => format!("{address} is not an address of this machine"),
+                _ => format!("{address} cannot be used: {error}"),
+            };
+            problems.push(config.problem("relay.source", text));
+        }
+    }
     problems
+}
+
+/// Fails where connections can't come from the address: a socket can be bound to our own alone.
+fn is_of_this_machine(address: IpAddr) -> io::Result<()> {
+    TcpListener::bind((address, 0)).map(drop)
 }
 
 /// Addresses that can't be listened at now. Don't ask while the daemon itself runs.
@@ -180,6 +194,18 @@ mod tests {
             told(&files(&config)),
             [(Some(6), "tls.certificate"), (Some(7), "tls.key"), (Some(11), "relay.password_file")]
         );
+    }
+
+    #[test]
+    fn a_source_must_be_an_address_of_this_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        for (source, expected) in [("127.0.0.1", 0), ("192.0.2.1", 1)] {
+            let rest = format!("[relay]\nmode = \"direct\"\nsource = [\"{source}\"]\n");
+            let config = config(folder.path(), &rest);
+            create_data_dir(&config).unwrap();
+            let problems = files(&config);
+            assert_eq!(told(&problems), vec![(Some(7), "relay.source"); expected], "{source}");
+        }
     }
 
     #[test]

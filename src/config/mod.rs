@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use reader::nearest;
 use reader::{Reader, Section};
-pub use relay::{Encryption, Endpoint, Login, Protocol, Relay, Secret, Smarthost};
+pub use relay::{Direct, Egress, Encryption, Endpoint, Login, Protocol, Relay, Secret, Smarthost};
 pub use spam::{Blocklisted, Rspamd, Spam};
 pub use value::Domain;
 
@@ -45,6 +45,7 @@ pub struct Config {
     /// `None`: a self-signed certificate is made in `data_dir/certs`.
     pub tls: Option<Tls>,
     pub relay: Relay,
+    pub egress: Egress,
     /// Name servers to ask; empty means the system's.
     pub resolvers: Vec<SocketAddr>,
     pub spam: Spam,
@@ -258,7 +259,7 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
     web.finish();
 
     let tls = read_tls(&root.section("tls"), &data_dir);
-    let relay = relay::read(&root.section("relay"), &data_dir);
+    let (relay, egress) = relay::read(&root.section("relay"), &data_dir);
 
     let dns = root.section("dns");
     let resolvers = dns.list("resolvers", value::resolver).unwrap_or_default();
@@ -282,6 +283,7 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
         public_url,
         tls,
         relay: relay?,
+        egress,
         resolvers,
         spam,
         limits,
@@ -449,6 +451,8 @@ mod tests {
         assert_eq!(format!("{:?}", plain.submission), format!("{:?}", full.submission));
         assert_eq!(plain.data_dir, full.data_dir);
         assert_eq!(plain.resolvers, full.resolvers);
+        let direct = |text: &str| parse(&text.replace("mode = \"capture\"", "mode = \"direct\"")).unwrap().relay;
+        assert_eq!(direct(documented), direct(&uncommented));
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
         assert_eq!(plain.spam, full.spam);
         assert_eq!(limits, 21, "a limit is missing from config/guichet.toml");

@@ -15,6 +15,27 @@ pub enum Relay {
     Capture { maildir: PathBuf },
     /// To one server that takes them from there.
     Smarthost(Smarthost),
+    /// To each recipient domain's own servers (RFC 5321 §5.1).
+    Direct(Direct),
+}
+
+/// Delivery to MX hosts; what tests need besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direct {
+    /// Where MX hosts listen. Other than 25 for tests alone.
+    pub port: u16,
+    /// Whether an MX on this machine's loopback is delivered to: for tests alone.
+    pub allow_loopback: bool,
+}
+
+/// Who we are to the servers that copies go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Egress {
+    /// The addresses that connections come from, one a family. Empty: as the system chooses.
+    /// Otherwise a family without one is not used.
+    pub source: Vec<IpAddr>,
+    /// What we call ourselves in EHLO; `None` is the hostname.
+    pub helo: Option<Domain>,
 }
 
 /// The server that takes all copies.
@@ -93,16 +114,33 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// RFC 5321 §4.5.4.2.
+const SMTP_PORT: u16 = 25;
 const URL: &str = "must look like smtp://host, smtps://user@host:465 or lmtp:/run/lmtp.sock";
 
-pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path) -> Option<Relay> {
-    let mode = section.required("mode", "\"smarthost\" or \"capture\"", mode);
+pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path) -> (Option<Relay>, Egress) {
+    let source = section.list("source", source).unwrap_or_default();
+    if source.len() > 2 || (source.len() == 2 && source[0].is_ipv4() == source[1].is_ipv4()) {
+        section.complain("source", "must be one IPv4 address, one IPv6 address, or one of each");
+    }
+    let egress = Egress { source, helo: section.text("helo", Domain::parse) };
+    (read_mode(section, data_dir), egress)
+}
+
+fn read_mode(section: &Section<'_, '_>, data_dir: &Path) -> Option<Relay> {
+    let mode = section.required("mode", "\"direct\", \"smarthost\" or \"capture\"", mode);
     let smarthost = section.secret("smarthost", smarthost);
     let password_file = section.text("password_file", value::path);
     let required = section.text("starttls", starttls);
     let capture = section.text("capture", value::path);
+    let port = section.integer("port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
+    let allow_loopback = section.flag("allow_loopback");
     section.finish();
     match mode? {
+        Mode::Direct => Some(Relay::Direct(Direct {
+            port: port.unwrap_or(SMTP_PORT),
+            allow_loopback: allow_loopback.unwrap_or(false),
+        })),
         Mode::Capture => Some(Relay::Capture { maildir: data_dir.join(capture.unwrap_or_else(|| "outbox".into())) }),
         Mode::Smarthost => {
             if !section.has("smarthost") {
@@ -140,6 +178,7 @@ pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path) -> Option<Relay> 
 }
 
 enum Mode {
+    Direct,
     Smarthost,
     Capture,
 }
@@ -148,9 +187,14 @@ fn mode(text: &str) -> Result<Mode, String> {
     match text {
         "smarthost" => Ok(Mode::Smarthost),
         "capture" => Ok(Mode::Capture),
-        "direct" => Err("not in this release; must be \"smarthost\" or \"capture\"".to_owned()),
-        _ => Err("must be \"smarthost\" or \"capture\"".to_owned()),
+        "direct" => Ok(Mode::Direct),
+        _ => Err("must be \"direct\", \"smarthost\" or \"capture\"".to_owned()),
     }
+}
+
+fn source(text: &str) -> Result<IpAddr, String> {
+    let address = text.parse::<IpAddr>().ok().filter(|address| !address.is_unspecified() && !address.is_multicast());
+    address.ok_or_else(|| "must be an address of this machine, as in \"192.0.2.25\" or \"2001:db8::25\"".to_owned())
 }
 
 fn starttls(text: &str) -> Result<Encryption, String> {

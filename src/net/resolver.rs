@@ -57,6 +57,8 @@ pub fn resolver(servers: &[String]) -> Result<TokioResolver, ResolverError> {
     options.negative_max_ttl = Some(LONGEST_NEGATIVE);
     options.edns0 = true;
     options.try_tcp_on_error = true;
+    // With the aliases on the way, so that an answer can be held against the question.
+    options.preserve_intermediates = true;
     TokioResolver::builder_with_config(
         ResolverConfig::from_parts(None, Vec::new(), name_servers),
         TokioRuntimeProvider::default(),

@@ -1,35 +1,75 @@
-//! The way out: whichever [`Route`] is configured, one function that delivers.
+//! The way out: whichever [`Route`](super::route::Route) is configured, one function that delivers.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
 
 use super::capture::Capture;
 use super::client::{Client, Outcome, Reply, Transaction};
-use super::pool::{Pool, PoolLimits};
-use super::route::Route;
+use super::mx::Finder;
+use super::pool::{Pool, PoolLimits, Target, quit};
+use super::route::{Destination, NextHop};
+use crate::desk::address::Address;
+use crate::trust::alignment::ascii;
 
-/// An opened route.
+/// An open way out.
 pub enum Exit {
-    Pool(Box<Pool>),
+    Servers(Box<Servers>),
     Capture(Capture),
 }
 
+/// Servers, and the connections to them.
+pub struct Servers {
+    client: Client,
+    way: Way,
+    limits: PoolLimits,
+    /// Only destinations that somebody delivers to, or that a connection waits for.
+    pools: Mutex<BTreeMap<Destination, Arc<Pool>>>,
+    room: Arc<Semaphore>,
+}
+
+/// Which servers they are.
+pub enum Way {
+    /// One for everybody.
+    Hop(NextHop),
+    /// Those of each recipient's domain.
+    Direct(Arc<Finder>),
+}
+
 impl Exit {
-    /// Opens a route. A captured one's Maildir is made; a server is not asked before there is mail.
+    /// To servers. None is asked for anything before there is mail.
+    #[must_use]
+    pub fn to_servers(way: Way, client: Client, limits: PoolLimits) -> Self {
+        let room = Arc::new(Semaphore::new(limits.idle_in_all));
+        Self::Servers(Box::new(Servers { client, way, limits, pools: Mutex::default(), room }))
+    }
+
+    /// Into a Maildir, which is made.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn open(route: Route, client: Client, limits: PoolLimits) -> io::Result<Self> {
-        Ok(match route {
-            Route::Host(hop) => Self::Pool(Box::new(Pool::new(client, hop, limits))),
-            Route::Capture(directory) => Self::Capture(Capture::open(directory)?),
-        })
+    pub fn to_maildir(directory: PathBuf) -> io::Result<Self> {
+        Capture::open(directory).map(Self::Capture)
     }
 
-    /// Delivers one message; one outcome for each recipient, in their order. `name` is the copy's
-    /// own, of letters, digits, `-`, `.` and `_`: captured twice under one name is captured once.
+    /// What mail for a recipient waits with.
+    #[must_use]
+    pub fn destination(&self, recipient: &Address) -> Destination {
+        match self {
+            Self::Servers(servers) => servers.destination(recipient),
+            Self::Capture(_) => Destination::Route,
+        }
+    }
+
+    /// Delivers one message; one outcome for each recipient, in their order. They are of one
+    /// destination. `name` is the copy's own, of letters, digits, `-`, `.` and `_`: captured twice
+    /// under one name is captured once.
     pub async fn deliver(&self, name: &str, transaction: &Transaction<'_>) -> Vec<Outcome> {
         match self {
-            Self::Pool(pool) => pool.deliver(transaction).await,
+            Self::Servers(servers) => servers.deliver(transaction).await,
             Self::Capture(capture) => {
                 let outcome = match write(capture, name, transaction).await {
                     Ok(()) => Outcome::Sent(Reply::ours("captured")),
@@ -40,18 +80,58 @@ impl Exit {
         }
     }
 
-    /// Closes connections that have waited too long: to be called now and then.
+    /// Closes connections that have waited too long, and forgets destinations that nothing goes to:
+    /// to be called now and then.
     pub async fn sweep(&self) {
-        if let Self::Pool(pool) = self {
-            pool.sweep().await;
+        if let Self::Servers(servers) = self {
+            let expired = servers.pools().values().flat_map(|pool| pool.expired()).collect();
+            servers.forget();
+            quit(expired).await;
         }
     }
 
     /// Closes all waiting connections: before the process ends.
     pub async fn close(&self) {
-        if let Self::Pool(pool) = self {
-            pool.close().await;
+        if let Self::Servers(servers) = self {
+            let all = servers.pools().values().flat_map(|pool| pool.all()).collect();
+            quit(all).await;
         }
+    }
+}
+
+impl Servers {
+    fn destination(&self, recipient: &Address) -> Destination {
+        match self.way {
+            Way::Hop(_) => Destination::Route,
+            Way::Direct(_) => Destination::domain_of(recipient),
+        }
+    }
+
+    async fn deliver(&self, transaction: &Transaction<'_>) -> Vec<Outcome> {
+        match transaction.recipients.first() {
+            Some(recipient) => self.pool(recipient).deliver(transaction).await,
+            None => Vec::new(),
+        }
+    }
+
+    fn pool(&self, recipient: &Address) -> Arc<Pool> {
+        let make = || {
+            let target = match &self.way {
+                Way::Hop(hop) => Target::Hop(hop.clone()),
+                Way::Direct(finder) => Target::Domain(Arc::clone(finder), ascii(recipient.domain()).into_owned()),
+            };
+            Arc::new(Pool::sharing(self.client.clone(), target, self.limits, Arc::clone(&self.room)))
+        };
+        Arc::clone(self.pools().entry(self.destination(recipient)).or_insert_with(make))
+    }
+
+    /// Who delivers has a pool of his own: one that nobody else has is used by nobody.
+    fn forget(&self) {
+        self.pools().retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_empty());
+    }
+
+    fn pools(&self) -> MutexGuard<'_, BTreeMap<Destination, Arc<Pool>>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,12 +1,17 @@
 //! Copies on their way out.
 //!
-//! [`exit`] is the configured [`route`] opened: a [`pool`] of connections kept by the SMTP
-//! [`client`], or a Maildir that [`capture`]s. [`schedule`] says when to try again.
+//! The [`worker`] has copies that a [`reader`] takes from the queue, [`destinations`] says whose turn it is, [`render`]
+//! writes the copy out. [`exit`] is the configured [`route`] opened: to servers, whose connections by
+//! the SMTP [`client`] a [`pool`] keeps and whose names [`mx`] finds, or into a Maildir that
+//! [`capture`]s. [`schedule`] says when to try again.
 
 pub mod capture;
 pub mod client;
+pub mod destinations;
 pub mod exit;
+pub mod mx;
 pub mod pool;
+pub mod reader;
 pub mod render;
 pub mod route;
 pub mod schedule;

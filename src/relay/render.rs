@@ -17,6 +17,7 @@ use crate::desk::token::{
 use crate::mime::copy::{BuildError, MemberLine, Plan, build, conversation, letter, sender_name};
 use crate::store::tables::ENTRIES;
 use crate::store::{Order, Read, StoreError};
+use crate::trust::alignment::ascii;
 
 /// How many entries before a copy's own are looked at for its References: more would not fit.
 const MOST_ANCESTORS: usize = 60;
@@ -113,7 +114,7 @@ pub fn draft(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Draft, RenderEr
         let bounce = BounceToken(copy.id).encode(&desk.keys, copy.key)?;
         Some(address(&bounce_local(&bounce), desk)?)
     };
-    Ok(Draft { plan, source, reverse_path, to: copy.to.clone() })
+    Ok(Draft { plan, source, reverse_path, to: for_any_server(&copy.to) })
 }
 
 impl Draft {
@@ -152,7 +153,13 @@ fn reader(tx: &impl Read, copy: &Copy) -> Result<Mailbox, RenderError> {
         Person::Contact(id) => find::contact_by_id(tx, id)?.name,
         Person::Member(id) => find::member_by_id(tx, id)?.name,
     };
-    Ok(Mailbox::new(name, copy.to.clone()))
+    Ok(Mailbox::new(name, for_any_server(&copy.to)))
+}
+
+/// An address with its domain in A-labels (RFC 5890 §2.3.2.1): then only a local part beyond ASCII
+/// needs a server with SMTPUTF8.
+fn for_any_server(address: &Address) -> Address {
+    Address::new(address.local(), &ascii(address.domain())).unwrap_or_else(|_| address.clone())
 }
 
 fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<Plan, RenderError> {

@@ -1,20 +1,50 @@
-//! Where outgoing mail goes next: a smarthost, an LMTP server, or a Maildir that captures it.
-//!
-//! Delivery straight to the recipients' own servers (MX) is none of them.
+//! Where outgoing mail goes next: the recipients' own servers, a smarthost, an LMTP server, or a
+//! Maildir that captures it.
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config;
+use crate::desk::address::Address;
+use crate::trust::alignment::ascii;
 
 /// The next hop of all mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// A server that takes mail for everyone.
     Host(NextHop),
+    /// The servers that each recipient's domain names; [`mx`](super::mx) finds them.
+    Direct(config::Direct),
     /// A Maildir: nothing leaves the machine.
     Capture(PathBuf),
+}
+
+/// What is waited for, paused and counted together: copies that go to the same servers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Destination {
+    /// The one way out for everybody.
+    Route,
+    /// A domain, in lower case and A-labels.
+    Domain(String),
+}
+
+impl Destination {
+    /// The recipient's domain.
+    #[must_use]
+    pub fn domain_of(recipient: &Address) -> Self {
+        Self::Domain(ascii(recipient.domain()).into_owned())
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Route => "the route",
+            Self::Domain(domain) => domain,
+        })
+    }
 }
 
 /// A server and how to talk to it.
@@ -39,6 +69,8 @@ pub enum Protocol {
 pub enum Place {
     /// A host name or an address, and a port.
     Host(String, u16),
+    /// A host by name, and where it was found: at least one address, in the order to try them.
+    Found(String, Vec<SocketAddr>),
     /// A Unix socket.
     Socket(PathBuf),
 }
@@ -78,6 +110,7 @@ impl Route {
     pub fn of(config: &config::Relay) -> io::Result<Self> {
         let smarthost = match config {
             config::Relay::Capture { maildir } => return Ok(Self::Capture(maildir.clone())),
+            config::Relay::Direct(direct) => return Ok(Self::Direct(*direct)),
             config::Relay::Smarthost(smarthost) => smarthost,
         };
         let protocol = match smarthost.protocol {
@@ -109,6 +142,7 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(hop) => hop.fmt(f),
+            Self::Direct(_) => f.write_str("each domain's own servers"),
             Self::Capture(path) => write!(f, "the Maildir {}", path.display()),
         }
     }
@@ -126,6 +160,7 @@ impl fmt::Display for NextHop {
         match &self.place {
             Place::Host(host, port) if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}"),
             Place::Host(host, port) => write!(f, "{scheme}://{host}:{port}"),
+            Place::Found(host, _) => write!(f, "{scheme}://{host}"),
             Place::Socket(path) => write!(f, "{scheme}:{}", path.display()),
         }
     }

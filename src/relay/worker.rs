@@ -1,24 +1,28 @@
 //! The queue at work: copies that are due are claimed, rendered, signed, offered to the next
 //! server, and what it said is written down.
 //!
-//! A claim is a lease in memory: the store has one owner, so a claim can't outlive its holder, and
-//! after a crash every copy that was not written down as sent is offered again.
+//! The [`reader`](super::reader) finds them, [`destinations`](super::destinations) says in which order
+//! they go. A claim is a lease in memory: the store has one owner, so a claim can't outlive its
+//! holder, and after a crash every copy that was not written down as sent is offered again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Semaphore;
-use tokio::task::{self, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::client::{Outcome, Transaction};
+use super::destinations::{Destinations, Heard, Taken, Waiting};
 use super::exit::Exit;
+use super::reader::Reader;
 use super::render::{Draft, RenderError, draft};
+use super::route::Destination;
 use super::schedule::next_attempt;
 use crate::actions::copies::{self, Attempt};
 use crate::actions::{Act, ActionError, Actor, Desk};
-use crate::desk::copy::{Content, Copy};
+use crate::desk::copy::{Content, Copy, CopyState};
 use crate::desk::entry::Door;
 use crate::desk::id::CopyId;
 use crate::desk::ticket::Person;
@@ -29,11 +33,12 @@ use crate::store::tables::ENTRIES;
 use crate::store::{Store, StoreError};
 use crate::trust::Signer;
 
-/// How long nothing is offered to a route that was down: the first wait, doubled up to the last.
-const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
-const LAST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// The longest sleep: clocks are put right now and then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// The shortest one, where nothing but the time wakes.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(500);
+/// How often connections and destinations that nobody needs are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
 /// How long to wait before what became of a copy is written down again that could not be.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 /// How often the octets of a copy are in memory while it is made, signed and sent.
@@ -50,148 +55,231 @@ pub struct Relay {
     pub signers: BTreeMap<String, Signer>,
     /// Copies under way at one time.
     pub concurrency: usize,
+    /// Copies that are offered to one destination at one time.
+    pub per_destination: usize,
     /// How long a copy is tried, from when it was queued.
     pub lifetime: SignedDuration,
     /// For copies of large messages under way.
     pub memory: Memory,
-    /// A place for each copy whose message is in memory: a few more than there are connections, so
-    /// that the next one is signed by the time one is free.
-    pub loaded: Semaphore,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
     pub metrics: Arc<Metrics>,
 }
 
-/// A route that was found down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pause {
-    until: Timestamp,
-    length: SignedDuration,
+/// What came of offering a copy.
+enum Offer {
+    /// This, which is to be written down.
+    Attempted(Attempt, Heard),
+    /// Its destination is down, with these words. It waits for that, up to the end of its time.
+    Down { words: String, end: Timestamp },
+    /// It can't be read now: nothing is known and nothing is written, it stays due.
+    Unread(StoreError),
+    /// It is wanted no longer.
+    Unwanted,
 }
 
-/// What an offer tells about whatever comes after it.
-enum Heard {
-    /// The route answers.
-    Up,
-    /// The route, or the store, is down.
-    Down,
-    /// What became of the copy can't be written down. Offered again it would be sent again, and so
-    /// it is left alone until the next start.
+/// A piece of work that ended.
+enum Ended {
+    Offered(Destination, Offer),
+    /// What became of a copy is written down; whether it is due again.
+    Written {
+        again: bool,
+    },
+    /// It can't be. Offered again the copy would be sent again, and so it is left alone until the next
+    /// start.
     Unwritten,
+}
+
+/// The state of a relay at work.
+struct Work {
+    reader: Reader,
+    destinations: Destinations,
+    tasks: JoinSet<(CopyId, Ended)>,
+    /// Whose task it is, and where the copy is being offered.
+    under_way: BTreeMap<task::Id, (CopyId, Option<Destination>)>,
+    stop: Stop,
 }
 
 impl Relay {
     /// Delivers until told to stop; then lets what is under way end.
     pub async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut changed = self.store.changed();
-        let mut leases: BTreeMap<CopyId, task::Id> = BTreeMap::new();
-        let mut unwritten = BTreeSet::new();
-        // Read from the queue, and not begun yet.
-        let mut waiting = VecDeque::new();
-        let mut under_way: JoinSet<(CopyId, Heard)> = JoinSet::new();
-        let mut pause: Option<Pause> = None;
+        let mut work = Work {
+            reader: Reader::begin(),
+            destinations: Destinations::new(self.per_destination),
+            tasks: JoinSet::new(),
+            under_way: BTreeMap::new(),
+            stop: stop.clone(),
+        };
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            changed.mark_unchanged();
             let now = (self.now)();
-            let paused = pause.as_ref().is_some_and(|pause| pause.until > now);
-            // A route that was down is tried with one copy first.
-            let most = if pause.is_some() { 1 } else { self.concurrency };
-            if !paused {
-                if waiting.is_empty() && leases.len() < most {
-                    let taken = leases.keys().chain(&unwritten).copied().collect();
-                    waiting = self.due(now, most, &taken);
-                }
-                while leases.len() < most
-                    && let Some(id) = waiting.pop_front()
-                {
-                    let (relay, stop) = (Arc::clone(&self), stop.clone());
-                    let task = under_way.spawn(async move { (id, relay.offer(id, stop).await) });
-                    leases.insert(id, task.id());
-                }
+            for (id, words) in work.destinations.expired(now) {
+                self.write(&mut work, id, Attempt::Failed { reply: words });
             }
-            // Where all places are taken, whoever ends wakes the loop.
-            let wait = if paused || waiting.is_empty() { self.sleep(now, pause.as_ref()) } else { LONGEST_SLEEP };
+            if work.destinations.wants_more(now) {
+                work.reader.read_whole();
+            }
+            if work.destinations.has_room() {
+                self.read(&mut work, now);
+            }
+            // Those who write are counted too: while the disk is full, nothing more is offered.
+            while work.under_way.len() < self.concurrency
+                && let Some((destination, id)) = work.destinations.next(now)
+            {
+                self.offer(&mut work, id, destination);
+            }
+            let wait = self.wait(&work, now);
             tokio::select! {
                 () = stop.stopped() => break,
-                Some(done) = under_way.join_next() => {
-                    let (id, heard) = match done {
-                        Ok((id, heard)) => (Some(id), heard),
-                        Err(error) => {
-                            tracing::error!(%error, "an offer broke down");
-                            let lease = leases.iter().find(|(_, task)| **task == error.id());
-                            (lease.map(|(id, _)| *id), Heard::Unwritten)
-                        }
-                    };
-                    if let Some(id) = id {
-                        leases.remove(&id);
-                        match heard {
-                            Heard::Up => pause = route_heard(pause, true, (self.now)()),
-                            Heard::Down => pause = route_heard(pause, false, (self.now)()),
-                            Heard::Unwritten => {
-                                unwritten.insert(id);
-                            }
-                        }
-                    }
+                Some(done) = work.tasks.join_next_with_id() => self.done(&mut work, done),
+                _ = changed.changed() => {
+                    changed.mark_unchanged();
+                    work.reader.read_newest();
                 }
-                _ = changed.changed() => {}
-                () = tokio::time::sleep(wait) => self.exit.sweep().await,
+                _ = sweep.tick() => {
+                    work.destinations.forget(now);
+                    let relay = Arc::clone(&self);
+                    tokio::spawn(async move { relay.exit.sweep().await });
+                }
+                () = tokio::time::sleep(wait) => work.reader.read_newest(),
             }
         }
-        let _ = tokio::time::timeout(DRAIN, async { while under_way.join_next().await.is_some() {} }).await;
+        let drain = async {
+            while let Some(done) = work.tasks.join_next_with_id().await {
+                self.done(&mut work, done);
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, drain).await;
         self.exit.close().await;
     }
 
-    /// The next copies that are due and not taken, the longest waiting first. Many at once, so that a
-    /// long queue is not read from its head for each of them.
-    fn due(&self, now: Timestamp, most: usize, taken: &BTreeSet<CopyId>) -> VecDeque<CopyId> {
-        match self.store.read(|view| copies::due(view, now, taken.len() + most)) {
-            Ok(due) => due.into_iter().filter(|id| !taken.contains(id)).collect(),
+    /// Takes in a page of the queue.
+    fn read(self: &Arc<Self>, work: &mut Work, now: Timestamp) {
+        let page = match work.reader.read(&self.store, now) {
+            Ok(page) => page,
             Err(error) => {
                 tracing::error!(%error, "the queue can't be read");
-                VecDeque::new()
+                return;
+            }
+        };
+        for found in page {
+            let (destination, end) = match &found.copy {
+                Some(copy) => (self.exit.destination(&copy.to), self.end(copy)),
+                // The attempt tells what is wrong with it.
+                None => (Destination::Route, Timestamp::MAX),
+            };
+            if let Some(copy) = &found.copy
+                && copy.state == CopyState::Queued
+                && copy.attempts > 0
+            {
+                work.destinations.urge(&destination, copy.updated_at);
+            }
+            let waiting = Waiting { since: found.since, id: found.id, end };
+            match work.destinations.push(destination, waiting, now) {
+                Taken::Kept => {}
+                Taken::InsteadOf(other) => work.reader.forget(other),
+                Taken::Ended(words) => self.write(work, found.id, Attempt::Failed { reply: words }),
             }
         }
     }
 
-    /// Until the next copy is due, or the route is tried again.
-    fn sleep(&self, now: Timestamp, pause: Option<&Pause>) -> Duration {
-        let due = self.store.read(|view| copies::next_due(view)).ok().flatten();
-        let until = match (due, pause) {
-            (Some(due), Some(pause)) => Some(due.max(pause.until)),
-            (due, _) => due,
-        };
-        let wait = until
-            .map_or(LONGEST_SLEEP, |until| Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO));
-        // What is due and leased ends by itself and wakes the loop; so never spin on it.
-        wait.clamp(Duration::from_millis(500), LONGEST_SLEEP)
+    /// Until something is to be read, due, or tried again.
+    fn wait(&self, work: &Work, now: Timestamp) -> Duration {
+        let reads = work.reader.rests_for().filter(|_| work.destinations.has_room());
+        if reads == Some(Duration::ZERO) {
+            return Duration::ZERO;
+        }
+        let due = self.store.read(|view| copies::next_due(view, now)).ok().flatten();
+        let until = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
+        let times = due.into_iter().chain(work.destinations.wakes_at()).map(until).chain(reads);
+        // What waits for a place is woken by whoever leaves one; so never spin on it.
+        times.min().unwrap_or(LONGEST_SLEEP).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
 
-    /// Offers one copy.
-    async fn offer(&self, id: CopyId, stop: Stop) -> Heard {
-        let attempted = {
-            let _place = self.loaded.acquire().await;
-            self.attempt(id).await
-        };
-        let (attempt, up) = match attempted {
-            Ok(Some(attempt)) => attempt,
-            Ok(None) => return Heard::Up,
-            Err(error) if error.is_temporary() => {
-                // Nothing is known, nothing is written, it stays due.
-                tracing::error!(copy = %id, %error, "a copy can't be read");
-                return Heard::Down;
-            }
-            // One damaged message must not stand in the way of all others.
-            Err(error) => (Attempt::Failed { reply: error.to_string() }, true),
-        };
+    fn offer(self: &Arc<Self>, work: &mut Work, id: CopyId, destination: Destination) {
+        let (relay, to) = (Arc::clone(self), destination.clone());
+        let task = work.tasks.spawn(async move {
+            let offer = match relay.attempt(id).await {
+                Ok(offer) => offer,
+                Err(error) if error.is_temporary() => Offer::Unread(error),
+                // One damaged message must not stand in the way of all others.
+                Err(error) => Offer::Attempted(Attempt::Failed { reply: error.to_string() }, Heard::Nothing),
+            };
+            (id, Ended::Offered(to, offer))
+        });
+        work.under_way.insert(task.id(), (id, Some(destination)));
+    }
+
+    fn write(self: &Arc<Self>, work: &mut Work, id: CopyId, attempt: Attempt) {
         self.metrics.count(match &attempt {
             Attempt::Sent { .. } => metrics::Attempt::Sent,
             Attempt::Deferred { .. } | Attempt::TooLarge { .. } => metrics::Attempt::Deferred,
             Attempt::Failed { .. } => metrics::Attempt::Failed,
         });
-        match (self.write_down(id, &attempt, stop).await, up) {
-            (false, _) => Heard::Unwritten,
-            (true, true) => Heard::Up,
-            (true, false) => Heard::Down,
+        let (relay, stop) = (Arc::clone(self), work.stop.clone());
+        let task = work.tasks.spawn(async move {
+            let again = matches!(attempt, Attempt::TooLarge { .. });
+            let written = relay.write_down(id, &attempt, stop).await;
+            (id, if written { Ended::Written { again } } else { Ended::Unwritten })
+        });
+        work.under_way.insert(task.id(), (id, None));
+    }
+
+    /// Goes on after a piece of work.
+    fn done(self: &Arc<Self>, work: &mut Work, done: Result<(task::Id, (CopyId, Ended)), JoinError>) {
+        let (id, ended) = match done {
+            Ok((task, (id, ended))) => {
+                work.under_way.remove(&task);
+                (id, ended)
+            }
+            Err(error) => {
+                tracing::error!(%error, "an offer broke down");
+                if let Some((_, Some(destination))) = work.under_way.remove(&error.id()) {
+                    self.heard(work, &destination, Heard::Nothing);
+                }
+                // What came of it is unknown: it is as good as unwritten.
+                return;
+            }
+        };
+        match ended {
+            Ended::Offered(destination, Offer::Attempted(attempt, heard)) => {
+                self.heard(work, &destination, heard);
+                self.write(work, id, attempt);
+            }
+            Ended::Offered(destination, Offer::Down { words, end }) => {
+                let until = self.heard(work, &destination, Heard::Down(words.clone()));
+                let attempt = match until {
+                    Some(until) if (self.now)() < end => Attempt::Deferred { reply: words, next_at: until.min(end) },
+                    _ => Attempt::Failed { reply: words },
+                };
+                self.write(work, id, attempt);
+            }
+            Ended::Offered(destination, Offer::Unread(error)) => {
+                tracing::error!(copy = %id, %error, "a copy can't be read");
+                work.reader.forget(id);
+                self.heard(work, &destination, Heard::Down(error.to_string()));
+            }
+            Ended::Offered(destination, Offer::Unwanted) => {
+                work.reader.forget(id);
+                self.heard(work, &destination, Heard::Nothing);
+            }
+            Ended::Written { again } => {
+                work.reader.forget(id);
+                if again {
+                    work.reader.read_newest();
+                }
+            }
+            Ended::Unwritten => {}
         }
+    }
+
+    /// Tells how an offer ended; until when its destination is left alone, if it is.
+    fn heard(&self, work: &mut Work, destination: &Destination, heard: Heard) -> Option<Timestamp> {
+        for id in work.destinations.ended(destination, heard, (self.now)()) {
+            work.reader.forget(id);
+        }
+        work.destinations.paused_until(destination)
     }
 
     /// Writes down what became of an attempt; whether that is done. While the store can't be written,
@@ -227,10 +315,11 @@ impl Relay {
         }
     }
 
-    async fn attempt(&self, id: CopyId) -> Result<Option<(Attempt, bool)>, StoreError> {
+    /// Offers one copy.
+    async fn attempt(&self, id: CopyId) -> Result<Offer, StoreError> {
         let Some(octets) = self.store.read(|view| view_copy(view, id)?.map(|copy| octets(view, &copy)).transpose())?
         else {
-            return Ok(None);
+            return Ok(Offer::Unwanted);
         };
         let _room = self.memory.room(octets, TIMES).await;
         let now = (self.now)();
@@ -239,18 +328,17 @@ impl Relay {
             let draft = draft(view, &self.desk, &copy);
             Ok::<_, StoreError>(Some((copy, draft)))
         })?;
-        let Some((copy, draft)) = prepared else { return Ok(None) };
+        let Some((copy, draft)) = prepared else { return Ok(Offer::Unwanted) };
+        let failed = |reply: String| Ok(Offer::Attempted(Attempt::Failed { reply }, Heard::Nothing));
         let rendered = match draft.and_then(Draft::render) {
             Ok(rendered) => rendered,
             Err(RenderError::Store(error)) => return Err(error),
-            Err(error) => {
-                return Ok(Some((Attempt::Failed { reply: error.to_string() }, true)));
-            }
+            Err(error) => return failed(error.to_string()),
         };
         let signer = self.signers.get(&rendered.domain).or_else(|| self.signers.get(self.desk.domains.first()));
         let mut message = match signer.map(|signer| signer.sign(&rendered.message, now)).transpose() {
             Ok(fields) => fields.unwrap_or_default().into_bytes(),
-            Err(error) => return Ok(Some((Attempt::Failed { reply: error.to_string() }, true))),
+            Err(error) => return failed(error.to_string()),
         };
         message.extend_from_slice(&rendered.message);
         let transaction = Transaction {
@@ -261,68 +349,46 @@ impl Relay {
             eight_bit: rendered.eight_bit,
         };
         let outcomes = self.exit.deliver(&format!("copy-{id}"), &transaction).await;
-        let Some(outcome) = outcomes.into_iter().next() else { return Ok(None) };
+        let Some(outcome) = outcomes.into_iter().next() else { return Ok(Offer::Unwanted) };
         tracing::info!(
             copy = %id, ticket = %copy.ticket, to = %copy.to, attempt = copy.attempts + 1,
             outcome = name(&outcome), reply = %outcome.reply(), "offered"
         );
-        Ok(Some(self.judge(&copy, outcome)))
+        Ok(self.judge(&copy, outcome))
     }
 
-    /// A copy that met a route which is down waits for the route and not for a turn of its own.
-    fn when_up(&self, copy: &Copy, reply: String) -> Attempt {
-        let now = (self.now)();
-        let end = copy.queued_at.saturating_add(self.lifetime).unwrap_or(Timestamp::MAX);
-        match now.checked_add(FIRST_PAUSE) {
-            Ok(next_at) if now < end => Attempt::Deferred { reply, next_at },
-            _ => Attempt::Failed { reply },
-        }
+    /// When a copy is given up.
+    fn end(&self, copy: &Copy) -> Timestamp {
+        copy.queued_at.saturating_add(self.lifetime).unwrap_or(Timestamp::MAX)
     }
 
-    /// What an outcome means for the copy, and whether the route is up.
-    fn judge(&self, copy: &Copy, outcome: Outcome) -> (Attempt, bool) {
-        let later = |reply: String| {
-            let jitter = (self.desk.random)()[0];
-            match next_attempt(copy.attempts + 1, copy.queued_at, self.lifetime, (self.now)(), jitter) {
-                Some(next_at) => Attempt::Deferred { reply, next_at },
-                None => Attempt::Failed { reply },
-            }
-        };
+    /// What an outcome means for the copy, and for its destination.
+    fn judge(&self, copy: &Copy, outcome: Outcome) -> Offer {
         match outcome {
-            Outcome::Sent(reply) => (Attempt::Sent { reply: reply.to_string() }, true),
-            Outcome::Deferred(reply) => (later(reply.to_string()), true),
+            Outcome::Sent(reply) => Offer::Attempted(Attempt::Sent { reply: reply.to_string() }, Heard::Up),
+            Outcome::Deferred(reply) => {
+                let jitter = (self.desk.random)()[0];
+                let next = next_attempt(copy.attempts + 1, copy.queued_at, self.lifetime, (self.now)(), jitter);
+                let (code, reply) = (reply.code, reply.to_string());
+                let heard = match code {
+                    // Whenever it is said, it is said of the service (RFC 5321 §3.8).
+                    Some(421) => Heard::Down(reply.clone()),
+                    None => Heard::Broken,
+                    Some(_) => Heard::Up,
+                };
+                match next {
+                    Some(next_at) => Offer::Attempted(Attempt::Deferred { reply, next_at }, heard),
+                    None => Offer::Attempted(Attempt::Failed { reply }, heard),
+                }
+            }
             // A member's copy that is too large goes once more without its attachments.
             Outcome::Failed(reply)
                 if reply.is_about_size() && !copy.shrunk && is_members(copy) && copy.content == Content::Entry =>
             {
-                (Attempt::TooLarge { reply: reply.to_string() }, true)
+                Offer::Attempted(Attempt::TooLarge { reply: reply.to_string() }, Heard::Up)
             }
-            Outcome::Failed(reply) => (Attempt::Failed { reply: reply.to_string() }, true),
-            Outcome::RouteDown(reply) => (self.when_up(copy, reply.to_string()), false),
-        }
-    }
-}
-
-/// One alarm when the route goes down, one line when it is up again. Offers that were under way when
-/// it went down end during the pause, and make it no longer.
-fn route_heard(pause: Option<Pause>, up: bool, now: Timestamp) -> Option<Pause> {
-    let until = |length| now.saturating_add(length).unwrap_or(Timestamp::MAX);
-    match (pause, up) {
-        (None, true) => None,
-        (Some(_), true) => {
-            tracing::info!("the route is up again");
-            None
-        }
-        (None, false) => {
-            let pause = Pause { until: until(FIRST_PAUSE), length: FIRST_PAUSE };
-            tracing::error!(until = %pause.until, "the route is down: nothing is sent until it answers");
-            Some(pause)
-        }
-        (Some(pause), false) if pause.until > now => Some(pause),
-        (Some(pause), false) => {
-            let length = (pause.length * 2).min(LAST_PAUSE);
-            tracing::warn!(until = %until(length), "the route is still down");
-            Some(Pause { until: until(length), length })
+            Outcome::Failed(reply) => Offer::Attempted(Attempt::Failed { reply: reply.to_string() }, Heard::Up),
+            Outcome::RouteDown(reply) => Offer::Down { words: reply.to_string(), end: self.end(copy) },
         }
     }
 }
@@ -357,25 +423,5 @@ fn name(outcome: &Outcome) -> &'static str {
         Outcome::Deferred(_) => "deferred",
         Outcome::Failed(_) => "failed",
         Outcome::RouteDown(_) => "route down",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_route_that_is_down_is_left_alone_for_ever_longer_times() {
-        let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
-        let down = route_heard(None, false, at(0));
-        assert_eq!(down, Some(Pause { until: at(5), length: FIRST_PAUSE }));
-        // Forty-nine more were under way.
-        assert_eq!(route_heard(down, false, at(1)), down);
-        let later = route_heard(down, false, at(5));
-        assert_eq!(later, Some(Pause { until: at(15), length: FIRST_PAUSE * 2 }));
-        let long = Some(Pause { until: at(0), length: LAST_PAUSE });
-        assert_eq!(route_heard(long, false, at(10)).unwrap().length, LAST_PAUSE);
-        assert_eq!(route_heard(later, true, at(16)), None);
-        assert_eq!(route_heard(None, true, at(16)), None);
     }
 }

@@ -8,7 +8,7 @@ use guichet::config::Config;
 use guichet::desk::address::Address;
 use guichet::relay::client::{Client, Outcome, Timeouts, Tls, Transaction};
 use guichet::relay::exit::Exit;
-use guichet::relay::pool::{Pool, PoolLimits};
+use guichet::relay::pool::{Pool, PoolLimits, quit};
 use guichet::relay::route::{NextHop, Route};
 
 use crate::kit::dns::Dns;
@@ -45,7 +45,7 @@ fn hop(url: &str) -> NextHop {
     let config = Config::parse(&text, Path::new("guichet.toml")).unwrap();
     match Route::of(&config.relay).unwrap() {
         Route::Host(hop) => hop,
-        Route::Capture(_) => unreachable!("a URL is no Maildir"),
+        Route::Capture(_) | Route::Direct(_) => unreachable!("a URL is one server"),
     }
 }
 
@@ -426,7 +426,7 @@ async fn connections_are_used_again_within_bounds() {
     sink.rule("MAIL", Act::SayAndClose("421 4.4.2 idle too long".to_owned()), true);
     assert_eq!(kinds(&pool.deliver(&transaction(&["bob@example.com"])).await), ["sent"]);
     assert_eq!(sink.connections(), 4);
-    pool.close().await;
+    quit(pool.all()).await;
     assert_eq!(sink.commands().last().unwrap(), "QUIT");
 
     let old = Pool::new(client(&sink).await, hop(&url), PoolLimits { idle: Duration::ZERO, ..limits });
@@ -457,9 +457,7 @@ async fn no_more_connections_than_allowed() {
 #[tokio::test]
 async fn a_captured_copy_is_a_file() {
     let directory = tempfile::tempdir().unwrap();
-    let sink = Sink::new(&OLD);
-    let exit = Exit::open(Route::Capture(directory.path().join("outbox")), client(&sink).await, PoolLimits::default())
-        .unwrap();
+    let exit = Exit::to_maildir(directory.path().join("outbox")).unwrap();
     for _ in 0..2 {
         let outcomes = exit.deliver("copy-1", &transaction(&["bob@example.com"])).await;
         assert_eq!(kinds(&outcomes), ["sent"]);

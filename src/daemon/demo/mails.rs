@@ -14,9 +14,9 @@ use mail_parser::MessageParser;
 use crate::desk::address::Address;
 use crate::net::resolver::resolver;
 use crate::relay::client::{Client, Outcome, Tls, Transaction};
-use crate::relay::exit::Exit;
+use crate::relay::exit::{Exit, Way};
 use crate::relay::pool::PoolLimits;
-use crate::relay::route::{NextHop, Place, Protocol, Route, Security};
+use crate::relay::route::{NextHop, Place, Protocol, Security};
 use crate::store::tables::QUEUE;
 use crate::store::{Order, Read, Store, StoreError};
 
@@ -51,7 +51,7 @@ impl Mailer {
             security: Security::Opportunistic,
             credentials: None,
         };
-        let exit = Exit::open(Route::Host(hop), client, PoolLimits::default())?;
+        let exit = Exit::to_servers(Way::Hop(hop), client, PoolLimits::default());
         Ok(Self { exit, store, outbox: outbox.to_owned() })
     }
 

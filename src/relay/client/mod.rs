@@ -10,6 +10,7 @@ mod session;
 mod transaction;
 mod transport;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -93,16 +94,25 @@ impl Default for Timeouts {
 /// Opens sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    hostname: String,
+    helo: String,
+    source: Vec<IpAddr>,
     resolver: TokioResolver,
     tls: Tls,
     timeouts: Timeouts,
 }
 
 impl Client {
-    /// `hostname` is what we call ourselves in EHLO (RFC 5321 §4.1.1.1).
-    pub fn new(hostname: impl Into<String>, resolver: TokioResolver, tls: Tls) -> Self {
-        Self { hostname: hostname.into(), resolver, tls, timeouts: Timeouts::default() }
+    /// `helo` is what we call ourselves in EHLO (RFC 5321 §4.1.1.1).
+    pub fn new(helo: impl Into<String>, resolver: TokioResolver, tls: Tls) -> Self {
+        Self { helo: helo.into(), source: Vec::new(), resolver, tls, timeouts: Timeouts::default() }
+    }
+
+    /// With connections that come from these addresses of ours, one a family; a family without one
+    /// is not used. From none: as the system chooses.
+    #[must_use]
+    pub fn from_addresses(mut self, source: Vec<IpAddr>) -> Self {
+        self.source = source;
+        self
     }
 
     /// With other waits.

@@ -91,9 +91,9 @@ impl Extensions {
 impl Session {
     /// Opens a connection; without `may_encrypt` an offer of STARTTLS is not taken.
     pub(super) async fn open(client: &Client, hop: &NextHop, may_encrypt: bool) -> Result<Self, OpenError> {
-        let connected = connect(&hop.place, &client.resolver, &client.timeouts).await?;
+        let connected = connect(&hop.place, client).await?;
         let host = match &hop.place {
-            Place::Host(host, _) => host.as_str(),
+            Place::Host(host, _) | Place::Found(host, _) => host.as_str(),
             Place::Socket(_) => "localhost",
         };
         let password_at_risk = hop.credentials.is_some() && !connected.local;
@@ -119,7 +119,7 @@ impl Session {
         if greeting.code != Some(220) {
             return Err(greeting.into());
         }
-        session.hello(&client.hostname, !verified).await?;
+        session.hello(&client.helo, !verified).await?;
 
         let starttls = match hop.security {
             Security::StartTls => true,
@@ -138,7 +138,7 @@ impl Session {
                 session.line =
                     client.tls.start(session.line, host, verified, &client.timeouts).await.map_err(OpenError::Tls)?;
                 encrypted = true;
-                session.hello(&client.hostname, false).await?;
+                session.hello(&client.helo, false).await?;
             } else if verified || reply.is_permanent() {
                 return Err(reply.into());
             }

@@ -20,8 +20,9 @@ pub struct Done {
     pub outcomes: Vec<Outcome>,
     /// The session is fit for another.
     pub alive: bool,
-    /// The session ended before the server answered anything: on a fresh one it may go well.
-    pub unheard: bool,
+    /// The session broke off before it had decided anything, and before it was given the message:
+    /// on another session it may go well.
+    pub untouched: bool,
 }
 
 /// Where one recipient stands.
@@ -36,14 +37,15 @@ impl Session {
     pub async fn deliver(&mut self, transaction: &Transaction<'_>) -> Done {
         self.transactions += 1;
         let mut standings = self.check(transaction);
-        let mut unheard = true;
+        let mut handed_over = false;
         let ended = if standings.iter().any(|standing| matches!(standing, Standing::Open(_))) {
-            self.exchange(transaction, &mut standings, &mut unheard).await
+            self.exchange(transaction, &mut standings, &mut handed_over).await
         } else {
             Ok(())
         };
         self.used = tokio::time::Instant::now();
         let alive = ended.is_ok();
+        let undecided = standings.iter().all(|standing| matches!(standing, Standing::Open(_)));
         let reply = ended.err().unwrap_or_else(|| Reply::ours("the server gave no answer"));
         let outcomes = standings
             .into_iter()
@@ -52,7 +54,7 @@ impl Session {
                 Standing::Decided(outcome) => outcome,
             })
             .collect();
-        Done { outcomes, alive, unheard: unheard && !alive }
+        Done { outcomes, alive, untouched: !alive && undecided && !handed_over }
     }
 
     /// What can be told from the server's extensions alone.
@@ -82,12 +84,13 @@ impl Session {
         transaction.recipients.iter().map(standing).collect()
     }
 
-    /// The conversation. `Err`: the session ended early; who is undecided is deferred.
+    /// The conversation. `Err`: the session ended early; who is undecided is deferred. From
+    /// `handed_over` on the server has octets of the message, and may take it all the same.
     async fn exchange(
         &mut self,
         transaction: &Transaction<'_>,
         standings: &mut [Standing],
-        unheard: &mut bool,
+        handed_over: &mut bool,
     ) -> Result<(), Reply> {
         self.expect_silence()?;
         let mail = self.mail(transaction, standings);
@@ -109,7 +112,6 @@ impl Session {
         if !pipelining {
             self.send(mail.as_bytes()).await?;
             let reply = self.reply(timeouts.command).await?;
-            *unheard = false;
             if !reply.is_positive() {
                 decide_all(standings, &refusal(&reply));
                 return self.reset().await;
@@ -124,7 +126,6 @@ impl Session {
             self.send(commands.as_bytes()).await?;
             if pipelining && number == 0 {
                 let reply = self.reply(timeouts.command).await?;
-                *unheard = false;
                 refused = (!reply.is_positive()).then(|| refusal(&reply));
             }
             for (index, _) in rcpts {
@@ -161,6 +162,7 @@ impl Session {
                 Protocol::Lmtp => Err(Reply::ours("the server wanted a message for nobody")),
             };
         }
+        *handed_over = true;
         self.data(transaction.message).await?;
         match self.protocol {
             Protocol::Smtp => {

@@ -1,19 +1,19 @@
 //! The line to a server: TCP or a Unix socket, in clear or under TLS.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hickory_resolver::TokioResolver;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{Reply, Timeouts};
+use super::{Client, Reply, Timeouts};
 use crate::relay::route::Place;
 
 /// The most addresses of one host that are tried.
@@ -32,29 +32,34 @@ pub(super) struct Connected {
 }
 
 /// Connects to the first address of a place that answers.
-pub(super) async fn connect(place: &Place, resolver: &TokioResolver, timeouts: &Timeouts) -> Result<Connected, Reply> {
-    let (host, port) = match place {
-        Place::Socket(path) => {
-            return match timeout(timeouts.connect, UnixStream::connect(path)).await {
-                Ok(Ok(stream)) => Ok(Connected { line: Box::new(stream), local: true }),
-                Ok(Err(error)) => Err(Reply::ours(format!("no connection to {}: {error}", path.display()))),
-                Err(_) => Err(Reply::ours(format!("no connection to {} in time", path.display()))),
-            };
-        }
-        Place::Host(host, port) => (host, *port),
-    };
-    let addresses = match host.parse::<IpAddr>() {
-        Ok(address) => vec![address],
-        Err(_) => match timeout(timeouts.connect, resolver.lookup_ip(host.as_str())).await {
-            Ok(Ok(found)) => found.iter().take(MOST_ADDRESSES).collect(),
-            Ok(Err(error)) => return Err(Reply::ours(format!("no address for {host}: {error}"))),
-            Err(_) => return Err(Reply::ours(format!("no address for {host} in time"))),
+pub(super) async fn connect(place: &Place, client: &Client) -> Result<Connected, Reply> {
+    let timeouts = &client.timeouts;
+    match place {
+        Place::Socket(path) => match timeout(timeouts.connect, UnixStream::connect(path)).await {
+            Ok(Ok(stream)) => Ok(Connected { line: Box::new(stream), local: true }),
+            Ok(Err(error)) => Err(Reply::ours(format!("no connection to {}: {error}", path.display()))),
+            Err(_) => Err(Reply::ours(format!("no connection to {} in time", path.display()))),
         },
-    };
+        Place::Host(host, port) => {
+            let found = match host.parse::<IpAddr>() {
+                Ok(address) => vec![address],
+                Err(_) => match timeout(timeouts.connect, client.resolver.lookup_ip(host.as_str())).await {
+                    Ok(Ok(found)) => found.iter().take(MOST_ADDRESSES).collect(),
+                    Ok(Err(error)) => return Err(Reply::ours(format!("no address for {host}: {error}"))),
+                    Err(_) => return Err(Reply::ours(format!("no address for {host} in time"))),
+                },
+            };
+            let addresses: Vec<_> = found.into_iter().map(|address| SocketAddr::new(address, *port)).collect();
+            connect_to(host, &addresses, client).await
+        }
+        Place::Found(host, addresses) => connect_to(host, addresses, client).await,
+    }
+}
+
+async fn connect_to(host: &str, addresses: &[SocketAddr], client: &Client) -> Result<Connected, Reply> {
     let mut failure = format!("no address for {host}");
     for address in addresses {
-        let address = SocketAddr::new(address, port);
-        match timeout(timeouts.connect, TcpStream::connect(address)).await {
+        match timeout(client.timeouts.connect, dial(*address, &client.source)).await {
             Ok(Ok(stream)) => {
                 // Commands are small and answered one by one: waiting to fill packets costs time.
                 let _ = stream.set_nodelay(true);
@@ -65,6 +70,20 @@ pub(super) async fn connect(place: &Place, resolver: &TokioResolver, timeouts: &
         }
     }
     Err(Reply::ours(failure))
+}
+
+/// Connects from the source of the address' family. Where there are sources, a family without one is
+/// not used.
+async fn dial(address: SocketAddr, sources: &[IpAddr]) -> io::Result<TcpStream> {
+    if sources.is_empty() {
+        return TcpStream::connect(address).await;
+    }
+    let Some(source) = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4()) else {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "no source address of its family is configured"));
+    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(*source, 0))?;
+    socket.connect(address).await
 }
 
 /// What certificates the client believes.

@@ -15,7 +15,7 @@ use guichet::desk::address::{Address, Mailbox};
 use guichet::desk::command::Asked;
 use guichet::desk::copy::{Copy, Scope};
 use guichet::desk::entry::{Door, Entry};
-use guichet::desk::id::EntryId;
+use guichet::desk::id::{CopyId, EntryId};
 use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
@@ -55,30 +55,41 @@ impl TestDesk {
 
     /// The same with more lines of config.
     pub async fn with(more: &str) -> Self {
-        Self::begin(DOMAIN, more, None).await
+        Self::begin(DOMAIN, more, None, false).await
+    }
+
+    /// One that delivers to the MX of example.com and team.example, which is the sink.
+    pub async fn direct() -> Self {
+        Self::begin(DOMAIN, "", None, true).await
     }
 
     /// The same on a store that the test opened, and can make fail; senders may write alike.
     pub async fn on(store: Store) -> Self {
-        Self::begin(DOMAIN, "[limits]\nlook_alike = 1000000\n", Some(store)).await
+        Self::begin(DOMAIN, "[limits]\nlook_alike = 1000000\n", Some(store), false).await
     }
 
     /// Another desk beside the one under test, of another domain.
     pub async fn of(domain: &str) -> Self {
-        Self::begin(domain, "", None).await
+        Self::begin(domain, "", None, false).await
     }
 
-    async fn begin(domain: &str, more: &str, store: Option<Store>) -> Self {
+    async fn begin(domain: &str, more: &str, store: Option<Store>, direct: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let dns = Dns::start().await;
         let sink = Sink::new(&["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"]).start().await;
+        let relay = if direct {
+            dns.address("mx.example.net", sink.address().ip());
+            dns.exchange("example.com", 10, "mx.example.net").exchange("team.example", 10, "mx.example.net");
+            format!("mode = \"direct\"\nport = {}\nallow_loopback = true", sink.address().port())
+        } else {
+            format!("mode = \"smarthost\"\nsmarthost = \"smtp://{}\"", sink.address())
+        };
         let text = format!(
             "hostname = \"mx.{domain}\"\ndomains = [\"{domain}\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
              [smtp]\nlisten = [\"127.0.0.1:0\"]\n\
-             [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\nmode = \"smarthost\"\nsmarthost = \"smtp://{}\"\n\
+             [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\n{relay}\n\
              [dns]\nresolvers = [{:?}]\n{more}",
             dir.path().join("data").display(),
-            sink.address(),
             dns.servers()[0]
         );
         let file = dir.path().join("guichet.toml");
@@ -199,15 +210,23 @@ impl TestDesk {
     }
 
     /// Changes the desk as the command line does, and waits for the copies.
-    pub async fn act<T: Send>(&self, mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send) -> T {
+    pub async fn act<T: Send>(&self, f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send) -> T {
+        let done = self.begin_to_act(f).await;
+        self.settled().await;
+        done
+    }
+
+    /// The same, and the copies go on their way by themselves.
+    pub async fn begin_to_act<T: Send>(
+        &self,
+        mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send,
+    ) -> T {
         let opened = &self.running().opened;
         let done = opened.store.transact(|tx| {
             let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
             f(tx, &act)
         });
-        let done = done.await.unwrap();
-        self.settled().await;
-        done
+        done.await.unwrap()
     }
 
     pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T, ActionError>) -> T {
@@ -279,8 +298,22 @@ impl TestDesk {
 
     /// A ticket that a member, or the system, composes.
     pub async fn compose(&self, slug: &str, who: Option<&str>, to: &[&str], subject: &str, text: &str) -> String {
+        let reference = self.begin_to_compose(slug, who, to, subject, text).await;
+        self.settled().await;
+        reference
+    }
+
+    /// The same, and the copies go on their way by themselves.
+    pub async fn begin_to_compose(
+        &self,
+        slug: &str,
+        who: Option<&str>,
+        to: &[&str],
+        subject: &str,
+        text: &str,
+    ) -> String {
         let mailboxes: Vec<_> = to.iter().map(|to| Mailbox::new("", address(to))).collect();
-        let composed = self.act(|tx, act| {
+        let composed = self.begin_to_act(|tx, act| {
             let property = find::property(tx, slug)?;
             let actor = ticket::acting(tx, &property, who)?;
             let composition = Composition {
@@ -388,7 +421,8 @@ impl TestDesk {
         let mut changed = store.changed();
         loop {
             changed.mark_unchanged();
-            let due = self.read(|view| Ok(guichet::actions::copies::due(view, Timestamp::now(), 1)?));
+            let now = (Timestamp::now(), CopyId(u64::MAX));
+            let due = self.read(|view| Ok(guichet::actions::copies::due(view, now, 1)?));
             if due.is_empty() {
                 return self.sink.received();
             }

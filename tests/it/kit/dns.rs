@@ -1,5 +1,5 @@
 //! A name server of the tests' own, on UDP and TCP of one loopback port: a table of records, and
-//! names that it refuses to serve or keeps silent about.
+//! names that it refuses to serve, keeps silent or lies about.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,6 +24,9 @@ struct Table {
     silent: HashSet<String>,
     /// The names that were asked for, in order.
     asked: Vec<String>,
+    /// What the answers about a name are about instead.
+    lies: HashMap<String, Name>,
+    truncated: HashSet<String>,
 }
 
 /// A running name server; it ends with the runtime.
@@ -93,6 +96,24 @@ impl Dns {
     /// Answers SERVFAIL for a name and every type that it has no record of.
     pub fn fail_others(&self, name: &str) -> &Self {
         self.table().partly_failing.insert(key(name));
+        self
+    }
+
+    /// The name is there, and has no records.
+    pub fn empty(&self, name: &str) -> &Self {
+        self.table().records.entry(key(name)).or_default();
+        self
+    }
+
+    /// Answers with the records of a name as if they were another's.
+    pub fn lie(&self, name: &str, about: &str) -> &Self {
+        self.table().lies.insert(key(name), Name::from_ascii(format!("{about}.")).unwrap());
+        self
+    }
+
+    /// Says by UDP and by TCP that the answer is too long.
+    pub fn truncate(&self, name: &str) -> &Self {
+        self.table().truncated.insert(key(name));
         self
     }
 
@@ -183,7 +204,11 @@ impl Dns {
             let wanted =
                 |data: &&RData| data.record_type() == question.query_type() || data.record_type() == RecordType::CNAME;
             for data in records.iter().filter(wanted) {
-                answer.add_answer(Record::from_rdata(question.name().clone(), 60, data.clone()));
+                let owner = table.lies.get(&name).unwrap_or(question.name());
+                answer.add_answer(Record::from_rdata(owner.clone(), 60, data.clone()));
+            }
+            if table.truncated.contains(&name) {
+                return Some(answer.truncate());
             }
         } else {
             answer.metadata.response_code = ResponseCode::NXDomain;

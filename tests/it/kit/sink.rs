@@ -1,7 +1,7 @@
 //! A server for outgoing mail, by SMTP or LMTP, that does what a script tells it and remembers what
 //! it was told.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -58,6 +58,7 @@ pub struct Received {
 struct State {
     rules: Vec<Rule>,
     connections: usize,
+    clients: Vec<IpAddr>,
     commands: Vec<String>,
     received: Vec<Received>,
 }
@@ -130,16 +131,22 @@ impl Sink {
     }
 
     /// Listens on a free port of loopback.
-    pub async fn start(mut self) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        self.address = Some(listener.local_addr().unwrap());
+    pub async fn start(self) -> Self {
+        self.start_on((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap()
+    }
+
+    /// Listens there.
+    pub async fn start_on(mut self, address: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        self.address = Some(listener.local_addr()?);
         let sink = self.clone();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, from)) = listener.accept().await {
+                sink.state().clients.push(from.ip());
                 tokio::spawn(sink.clone().serve(stream));
             }
         });
-        self
+        Ok(self)
     }
 
     /// Listens on a Unix socket.
@@ -170,6 +177,11 @@ impl Sink {
 
     pub fn connections(&self) -> usize {
         self.state().connections
+    }
+
+    /// Where the connections by TCP came from.
+    pub fn clients(&self) -> Vec<IpAddr> {
+        self.state().clients.clone()
     }
 
     pub fn received(&self) -> Vec<Received> {

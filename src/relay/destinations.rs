@@ -1,0 +1,450 @@
+//! Whose turn it is: copies that are due, by where they go.
+//!
+//! Each destination has its own pace. It begins with one copy, gets one more at a time for each that
+//! goes well, up to a limit, and is left alone for ever longer where it does not answer; nobody
+//! else waits for it. Destinations that have something to send take turns.
+//!
+//! Pure: the time is an argument, and what is offered, and how, is the [`worker`](super::worker)'s.
+//! The queue itself is in the store; here is as much of it as is likely to be sent next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::route::Destination;
+use crate::desk::id::CopyId;
+
+/// The most copies of one destination that are kept here.
+const MOST_WAITING: usize = 1_000;
+/// The most of one that is paused: it is tried with one.
+const MOST_PAUSED: usize = 8;
+/// The most of all destinations together, beyond which no more are read.
+const MOST_IN_ALL: usize = 50_000;
+
+/// How a destination that is down is left alone: for `first`, doubled up to `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Backoff {
+    first: SignedDuration,
+    last: SignedDuration,
+}
+
+impl Backoff {
+    /// Of a server that somebody runs for us: it is asked for often.
+    const ROUTE: Self = Self { first: SignedDuration::from_secs(5), last: SignedDuration::from_mins(5) };
+    /// Of anybody's: RFC 5321 §4.5.4.1 would have it asked every half hour or less, after the first times.
+    const DOMAIN: Self = Self { first: SignedDuration::from_secs(30), last: SignedDuration::from_hours(1) };
+
+    fn of(destination: &Destination) -> Self {
+        match destination {
+            Destination::Route => Self::ROUTE,
+            Destination::Domain(_) => Self::DOMAIN,
+        }
+    }
+}
+
+/// What an offer told about whatever comes after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The destination answers.
+    Up,
+    /// It answers, and broke off: less at a time.
+    Broken,
+    /// It can't be used now; its words.
+    Down(String),
+    /// Nothing: it was not asked.
+    Nothing,
+}
+
+/// Copies that are due, by destination.
+pub struct Destinations {
+    /// The most offers at one time to one destination.
+    limit: usize,
+    states: BTreeMap<Destination, State>,
+    /// Whose turn it was last.
+    last: Option<Destination>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: BTreeSet<Waiting>,
+    /// There are more in the queue than were kept.
+    more: bool,
+    under_way: usize,
+    /// How many may be under way.
+    window: usize,
+    pause: Option<Pause>,
+}
+
+/// A copy that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waiting {
+    /// Since when: the longest waiting goes first.
+    pub since: Timestamp,
+    pub id: CopyId,
+    /// When it is given up.
+    pub end: Timestamp,
+}
+
+/// What becomes of a copy that is taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It waits for its turn.
+    Kept,
+    /// It waits, and this one no longer does, which has waited less. [`Destinations::wants_more`] tells
+    /// when there is room for it again.
+    InsteadOf(CopyId),
+    /// Its time is up, and its destination is down; that one's last words.
+    Ended(String),
+}
+
+/// A destination that was found down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pause {
+    begun: Timestamp,
+    until: Timestamp,
+    length: SignedDuration,
+    words: String,
+}
+
+impl State {
+    /// How many are kept.
+    fn most(&self) -> usize {
+        if self.pause.is_some() { MOST_PAUSED } else { MOST_WAITING }
+    }
+
+    fn is_paused(&self, now: Timestamp) -> bool {
+        self.pause.as_ref().is_some_and(|pause| pause.until > now)
+    }
+
+    fn is_free(&self, now: Timestamp) -> bool {
+        !self.waiting.is_empty() && self.under_way < self.window.max(1) && !self.is_paused(now)
+    }
+}
+
+impl Destinations {
+    /// With so many offers at one time to each.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), states: BTreeMap::new(), last: None }
+    }
+
+    /// Whether there is room for copies that are read from the queue.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.states.values().map(|state| state.waiting.len()).sum::<usize>() < MOST_IN_ALL
+    }
+
+    /// Takes in a copy.
+    pub fn push(&mut self, destination: Destination, waiting: Waiting, now: Timestamp) -> Taken {
+        let state = self.states.entry(destination).or_default();
+        if let Some(pause) = state.pause.as_ref().filter(|_| waiting.end <= now) {
+            return Taken::Ended(pause.words.clone());
+        }
+        state.waiting.insert(waiting);
+        if state.waiting.len() > state.most()
+            && let Some(last) = state.waiting.pop_last()
+        {
+            state.more = true;
+            return Taken::InsteadOf(last.id);
+        }
+        Taken::Kept
+    }
+
+    /// A person asked at a time for a copy to be sent: its destination is waited for no longer, unless
+    /// it was found down since.
+    pub fn urge(&mut self, destination: &Destination, asked: Timestamp) {
+        if let Some(pause) = self.states.get_mut(destination).and_then(|state| state.pause.as_mut())
+            && pause.begun < asked
+        {
+            pause.until = Timestamp::MIN;
+        }
+    }
+
+    /// The next copy to offer, of the destination whose turn it is. It is under way until
+    /// [`Self::ended`] is told.
+    pub fn next(&mut self, now: Timestamp) -> Option<(Destination, CopyId)> {
+        let last = self.last.as_ref();
+        let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let until = last.map_or(Bound::Unbounded, Bound::Included);
+        let is_free = |(_, state): &(&Destination, &State)| state.is_free(now);
+        let mut later = self.states.range::<Destination, _>((after, Bound::Unbounded));
+        let mut earlier = self.states.range::<Destination, _>((Bound::Unbounded, until));
+        let next = later.find(is_free).or_else(|| earlier.find(is_free)).map(|(destination, _)| destination.clone())?;
+        let state = self.states.get_mut(&next)?;
+        let waiting = state.waiting.pop_first()?;
+        state.under_way += 1;
+        self.last = Some(next.clone());
+        Some((next, waiting.id))
+    }
+
+    /// Tells how an offer ended. Copies that are no longer kept are given back.
+    pub fn ended(&mut self, destination: &Destination, heard: Heard, now: Timestamp) -> Vec<CopyId> {
+        let mut let_go = Vec::new();
+        let Some(state) = self.states.get_mut(destination) else { return let_go };
+        state.under_way = state.under_way.saturating_sub(1);
+        match heard {
+            Heard::Nothing => {}
+            Heard::Up => {
+                state.window = (state.window.max(1) + 1).min(self.limit);
+                if state.pause.take().is_some() {
+                    tracing::info!(%destination, "up again");
+                }
+            }
+            Heard::Broken => state.window = 1,
+            Heard::Down(words) => {
+                state.window = 1;
+                state.pause = Some(paused(destination, state.pause.take(), words, now));
+                while state.waiting.len() > MOST_PAUSED
+                    && let Some(last) = state.waiting.pop_last()
+                {
+                    state.more = true;
+                    let_go.push(last.id);
+                }
+            }
+        }
+        let_go
+    }
+
+    /// Until when a destination is left alone, where it is down.
+    #[must_use]
+    pub fn paused_until(&self, destination: &Destination) -> Option<Timestamp> {
+        self.states.get(destination)?.pause.as_ref().map(|pause| pause.until)
+    }
+
+    /// The copies whose time is up while their destination is down, with its last words.
+    pub fn expired(&mut self, now: Timestamp) -> Vec<(CopyId, String)> {
+        let mut expired = Vec::new();
+        for state in self.states.values_mut() {
+            let Some(pause) = &state.pause else { continue };
+            state.waiting.retain(|waiting| {
+                let keep = waiting.end > now;
+                if !keep {
+                    expired.push((waiting.id, pause.words.clone()));
+                }
+                keep
+            });
+        }
+        expired
+    }
+
+    /// Whether the queue should be read again from its head: somebody has sent most of what was kept
+    /// of it.
+    pub fn wants_more(&mut self, now: Timestamp) -> bool {
+        let low = |state: &State| {
+            let low = if state.pause.is_some() { 0 } else { MOST_WAITING / 4 };
+            state.more && state.waiting.len() <= low && !state.is_paused(now)
+        };
+        let wants = self.states.values().any(low);
+        if wants {
+            self.states.values_mut().for_each(|state| state.more = false);
+        }
+        wants
+    }
+
+    /// When time alone changes something: a pause or a copy's time ends.
+    #[must_use]
+    pub fn wakes_at(&self) -> Option<Timestamp> {
+        let wakes = |state: &State| {
+            let pause = state.pause.as_ref().filter(|_| !state.waiting.is_empty() && state.under_way == 0)?;
+            state.waiting.iter().map(|waiting| waiting.end).chain([pause.until]).min()
+        };
+        self.states.values().filter_map(wakes).min()
+    }
+
+    /// Forgets destinations that nothing waits for. One that was down is remembered for as long
+    /// again as its pause was.
+    pub fn forget(&mut self, now: Timestamp) {
+        let past = |pause: &Pause| pause.until.saturating_add(pause.length).is_ok_and(|end| end < now);
+        self.states.retain(|_, state| {
+            !state.waiting.is_empty()
+                || state.under_way > 0
+                || state.more
+                || state.pause.as_ref().is_some_and(|pause| !past(pause))
+        });
+    }
+}
+
+/// One alarm when the route goes down, one line when a domain does. Offers that were under way when
+/// it went down end during the pause, and make it no longer.
+fn paused(destination: &Destination, pause: Option<Pause>, words: String, now: Timestamp) -> Pause {
+    let backoff = Backoff::of(destination);
+    let length = match pause {
+        Some(pause) if pause.until > now => return pause,
+        Some(pause) => (pause.length * 2).min(backoff.last),
+        None => backoff.first,
+    };
+    let until = now.saturating_add(length).unwrap_or(Timestamp::MAX);
+    match (destination, length == backoff.first) {
+        (Destination::Route, true) => {
+            tracing::error!(%until, %words, "the route is down: nothing is sent until it answers");
+        }
+        (Destination::Domain(_), true) => {
+            tracing::warn!(%destination, %until, %words, "down: nothing is sent to it until it answers");
+        }
+        (_, false) => tracing::warn!(%destination, %until, %words, "still down"),
+    }
+    Pause { begun: now, until, length, words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn domain(name: &str) -> Destination {
+        Destination::Domain(name.to_owned())
+    }
+
+    fn down() -> Heard {
+        Heard::Down("421 no".to_owned())
+    }
+
+    fn copy(id: u64) -> Waiting {
+        Waiting { since: at(0), id: CopyId(id), end: at(1_000_000) }
+    }
+
+    /// Copies of these destinations, numbered from 1.
+    fn waiting(limit: usize, names: &[&str]) -> Destinations {
+        let mut destinations = Destinations::new(limit);
+        for (number, name) in (1..).zip(names) {
+            assert_eq!(destinations.push(domain(name), copy(number), at(0)), Taken::Kept);
+        }
+        destinations
+    }
+
+    fn turns(destinations: &mut Destinations, now: Timestamp) -> Vec<u64> {
+        std::iter::from_fn(|| destinations.next(now)).map(|(_, id)| id.0).collect()
+    }
+
+    #[test]
+    fn each_begins_with_one_and_grows_with_what_goes_well() {
+        let mut destinations = waiting(3, &["a"; 20]);
+        assert_eq!(turns(&mut destinations, at(0)), [1]);
+        let mut next = 2;
+        for (heard, more) in [
+            (Heard::Nothing, 1),
+            (Heard::Up, 2),
+            (Heard::Up, 2),
+            (Heard::Up, 1),
+            (Heard::Up, 1),
+            (Heard::Broken, 0),
+            (Heard::Up, 1),
+            (Heard::Up, 2),
+        ] {
+            destinations.ended(&domain("a"), heard.clone(), at(0));
+            let expected: Vec<_> = (next..next + more).collect();
+            assert_eq!(turns(&mut destinations, at(0)), expected, "{heard:?}");
+            next += more;
+        }
+    }
+
+    #[test]
+    fn destinations_take_turns_and_one_that_is_down_waits_alone() {
+        let mut destinations = waiting(5, &["a", "a", "a", "b", "b", "c"]);
+        assert_eq!(turns(&mut destinations, at(0)), [1, 4, 6]);
+        destinations.ended(&domain("a"), down(), at(0));
+        destinations.ended(&domain("b"), Heard::Up, at(0));
+        destinations.ended(&domain("c"), Heard::Up, at(0));
+        assert_eq!(turns(&mut destinations, at(29)), [5]);
+        assert_eq!(destinations.wakes_at(), Some(at(30)));
+        // Then it is tried with one.
+        assert_eq!(turns(&mut destinations, at(30)), [2]);
+        destinations.ended(&domain("a"), Heard::Up, at(31));
+        assert_eq!(turns(&mut destinations, at(31)), [3]);
+    }
+
+    #[test]
+    fn the_longest_waiting_goes_first_whenever_it_was_read() {
+        let mut destinations = Destinations::new(5);
+        for (id, since) in [(1, 30), (2, 10), (3, 20)] {
+            destinations.push(domain("a"), Waiting { since: at(since), ..copy(id) }, at(40));
+        }
+        for expected in [2, 3, 1] {
+            assert_eq!(turns(&mut destinations, at(40)), [expected]);
+            destinations.ended(&domain("a"), Heard::Nothing, at(40));
+        }
+    }
+
+    #[test]
+    fn who_is_down_is_left_alone_for_ever_longer_times() {
+        for (destination, first, last) in [(Destination::Route, 5, 300), (domain("a"), 30, 3600)] {
+            let mut pause = paused(&destination, None, String::new(), at(0));
+            assert_eq!(pause.until, at(first));
+            // More were under way.
+            assert_eq!(paused(&destination, Some(pause.clone()), String::new(), at(first - 1)), pause);
+            let mut now = first;
+            for times in 1..10 {
+                pause = paused(&destination, Some(pause), String::new(), at(now));
+                let length = (first << times).min(last);
+                assert_eq!(pause.until, at(now + length));
+                now += length;
+            }
+        }
+    }
+
+    #[test]
+    fn copies_of_who_is_down_end_with_his_words() {
+        let mut destinations = waiting(5, &["a", "a"]);
+        let short = |id| Waiting { end: at(10), ..copy(id) };
+        destinations.push(domain("a"), short(3), at(0));
+        turns(&mut destinations, at(0));
+        assert!(destinations.expired(at(20)).is_empty(), "he may still answer");
+        destinations.ended(&domain("a"), down(), at(0));
+        assert_eq!(destinations.wakes_at(), Some(at(10)));
+        assert_eq!(destinations.expired(at(10)), [(CopyId(3), "421 no".to_owned())]);
+        assert_eq!(destinations.push(domain("a"), short(4), at(10)), Taken::Ended("421 no".to_owned()));
+        assert_eq!(turns(&mut destinations, at(30)), [2]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_more_is_asked_for_when_it_is_sent() {
+        let mut destinations = Destinations::new(5);
+        let many = u64::try_from(MOST_WAITING).unwrap();
+        for id in 1..=many {
+            assert_eq!(destinations.push(domain("a"), copy(id), at(0)), Taken::Kept);
+        }
+        assert_eq!(destinations.push(domain("a"), copy(many + 1), at(0)), Taken::InsteadOf(CopyId(many + 1)));
+        assert_eq!(destinations.push(domain("a"), copy(0), at(0)), Taken::InsteadOf(CopyId(many)));
+        assert!(!destinations.wants_more(at(0)));
+        assert_eq!(turns(&mut destinations, at(0)), [0]);
+        // Down: a few to try with are enough.
+        assert_eq!(destinations.ended(&domain("a"), down(), at(0)).len(), MOST_WAITING - 1 - MOST_PAUSED);
+        assert_eq!(destinations.push(domain("a"), copy(many), at(0)), Taken::InsteadOf(CopyId(many)));
+        assert!(!destinations.wants_more(at(100)));
+        for turn in 0..MOST_PAUSED {
+            assert_eq!(turns(&mut destinations, at(100)).len(), 1, "{turn}");
+            destinations.ended(&domain("a"), Heard::Nothing, at(100));
+        }
+        assert!(destinations.wants_more(at(100)));
+        assert!(!destinations.wants_more(at(100)), "it is asked for once");
+    }
+
+    #[test]
+    fn a_person_can_end_the_wait() {
+        let mut destinations = waiting(5, &["a", "a", "a"]);
+        turns(&mut destinations, at(0));
+        destinations.ended(&domain("a"), down(), at(0));
+        destinations.urge(&domain("a"), at(0));
+        assert_eq!(turns(&mut destinations, at(1)), [0; 0], "he was asked since");
+        destinations.urge(&domain("a"), at(1));
+        assert_eq!(turns(&mut destinations, at(1)), [2]);
+        destinations.ended(&domain("a"), down(), at(1));
+        assert_eq!(destinations.wakes_at(), Some(at(61)), "and it grows on");
+    }
+
+    #[test]
+    fn destinations_are_forgotten_with_their_last_copy_and_pause() {
+        let mut destinations = waiting(5, &["a", "b"]);
+        turns(&mut destinations, at(0));
+        destinations.ended(&domain("a"), Heard::Up, at(0));
+        destinations.ended(&domain("b"), down(), at(0));
+        destinations.forget(at(60));
+        assert_eq!(destinations.states.len(), 1);
+        destinations.forget(at(61));
+        assert!(destinations.states.is_empty());
+    }
+}
