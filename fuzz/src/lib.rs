@@ -11,6 +11,7 @@
 use std::path::Path;
 
 pub mod address;
+pub mod command;
 pub mod config;
 pub mod copy;
 pub mod header;
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// Every target, in the order of a mail's way.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     Target { name: "session", run: smtp::session, seeds: seeds::dialogues },
     Target { name: "content", run: smtp::content, seeds: seeds::contents },
     Target { name: "address", run: address::address, seeds: seeds::words_of_fields },
@@ -43,6 +44,7 @@ pub const TARGETS: [Target; 14] = [
     Target { name: "message", run: message::message, seeds: seeds::mails },
     Target { name: "reply-text", run: message::reply_text, seeds: seeds::texts },
     Target { name: "report", run: message::report, seeds: seeds::mails },
+    Target { name: "command-lines", run: command::lines, seeds: seeds::texts },
     Target { name: "commands", run: copy::commands, seeds: seeds::texts },
     Target { name: "copy", run: copy::copy, seeds: seeds::mails_with_options },
     Target { name: "next-server", run: next_server::reply, seeds: seeds::none },
