@@ -129,6 +129,7 @@ every_target! {
     messages_are_understood "message",
     no_word_of_a_text_is_lost "reply-text",
     reports_hold "report",
+    commands_are_told_from_text "command-lines",
     commands_go_to_nobody "commands",
     copies_are_sound "copy",
     replies_of_the_next_server_hold "next-server",

@@ -111,10 +111,14 @@ fn entry(entry: &Entry, output: Output) -> String {
     }
     let mut head = format!("#{} {}  {}  {}", entry.id, word(&entry.kind), author(entry), time(entry.at));
     let mut marks = vec![format!("by {}", entry.door)];
-    if entry.verified == Verified::None && matches!(entry.author.kind, AuthorKind::Contact | AuthorKind::Member) {
-        marks.push("not verified".to_owned());
-    } else if entry.verified != Verified::None {
-        marks.push(word(&entry.verified));
+    match entry.verified {
+        // Who was logged in is known by the door.
+        Verified::Submission => {}
+        Verified::None if matches!(entry.author.kind, AuthorKind::Contact | AuthorKind::Member) => {
+            marks.push("not verified".to_owned());
+        }
+        Verified::None => {}
+        verified => marks.push(word(&verified)),
     }
     if let Some(machine) = entry.machine {
         marks.push(format!("{} machine", word(&machine)));
