@@ -111,13 +111,11 @@ fn entry(entry: &Entry, output: Output) -> String {
     }
     let mut head = format!("#{} {}  {}  {}", entry.id, word(&entry.kind), author(entry), time(entry.at));
     let mut marks = vec![format!("by {}", entry.door)];
+    let somebodys = matches!(entry.author.kind, AuthorKind::Contact | AuthorKind::Member);
     match entry.verified {
+        Verified::None if somebodys => marks.push("not verified".to_owned()),
         // Who was logged in is known by the door.
-        Verified::Submission => {}
-        Verified::None if matches!(entry.author.kind, AuthorKind::Contact | AuthorKind::Member) => {
-            marks.push("not verified".to_owned());
-        }
-        Verified::None => {}
+        Verified::None | Verified::Submission => {}
         verified => marks.push(word(&verified)),
     }
     if let Some(machine) = entry.machine {
