@@ -81,7 +81,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(30),
+            connect: Duration::from_secs(15),
             greeting: Duration::from_mins(5),
             command: Duration::from_mins(5),
             data: Duration::from_mins(2),
