@@ -54,7 +54,9 @@ pub(super) fn at_copy(
     } else if let Some(recipient) = about_copy.first() {
         noted(tx, act, ticket.id, &copy.to, recipient)?;
     }
-    for recipient in others.iter().take(MOST_EVENTS) {
+    // Prose that names the reader may name its own postmaster besides.
+    let others = others.iter().filter(|_| report.form == Form::Status || about_copy.is_empty());
+    for recipient in others.take(MOST_EVENTS) {
         noted(tx, act, ticket.id, who(recipient).unwrap_or(&copy.to), recipient)?;
     }
     // It names nobody: what it says is there to be read.

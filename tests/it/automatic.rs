@@ -179,6 +179,7 @@ async fn a_desk_that_gets_each_does_as_the_table_says() {
         let expected = match decision.is {
             Is::Failed => {
                 event(What::Failed);
+                assert_eq!(events(What::Bounce), [], "{name}: nobody else is named");
                 CopyState::Failed
             }
             Is::Delayed => {
