@@ -96,8 +96,8 @@ pub(super) fn at_property(
         return Ok(arrival);
     }
     let author = writer::author(tx, act.desk, &property, mail)?;
-    // Whose mail arrives can be reached.
-    let himself = author.aligned && author.mailbox.address == mail.from.address;
+    // Whose mail arrives can be reached; a forwarder's word for it is not enough.
+    let himself = mail.verdict.is_some_and(Verdict::is_aligned) && author.mailbox.address == mail.from.address;
     let resumed = himself && reach::proved(tx, &mail.from.address)?;
     let arrival = file(tx, act, mail, address, property, author, department, token, raw)?;
     if let (true, Arrival::Filed(reference, _)) = (resumed, &arrival) {
@@ -144,7 +144,7 @@ fn file(
     if let Some(request) = confirmation::read(mail.understood).filter(|_| aligned) {
         return filing::confirmation(tx, act, &mut case, request);
     }
-    let authority = authority(tx, act.desk, &case)?;
+    let mut authority = authority_over(tx, act.desk, &case)?;
     let fate = gate::at(&case, authority);
     if let Fate::Refused(why) = fate {
         return Ok(gate::refusal(&case, why));
@@ -168,17 +168,19 @@ fn file(
         let reason = if mail.report.is_some() { Reason::Bounce } else { reason.unwrap_or(Reason::Automatic) };
         return filing::keep(tx, act, &case, Some(machine), reason, Status::Closed);
     }
-    start_anew(act, &mut case);
+    if start_anew(act, &mut case) {
+        authority = authority_over(tx, act.desk, &case)?;
+    }
     if let Some(arrival) = filing::look_alike(tx, act, &case)? {
         return Ok(arrival);
     }
     if let Some(full) = gate::ceiling(act, &case, authority) {
         return Ok(full);
     }
-    if let Some(arrival) = exchange(tx, act, &mut case)? {
+    if let Some(arrival) = exchange(tx, act, &mut case, authority)? {
         return Ok(arrival);
     }
-    decide(tx, act, &case)
+    obey(tx, act, &case, authority)
 }
 
 /// Keeps a silent machine's mail on the ticket of the copy whose envelope sender it answers.
@@ -300,25 +302,32 @@ fn same_from(tx: &impl Read, entry: &Entry, case: &Case<'_>) -> Result<bool, Act
     Ok(before.is_ok_and(|before| before.from.first().is_some_and(from)))
 }
 
-/// Mail about something else does not open a ticket that was closed long ago.
-fn start_anew(act: &Act<'_>, case: &mut Case<'_>) {
-    let Some(ticket) = &case.ticket else { return };
+/// Mail about something else does not open a ticket that was closed long ago; whether it is such.
+fn start_anew(act: &Act<'_>, case: &mut Case<'_>) -> bool {
+    let Some(ticket) = &case.ticket else { return false };
     let by_member =
         matches!(case.author.writer, Writer::Member(_)) || matches!(case.holder, Some(Holder::Member { .. }));
     let old = ticket.status == Status::Closed && act.now.duration_since(ticket.status_since) > CLOSED_FOR_GOOD;
     let other = canonical_subject(&ticket.subject) != canonical_subject(&case.mail.understood.subject);
-    if old && other && !by_member {
+    let anew = old && other && !by_member;
+    if anew {
         case.continues = Some(ticket.id);
         case.ticket = None;
         case.found = None;
         case.parent = None;
         case.holder = None;
     }
+    anew
 }
 
 /// Of what would go on to somebody: does it answer what no person wrote, and so on? Then it is kept.
-fn exchange(tx: &mut Tx<'_>, act: &Act<'_>, case: &mut Case<'_>) -> Result<Option<Arrival>, ActionError> {
-    if matches!(authority(tx, act.desk, case)?, Authority::Held { .. } | Authority::Marked) {
+fn exchange(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    case: &mut Case<'_>,
+    authority: Authority,
+) -> Result<Option<Arrival>, ActionError> {
+    if matches!(authority, Authority::Held { .. } | Authority::Marked) {
         return Ok(None);
     }
     let (step, belongs) = exchange::step(tx, act, case)?;
@@ -328,7 +337,7 @@ fn exchange(tx: &mut Tx<'_>, act: &Act<'_>, case: &mut Case<'_>) -> Result<Optio
 }
 
 /// What the authority table says of a case.
-fn authority(tx: &impl Read, desk: &Desk, case: &Case<'_>) -> Result<Authority, ActionError> {
+fn authority_over(tx: &impl Read, desk: &Desk, case: &Case<'_>) -> Result<Authority, ActionError> {
     let takes_part = match (&case.ticket, case.author.writer) {
         (Some(ticket), Writer::Outside(Some(id))) => ticket
             .participant(Person::Contact(id))
@@ -362,7 +371,13 @@ fn authority(tx: &impl Read, desk: &Desk, case: &Case<'_>) -> Result<Authority, 
 
 /// The authority table, and what follows from it.
 pub(super) fn decide(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<Arrival, ActionError> {
-    match authority(tx, act.desk, case)? {
+    let authority = authority_over(tx, act.desk, case)?;
+    obey(tx, act, case, authority)
+}
+
+/// What follows from what a message may do.
+fn obey(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>, authority: Authority) -> Result<Arrival, ActionError> {
+    match authority {
         Authority::Member { speaker, scope } => filing::by_member(tx, act, case, speaker, scope, &Addressed::default()),
         Authority::Contact { verified } => filing::by_contact(tx, act, case, verified),
         Authority::Unverified { propose } => filing::unverified(tx, act, case, propose),

@@ -4,12 +4,15 @@
 use std::process::Command;
 
 use guichet::actions::property::Changes;
+use guichet::actions::reach;
+use guichet::desk::copy::Scope;
 use guichet::desk::entry::{Entry, State, Verified};
 use guichet::desk::verdict::{Method, Outcome, Record};
 
-use crate::kit::desk::{TestDesk, address_in};
+use crate::kit::desk::{TestDesk, address, address_in};
 use crate::kit::letter::{letter, reply};
 use crate::kit::sealer::{self, Seal, seal};
+use crate::kit::sink::Act;
 
 /// His domain's SPF fails from here, and nothing is signed.
 const CAROL: &str = "Carol <carol@customer.example>";
@@ -267,4 +270,23 @@ async fn a_name_server_that_fails_leaves_a_chain_unproven() {
     let verdict = entry(&desk, "failing", FORWARDED, ACME, &sealed).await.verdict.unwrap();
     assert_eq!((verdict.arc, verdict.believed), (Outcome::TempError, None));
     assert!(verdict.temporary);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forwarders_word_does_not_show_that_an_address_can_be_reached() {
+    let desk = desk().await;
+    let suspended = || desk.read(|view| Ok(reach::suspension(view, &address(CAROLS))?)).is_some();
+    let Some(sealed) = seal("fwd.example", FINE, Seal::Honest, &mail()) else { return };
+    let first = entry(&desk, "sealed", FORWARDED, ACME, &sealed).await;
+    assert_eq!(first.verified, Verified::Aligned);
+    desk.sink.rule("RCPT TO:<carol@", Act::Say("550 5.1.1 no such user".to_owned()), false);
+    for _ in 0..5 {
+        desk.write("acme-1", Some("alice"), Scope::Public, "Are you there?\n").await;
+        desk.settled().await;
+    }
+    assert!(suspended());
+    let sealed = seal("fwd.example", FINE, Seal::Honest, &mail()).unwrap();
+    let believed = entry(&desk, "sealed once more", FORWARDED, ACME, &sealed).await;
+    assert_eq!(believed.verified, Verified::Aligned);
+    assert!(suspended(), "it vouches for the sender, and says nothing of his mailbox");
 }
