@@ -46,15 +46,12 @@ impl Host for Inbound {
             Some(login) => self.intake.may_send(login, visit, address, self.now()),
             None if self.networks.is_spent(&network(visit.client), self.now()) => {
                 self.metrics.count(Rate::Network);
-                self.metrics.count(Refusal::Rate);
-                return Err(Reply::closing(
-                    (4, 7, 0),
-                    "too much mail from your network within an hour; try again later",
-                ));
+                let text = "too much mail from your network within an hour; try again later";
+                return Err(Reply::closing((4, 7, 0), text).because(Refusal::Rate));
             }
             None => self.intake.recipient(visit, address).await,
         };
-        taken.map_err(|rejection| self.refused(rejection))
+        taken.map_err(refused)
     }
 
     async fn deliver(&self, envelope: Envelope, body: Body) -> Reply {
@@ -77,7 +74,7 @@ impl Host for Inbound {
                 let tickets: Vec<_> = accepted.tickets.iter().map(ToString::to_string).collect();
                 Reply::ok(format!("{} as {}", tickets.join(", "), envelope.id))
             }
-            Err(rejection) => self.refused(rejection),
+            Err(rejection) => refused(rejection),
         }
     }
 }
@@ -90,10 +87,7 @@ async fn read(body: Body) -> io::Result<Vec<u8>> {
     tokio::task::spawn_blocking(|| body.read_all()).await.map_err(io::Error::other)?
 }
 
-impl Inbound {
-    /// The reply that a refusal is, counted.
-    fn refused(&self, rejection: Rejection) -> Reply {
-        self.metrics.count(rejection.reason);
-        Reply::new(rejection.code, rejection.enhanced, rejection.text)
-    }
+/// The reply that a refusal is.
+fn refused(rejection: Rejection) -> Reply {
+    Reply::new(rejection.code, rejection.enhanced, rejection.text).because(rejection.reason)
 }

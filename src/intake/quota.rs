@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::Rejection;
 use crate::desk::id::MemberId;
 use crate::desk::pace::{Level, Pace};
+use crate::metrics::Refusal;
 
 /// Recipients of each member.
 pub struct Quota {
@@ -50,7 +51,7 @@ impl Quota {
                 self.an_hour,
                 wait.as_secs()
             );
-            Rejection::new(450, (4, 7, 1), text)
+            Rejection::new(450, (4, 7, 1), text).because(Refusal::Rate)
         })
     }
 

@@ -26,6 +26,7 @@ use crate::desk::submission::{Answered, Course, Refusal, Sender, Submission, dec
 use crate::desk::thread::Found;
 use crate::desk::ticket::{Person, Standing, Status, Ticket, TicketRef};
 use crate::desk::token::{ClaimToken, ConfirmToken, ReplyToken};
+use crate::metrics::{Rate, Refusal as NotTaken};
 use crate::mime::marks;
 use crate::mime::understand::{Problem, Understood};
 use crate::store::{Read, Tx};
@@ -38,7 +39,9 @@ impl Intake {
             let member = logged_in(view, login)?;
             recipient(view, &self.desk, &member, address).map(|_| ())
         })?;
-        self.quota.allows(login.member(), visit.recipients + 1, now)
+        self.quota
+            .allows(login.member(), visit.recipients + 1, now)
+            .inspect_err(|_| self.gate.metrics.count(Rate::Member))
     }
 
     /// Takes a member's message, or says why not; as [`Self::receive`] does.
@@ -58,7 +61,8 @@ impl Intake {
             must_keep: true,
         };
         let recipients = envelope.recipients.len();
-        self.quota.take(login.member(), recipients, envelope.at)?;
+        let taken = self.quota.take(login.member(), recipients, envelope.at);
+        taken.inspect_err(|_| self.gate.metrics.count(Rate::Member))?;
         let raw: Arc<[u8]> = raw.into();
         let filed = self
             .store
@@ -93,7 +97,9 @@ fn complete(raw: Vec<u8>, understood: &mut Understood, desk: &Desk, now: Timesta
 
 /// Who is logged in, unless that has ended since.
 fn logged_in(tx: &impl Read, login: &Login) -> Result<Member, Rejection> {
-    let ended = || Rejection::new(530, (5, 7, 0), "your app password was revoked; log in with another");
+    let ended = || {
+        Rejection::new(530, (5, 7, 0), "your app password was revoked; log in with another").because(NotTaken::Login)
+    };
     app_password::member(tx, login)?.ok_or_else(ended)
 }
 

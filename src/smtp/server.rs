@@ -335,8 +335,7 @@ impl<H: Host> Driver<'_, H> {
             match self.session.advance(now, input) {
                 Effect::Read => return Ok(None),
                 Effect::Reply(reply) => {
-                    self.log_dropped(&reply);
-                    reply.write(&mut self.replies);
+                    self.answer(&reply);
                     if self.replies.len() >= REPLY_BUFFER {
                         self.send(stream).await?;
                     }
@@ -364,8 +363,7 @@ impl<H: Host> Driver<'_, H> {
                 }
                 Effect::Close(reply) => {
                     self.drop_message();
-                    self.log_dropped(&reply);
-                    reply.write(&mut self.replies);
+                    self.answer(&reply);
                     self.send(stream).await?;
                     hang_up(stream).await;
                     return Ok(Some(End::Closed));
@@ -373,6 +371,15 @@ impl<H: Host> Driver<'_, H> {
             }
             self.waiting_since = Instant::now();
         }
+    }
+
+    /// Writes a reply down to be sent, and counts it if it refuses anything.
+    fn answer(&mut self, reply: &Reply) {
+        self.log_dropped(reply);
+        if let Some(refusal) = reply.refusal() {
+            self.server.settings.metrics.count(refusal);
+        }
+        reply.write(&mut self.replies);
     }
 
     async fn begin(&mut self, envelope: Envelope, announced: u64) {

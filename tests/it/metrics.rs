@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use guichet::metrics::{Attempt, Connection, Message, Metrics};
+use guichet::metrics::{Attempt, Connection, Message, Metrics, Refusal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::kit::daemon::guichet;
 use crate::kit::desk::TestDesk;
@@ -77,4 +79,66 @@ async fn what_happened_is_printed_for_prometheus_and_as_json() {
     let (code, text, error) = printed(false).await;
     assert_eq!((code, text.as_str()), (Some(1), ""));
     assert!(String::from_utf8(error).unwrap().contains("no daemon runs"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_is_counted_once_by_what_it_is_for() {
+    use Refusal::{Content, Foreign, Login, Report, Syntax, TooMany, TooMuch, Unknown, Writer};
+    let desk = TestDesk::start().await;
+    let metrics = desk.metrics();
+    let (world, members) = (desk.address(), desk.submission().1);
+    let mail = "MAIL FROM:<carol@example.com>\r\n";
+    let data = |header: &str, text: &str| {
+        format!("{mail}RCPT TO:<acme@desk.example.org>\r\nDATA\r\n{header}\r\n\r\n{text}\r\n.\r\n")
+    };
+    let status = "MIME-Version: 1.0\r\nFrom: <mailer-daemon@example.com>\r\nContent-Type: message/delivery-status";
+    for (what, port, said, expected) in [
+        ("no command", world, "NONSENSE\r\n".to_owned(), vec![Syntax]),
+        ("not now", world, "RCPT TO:<acme@desk.example.org>\r\nDATA\r\n".to_owned(), vec![Syntax, Syntax]),
+        ("no address", world, "MAIL FROM:<carol@@example.com>\r\n".to_owned(), vec![Syntax]),
+        ("a login from the world", world, "AUTH PLAIN AGEAYg==\r\n".to_owned(), vec![Syntax]),
+        ("its size", world, "MAIL FROM:<carol@example.com> SIZE=4000000000\r\n".to_owned(), vec![TooMuch]),
+        ("nobody", world, format!("{mail}RCPT TO:<nobody@desk.example.org>\r\n"), vec![Unknown]),
+        ("elsewhere", world, format!("{mail}RCPT TO:<carol@example.com>\r\n"), vec![Foreign]),
+        ("by way of us", world, format!("{mail}RCPT TO:<carol%example.com@desk.example.org>\r\n"), vec![Foreign]),
+        ("a bare line feed", world, data("From: <carol@example.com>", "a\nb"), vec![Content]),
+        ("two writers", world, data("From: <carol@example.com>, <dave@example.com>", "a"), vec![Writer]),
+        (
+            "a report on nothing",
+            world,
+            data(status, "X: y\r\n\r\nFinal-Recipient: rfc822; a@example.com\r\nAction: failed\r\n"),
+            vec![Report],
+        ),
+        ("errors", world, "NONSENSE\r\n".repeat(10), [vec![Syntax; 10], vec![TooMany]].concat()),
+        ("nothing but questions", world, "NOOP\r\n".repeat(100), vec![TooMany]),
+        ("a login in the clear", members, format!("{mail}AUTH PLAIN AGEAYg==\r\n"), vec![Login, Login]),
+    ] {
+        let before: BTreeMap<_, _> = refusals(&metrics);
+        let mut stream = TcpStream::connect(port).await.unwrap();
+        stream.write_all(format!("EHLO client.example.com\r\n{said}QUIT\r\n").as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        let refused = answers.lines().filter(|line| line.starts_with(['4', '5'])).count();
+        let mut counted: Vec<&str> = Vec::new();
+        for (reason, count) in refusals(&metrics) {
+            let more = usize::try_from(count - before[reason]).unwrap();
+            counted.extend(std::iter::repeat_n(reason, more));
+        }
+        let mut expected: Vec<&str> = expected.into_iter().map(name).collect();
+        expected.sort_unstable();
+        assert_eq!((refused, counted), (expected.len(), expected), "{what}:\n{answers}");
+    }
+}
+
+/// The counts of all reasons.
+fn refusals(metrics: &Metrics) -> BTreeMap<&'static str, u64> {
+    let all = metrics.all().filter(|(family, ..)| family.name == "refusals");
+    all.map(|(_, reason, count)| (reason, count)).collect()
+}
+
+/// A reason as it is printed.
+fn name(reason: Refusal) -> &'static str {
+    let one = Metrics::default();
+    one.count(reason);
+    refusals(&one).into_iter().find(|(_, count)| *count > 0).unwrap().0
 }
