@@ -26,8 +26,10 @@ use crate::desk::spam::{Action, Opinion};
 const MOST_ANSWER: usize = 1 << 20;
 /// The most octets of its header.
 const MOST_HEADER: usize = 64 << 10;
-/// How long the client's name may take to find. Not knowing it costs a mail some points.
+/// How long the client's name may take to find, and never more than a part of the whole: else a client
+/// whose name server is silent would not be filtered. Not knowing it costs a mail some points.
 const NAME_DEADLINE: Duration = Duration::from_secs(3);
+const NAME_PART: u32 = 3;
 /// The most recipients that are told.
 const MOST_RECIPIENTS: usize = 100;
 
@@ -144,7 +146,7 @@ impl Rspamd {
             let text = name.to_ascii();
             addresses.iter().any(|address| address == client).then(|| text.trim_end_matches('.').to_owned())
         };
-        timeout(NAME_DEADLINE, find).await.ok().flatten()
+        timeout(NAME_DEADLINE.min(self.deadline / NAME_PART), find).await.ok().flatten()
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use guichet::actions::{find, held, property};
 use guichet::daemon::inbound::Inbound;
 use guichet::desk::entry::{Reason, State};
-use guichet::desk::spam::{Listed, Sentence};
+use guichet::desk::envelope::Envelope;
+use guichet::desk::spam::{Action, Listed, Sentence};
 use guichet::desk::ticket::Status;
 use guichet::intake::Intake;
 use guichet::intake::gate::Gate;
@@ -25,9 +26,11 @@ use guichet::smtp::server::{Deadlines, Server, Settings, Start};
 use guichet::smtp::session::{Service, SessionLimits};
 use guichet::trust::Authenticator;
 use guichet::trust::blocklist::Blocklists;
+use guichet::trust::rspamd::Rspamd;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::kit::desk::{TestDesk, address_in, field};
+use crate::kit::dns::Dns;
 use crate::kit::letter::{letter, reply};
 use crate::kit::rspamd::{Filter, Says};
 
@@ -191,6 +194,41 @@ async fn what_was_wrongly_taken_for_spam_is_let_through_by_a_member() {
     let entry = desk.newest(&ticket);
     assert_eq!((entry.state, entry.reason, desk.ticket(&ticket).status), (State::Relayed, None, Status::Open));
     assert_eq!(desk.readers(&entry), ["alice@team.example"]);
+}
+
+/// Else whoever is silent about his own name would be let in unfiltered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_name_server_is_silent_is_filtered_all_the_same() {
+    let (filter, dns) = (Filter::start().await, Dns::start().await);
+    filter.says(Says::Action("reject", 20.0));
+    dns.silence("7.2.0.192.in-addr.arpa");
+    dns.pointer("8.2.0.192.in-addr.arpa", "mail.example.com").address("mail.example.com", [192, 0, 2, 8].into());
+    dns.pointer("9.2.0.192.in-addr.arpa", "mail.example.com");
+    let rspamd = Rspamd {
+        host: "127.0.0.1".to_owned(),
+        port: filter.port(),
+        deadline: Duration::from_secs(3),
+        hostname: "mx.desk.example.org".to_owned(),
+        resolver: dns.resolver(),
+    };
+    for (client, name) in [("192.0.2.7", None), ("192.0.2.8", Some("mail.example.com")), ("192.0.2.9", None)] {
+        let envelope = Envelope {
+            client: client.parse().unwrap(),
+            helo: "mail.example.com".to_owned(),
+            reverse_path: None,
+            recipients: vec![ACME.parse().unwrap()],
+            tls: false,
+            extended: true,
+            eight_bit: false,
+            smtputf8: false,
+            login: None,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            id: "1.1".to_owned(),
+        };
+        let opinion = rspamd.ask(&envelope, b"Subject: x\r\n\r\nx\r\n".as_slice().into()).await;
+        assert_eq!(opinion.unwrap().action, Action::Reject, "{client}");
+        assert_eq!(filter.asked().last().unwrap().field("Hostname"), Vec::from_iter(name), "{client}");
+    }
 }
 
 async fn lists(desk: &TestDesk, block: &[&str], allow: &[&str]) {

@@ -66,6 +66,11 @@ impl Filter {
         filter
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// The lines of `[spam]` that name it.
     pub fn config(&self) -> String {
         format!("[spam]\nrspamd = \"http://{}\"\n", self.address)
