@@ -14,8 +14,8 @@ struct Shape {
     provider: Provider,
     /// From, as addresses of the provider that none of its customers can have.
     from: &'static [&'static str],
-    /// What the subject must say, any of it, in lower case; empty where From says enough.
-    subject: &'static [&'static str],
+    /// What the subject must say, one of each, in lower case; empty where From says enough.
+    subject: &'static [&'static [&'static str]],
     /// How the link that confirms begins. The one that declines is another.
     links: &'static [&'static str],
 }
@@ -26,8 +26,13 @@ const SHAPES: [Shape; 4] = [
         provider: Provider::Gmail,
         from: &["forwarding-noreply@google.com"],
         subject: &[],
-        links: &["https://mail-settings.google.com/mail/vf-", "https://mail.google.com/mail/vf-"],
+        links: &[
+            "https://mail-settings.google.com/mail/vf-",
+            "https://mail.google.com/mail/vf-",
+            "https://isolated.mail.google.com/mail/vf-",
+        ],
     },
+    // A guess: none of its mailboxes is known to ask (`docs/decisions.md`, Forwards).
     Shape {
         provider: Provider::Microsoft,
         from: &[
@@ -37,7 +42,7 @@ const SHAPES: [Shape; 4] = [
             "no-reply@accountprotection.microsoft.com",
             "noreply@email.microsoft.com",
         ],
-        subject: FORWARDING,
+        subject: &[FORWARDING, CONFIRMING],
         links: &[
             "https://account.live.com/",
             "https://account.microsoft.com/",
@@ -46,10 +51,11 @@ const SHAPES: [Shape; 4] = [
             "https://outlook.office365.com/",
         ],
     },
+    // Of this and the next, From is known; the words and the links are guesses.
     Shape {
         provider: Provider::Yahoo,
         from: &["no-reply@cc.yahoo-inc.com", "noreply@cc.yahoo-inc.com", "no-reply@yahoo-inc.com"],
-        subject: FORWARDING,
+        subject: &[FORWARDING, CONFIRMING],
         links: &["https://mail.yahoo.com/", "https://login.yahoo.com/", "https://edit.yahoo.com/"],
     },
     Shape {
@@ -61,7 +67,7 @@ const SHAPES: [Shape; 4] = [
             "noreply@zohocorp.com",
             "noreply@zohoaccounts.com",
         ],
-        subject: FORWARDING,
+        subject: &[FORWARDING, CONFIRMING],
         links: &[
             "https://mail.zoho.com/",
             "https://mail.zoho.eu/",
@@ -73,6 +79,8 @@ const SHAPES: [Shape; 4] = [
 
 /// What a subject about forwarding says, in English and French.
 const FORWARDING: &[&str] = &["forward", "transfert", "transférer", "redirection"];
+/// What one says that asks something. A warning that somebody set up a forward asks nothing.
+const CONFIRMING: &[&str] = &["confirm", "verif", "vérif"];
 
 /// Reads the request in a mail that has a provider's shape, and a code or a link of its own.
 #[must_use]
@@ -81,7 +89,7 @@ pub fn read(said: &Understood) -> Option<Request> {
     let is_from = |shape: &&Shape| shape.from.iter().any(|known| from.address.as_str().eq_ignore_ascii_case(known));
     let shape = SHAPES.iter().find(is_from)?;
     let subject = said.subject.to_lowercase();
-    if !shape.subject.is_empty() && !shape.subject.iter().any(|word| subject.contains(word)) {
+    if !shape.subject.iter().all(|words| words.iter().any(|word| subject.contains(word))) {
         return None;
     }
     let text = said.text.new.as_str();
@@ -96,9 +104,9 @@ pub fn read(said: &Understood) -> Option<Request> {
     Some(Request { provider: shape.provider, mailbox, code, link })
 }
 
-/// `(#123456789)` at the beginning.
+/// `(#123456789)` at the beginning, in Japanese with wide brackets.
 fn code_in_subject(subject: &str) -> Option<String> {
-    digits(subject.trim_start().strip_prefix("(#")?.split_once(')')?.0)
+    digits(subject.trim_start().strip_prefix(['(', '（'])?.strip_prefix('#')?.split_once([')', '）'])?.0)
 }
 
 /// Digits alone behind a colon: `Confirmation code: 123456789`, in any language.
@@ -161,8 +169,12 @@ mod tests {
         let french =
             "=?utf-8?q?(#123456789)_Confirmation_de_transfert_Gmail_-_Recevoir_des_e-mails_de_support@acme.com?=";
         assert_eq!(found(french, "Code de confirmation : 123456789"), expected(Some("123456789"), None));
-        let other = LINK.replace("mail-settings", "mail");
-        assert_eq!(found(without, &format!("<{other}>.")), expected(None, Some(&other)));
+        for host in ["mail", "isolated.mail"] {
+            let other = LINK.replace("mail-settings", host);
+            assert_eq!(found(without, &format!("<{other}>.")), expected(None, Some(&other)));
+        }
+        let japanese = "（#123456789）Gmail の転送の確認 - support@acme.com からメールを受信";
+        assert_eq!(found(japanese, "こんにちは"), expected(Some("123456789"), None));
 
         let zoho = request("noreply@zoho.com", "Confirm mail forwarding for support@acme.com", "Code: 4711");
         assert_eq!(
@@ -190,6 +202,12 @@ mod tests {
             ("too long a link", GMAIL, subject, format!("{LINK}{}", "x".repeat(LONGEST_LINK))),
             ("a customer's address at a provider", "help@zoho.com", "Confirm forwarding", "Code: 4711".to_owned()),
             ("about something else", "noreply@zoho.com", "Your login code", "Code: 4711".to_owned()),
+            (
+                "a warning",
+                "account-security-noreply@accountprotection.microsoft.com",
+                "A new forwarding rule was created",
+                "See https://account.live.com/activity".to_owned(),
+            ),
         ] {
             assert_eq!(request(from, subject, &text), None, "{what}");
         }
