@@ -70,6 +70,10 @@ const LONGEST_WORDS: usize = 1_000;
 pub fn read(tree: &Tree<'_>, lines: &[Line]) -> Option<Report> {
     let root = tree.parts.first()?;
     let mut report = match status::read(tree) {
+        // Where the fields name nobody, the text beside them may.
+        Some(recipients) if recipients.is_empty() => {
+            Report { recipients: prose::read(root, lines).unwrap_or_default(), ..Report::default() }
+        }
         Some(recipients) => Report { recipients, ..Report::default() },
         None => Report { form: Form::Prose, recipients: prose::read(root, lines)?, ..Report::default() },
     };

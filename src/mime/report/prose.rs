@@ -21,9 +21,8 @@ const LONGEST_LINE: usize = 2_000;
 const MOST_WORD_LINES: usize = 6;
 
 /// How a report calls itself, in lower case: anywhere in its subject.
-const SUBJECTS: [&str; 27] = [
+const SUBJECTS: [&str; 29] = [
     "undeliver",
-    "undelivered",
     "non-deliverable",
     "nondeliverable",
     "not deliver",
@@ -37,7 +36,10 @@ const SUBJECTS: [&str; 27] = [
     "delivery report",
     "failure notice",
     "failure delivery",
+    "failed delivery",
+    "could not be delivered",
     "mail failure",
+    "mail failed",
     "mail system error",
     "returned mail",
     "returned to sender",
@@ -51,8 +53,12 @@ const SUBJECTS: [&str; 27] = [
     "unzustellbar",
 ];
 
+/// What a subject alone says of the outcome.
+const SUBJECT_SAYS: [(&str, Action); 2] =
+    [("notification (failure)", Action::Failed), ("notification (delay)", Action::Delayed)];
+
 /// Sentences that say that something was not delivered, in lower case and with single blanks.
-const FAILED: [&str; 31] = [
+const FAILED: [&str; 39] = [
     "permanent error",
     "permanent fatal errors",
     "failed permanently",
@@ -60,6 +66,14 @@ const FAILED: [&str; 31] = [
     "wasn't able to deliver",
     "unable to deliver",
     "error has occurred while attempting to deliver",
+    "error occurred while trying to deliver",
+    "error delivering your mail",
+    "transcript of session follows",
+    "had delivery problems",
+    "had delivery errors",
+    "incorrectly constructed",
+    "user unknown",
+    "unknown user",
     "could not be delivered",
     "couldn't be delivered",
     "cannot be delivered",
@@ -150,12 +164,14 @@ pub(super) fn read(root: &Part<'_>, lines: &[Line]) -> Option<Vec<Recipient>> {
     let named = root.header.first("X-Failed-Recipients");
     let calls_itself = named.is_some() || SUBJECTS.iter().any(|known| subject.contains(known));
     let notice: Vec<&str> = notice(lines).collect();
+    // Google's notices are in the language of their reader, their subjects in English.
+    let outcome = SUBJECT_SAYS.into_iter().find_map(|(word, action)| subject.contains(word).then_some(action));
     let text = notice.iter().map(|line| plain(line)).collect::<Vec<_>>().join(" ");
     let says = |sentences: &[&str]| sentences.iter().any(|sentence| text.contains(sentence));
     let action = match (says(&DELAYED), says(&FAILED), says(&GIVEN_UP)) {
         (true, _, false) => Action::Delayed,
         (_, true, _) | (_, _, true) => Action::Failed,
-        (_, false, false) => return None,
+        (_, false, false) => outcome?,
     };
     if !calls_itself {
         return None;

@@ -42,7 +42,8 @@ fn recipients(octets: &[u8]) -> Vec<Recipient> {
                 break;
             }
         }
-        found.extend(recipient(&Header::read(&octets[start..at], 50)));
+        // With an end of its own: else a line that is no field would be taken for the start of a body.
+        found.extend(recipient(&Header::read(&[&octets[start..at], b"\n\n"].concat(), 50)));
         if at >= octets.len() || found.len() >= MOST_RECIPIENTS {
             break;
         }
@@ -53,7 +54,8 @@ fn recipients(octets: &[u8]) -> Vec<Recipient> {
 fn recipient(group: &Header<'_>) -> Option<Recipient> {
     let text = |name: &str| group.first(name).map(Field::text);
     let action = match text("Action")?.split_whitespace().next()?.to_ascii_lowercase().as_str() {
-        "failed" => Action::Failed,
+        // `expired` is SendGrid's.
+        "failed" | "expired" => Action::Failed,
         "delayed" => Action::Delayed,
         "delivered" => Action::Delivered,
         "relayed" => Action::Relayed,
@@ -100,5 +102,11 @@ mod tests {
         assert_eq!((found[0].action, found[0].status.as_str()), (Action::Failed, "5.1.1"));
         assert_eq!(found[0].diagnostic, "550 5.1.1 <bob@example.org> unknown");
         assert_eq!(found[1].action, Action::Delayed);
+
+        let unfolded =
+            b"Reporting-MTA: dns; mx.example.org\n\nDiagnostic-Code: smtp; 550-first\n550 second\nAction: expired\n\
+            Final-Recipient: rfc822; bob@example.org";
+        let found = recipients(unfolded);
+        assert_eq!((found.len(), found[0].action, found[0].diagnostic.as_str()), (1, Action::Failed, "550-first"));
     }
 }
