@@ -80,7 +80,7 @@ pub fn set_priority(
 /// Adds a tag.
 pub fn tag(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, tag: &str) -> Result<(), ActionError> {
     check_tag(tag)?;
-    if ticket.tags.len() >= MOST_TAGS {
+    if ticket.tags.len() >= MOST_TAGS && !ticket.tags.contains(tag) {
         return Err(Mistake::TooManyTags { ticket: ticket.reference.clone(), most: MOST_TAGS }.into());
     }
     if ticket.tags.insert(tag.to_owned()) {

@@ -497,9 +497,10 @@ pub fn bear(tx: &mut Tx<'_>, ticket: &Ticket, entry: EntryId, id: &MessageId, bo
 
 /// The text as the entry itself holds it; the whole is in the raw message.
 pub(super) fn bounded(mut text: String) -> String {
+    const CUT: char = '…';
     if text.len() > Entry::LONGEST_TEXT {
-        text.truncate(text.floor_char_boundary(Entry::LONGEST_TEXT));
-        text.push('…');
+        text.truncate(text.floor_char_boundary(Entry::LONGEST_TEXT - CUT.len_utf8()));
+        text.push(CUT);
     }
     text
 }

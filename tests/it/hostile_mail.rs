@@ -3,6 +3,12 @@
 
 use std::fmt::Write as _;
 
+use guichet::actions::ticket;
+use guichet::desk::entry::Entry;
+use guichet::desk::id::PropertyId;
+use guichet::mime::understand::{Limits, Understood};
+use guichet::store::tables::{CONTACTS, MESSAGE_IDS};
+use guichet::store::{Order, Read};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -115,4 +121,78 @@ async fn what_a_mail_calls_its_attachments_leads_nowhere_in_what_is_shown() {
         let bad = |c: char| c.is_control() || "/\\:".contains(c) || ('\u{202a}'..='\u{202e}').contains(&c);
         assert!(!name.is_empty() && !name.starts_with('.') && !name.contains(bad), "{name:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_mail_leaves_behind_is_bounded() {
+    let desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    let many = |count: usize, one: fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>();
+    let to = many(2_000, |n| format!("Person {n} <t{n}@example.net>")).join(",\n ");
+    let cc = many(1_500, |n| format!("c{n}@example.net")).join(",\n ");
+    let ids = many(2_500, |n| format!("<r{n}@example.net>")).join("\n ");
+    let mut body = format!("--b\nContent-Type: text/plain\n\n{}", "Some text.\n".repeat(150_000));
+    for n in 0..1_500 {
+        let name = "n".repeat(500);
+        write!(body, "--b\nContent-Type: image/png; name=\"{name}{n}.png\"\n\nx\n").unwrap();
+    }
+    body.push_str("--b--\n");
+    let mail = letter("Carol <carol@example.com>")
+        .field("To", &to)
+        .field("Cc", &format!("{cc},\n {} <long@example.net>", "long ".repeat(1_000)))
+        .field("References", &ids)
+        .field("In-Reply-To", &ids[..40_000])
+        .field("Subject", &"Subject ".repeat(2_000))
+        .rcpt(&[ACME])
+        .body("multipart/mixed; boundary=b", &body);
+    let reference = desk.post(&mail).await;
+
+    let (ticket, entry) = (desk.ticket(&reference), desk.newest(&reference));
+    let limits = Limits::default();
+    assert!(ticket.participants.len() <= 100, "{} participants", ticket.participants.len());
+    assert!(ticket.subject.len() <= Understood::LONGEST_SUBJECT && entry.subject.len() <= Understood::LONGEST_SUBJECT);
+    assert!(entry.text.len() <= Entry::LONGEST_TEXT, "{} octets of text", entry.text.len());
+    assert!(entry.attachments.len() <= limits.parts, "{} attachments", entry.attachments.len());
+    assert!(entry.attachments.iter().all(|attachment| attachment.name.len() <= 120));
+    assert!(entry.named.len() <= 2 * limits.mailboxes, "{} named", entry.named.len());
+    assert!(entry.named.iter().all(|mailbox| mailbox.name.len() <= 200));
+    let (known, contacts) = desk.read(|view| {
+        Ok((view.range(&MESSAGE_IDS, .., Order::Up, usize::MAX)?, view.range(&CONTACTS, .., Order::Up, usize::MAX)?))
+    });
+    assert!(known.len() <= 22, "its own, ours, and twenty that it mentions, not {}", known.len());
+    assert!(contacts.len() <= 100, "{} contacts", contacts.len());
+    // Once more of it, and nobody comes in besides.
+    let again = letter("Carol <carol@example.com>")
+        .field("To", &many(200, |n| format!("a{n}@example.net")).join(",\n "))
+        .field("In-Reply-To", &format!("<{}>", entry.message_id.as_ref().unwrap().as_str()))
+        .rcpt(&[ACME]);
+    assert_eq!(desk.post(&again).await, reference);
+    assert!(desk.ticket(&reference).participants.len() <= 100);
+    assert_eq!(desk.inbox("alice@team.example").await.len(), 2, "and members read it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_identifier_of_many_mails_is_remembered_for_few_and_each_arrives() {
+    let desk = TestDesk::start().await;
+    for n in 0..66 {
+        let mail = letter(&format!("s{n}@example.net")).to(ACME).id("<same@example.com>").subject(&format!("Mail {n}"));
+        let answer = desk.offer(&mail).await;
+        assert!(answer.starts_with(&format!("250 2.0.0 acme-{} ", n + 1)), "{answer}");
+    }
+    let bearers =
+        desk.read(|view| Ok(view.get(&MESSAGE_IDS, &(PropertyId(1), "same@example.com".parse().unwrap()))?.unwrap()));
+    assert_eq!(bearers.len(), 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_bears_fifty_tags() {
+    let desk = TestDesk::start().await;
+    let reference = desk.post(&letter("Carol <carol@example.com>").to(ACME)).await;
+    let tag = async |tag: &str| desk.act(|tx, act| Ok(ticket::tag(tx, act, &reference, tag).is_ok())).await;
+    for n in 0..50 {
+        assert!(tag(&format!("tag-{n}")).await, "{n}");
+    }
+    assert!(!tag("one-more").await && tag("tag-7").await, "one that it bears already is none more");
+    assert_eq!(desk.ticket(&reference).tags.len(), 50);
+    assert!(!tag(&"x".repeat(51)).await);
 }
