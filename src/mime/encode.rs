@@ -248,10 +248,10 @@ pub fn is_token(b: u8) -> bool {
     b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b)
 }
 
-/// Whether a text is a type and a subtype (RFC 2045 §5.1) of a sensible length.
+/// Whether a text is a type and a subtype (RFC 2045 §5.1) of the length that they may have (RFC 6838 §4.2).
 #[must_use]
 pub fn is_media_type(text: &str) -> bool {
-    let word = |word: &str| !word.is_empty() && word.len() < 60 && word.bytes().all(is_token);
+    let word = |word: &str| (1..=127).contains(&word.len()) && word.bytes().all(is_token);
     text.split_once('/').is_some_and(|(kind, subtype)| word(kind) && word(subtype))
 }
 
@@ -316,6 +316,23 @@ mod tests {
         assert!(out.ends_with("\r\n") && !out.replace("\r\n", "").contains(['\r', '\n']), "{out:?}");
         assert!(out.lines().all(|line| line.len() <= FOLD && !line.trim().is_empty()), "{out}");
         out
+    }
+
+    #[test]
+    fn types_that_can_be_one() {
+        let slides = "application/vnd.openxmlformats-officedocument.presentationml.presentation";
+        for (text, is) in [
+            ("text/plain", true),
+            (slides, true),
+            ("text", false),
+            ("text/", false),
+            ("/plain", false),
+            ("text/pla in", false),
+            ("text/plain\r\nX: y", false),
+        ] {
+            assert_eq!(is_media_type(text), is, "{text}");
+        }
+        assert!(!is_media_type(&format!("text/{}", "x".repeat(128))));
     }
 
     #[test]
