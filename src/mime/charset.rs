@@ -63,9 +63,12 @@ pub fn guess(octets: &[u8]) -> String {
     }
 }
 
-/// The decoders are another's code on foreign bytes, so a panic in them is a charset that we don't
-/// know.
-fn by_table(label: &str, octets: &[u8]) -> Option<String> {
+/// Octets to text, by another's code.
+pub type Decoder = fn(&[u8]) -> String;
+
+/// What decodes a charset, by its name in lower case, also by names that are only met.
+#[must_use]
+pub fn decoder(label: &str) -> Option<Decoder> {
     let label = match label {
         "gb2312" | "gbk" | "x-gbk" | "gb_2312-80" => "gb18030",
         "ks_c_5601-1987" | "ks_c_5601" => "euc-kr",
@@ -73,8 +76,17 @@ fn by_table(label: &str, octets: &[u8]) -> Option<String> {
         "ansi_x3.4-1968" | "x-ansi" => "windows-1252",
         other => other,
     };
-    let decoder = charset_decoder(label.as_bytes())?;
+    charset_decoder(label.as_bytes())
+}
+
+/// Decodes; a panic in code that is not ours is a charset that we don't know.
+#[must_use]
+pub fn run(decoder: Decoder, octets: &[u8]) -> Option<String> {
     catch_unwind(AssertUnwindSafe(|| decoder(octets))).ok()
+}
+
+fn by_table(label: &str, octets: &[u8]) -> Option<String> {
+    run(decoder(label)?, octets)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! What a field means is the affair of the modules that read it. Broken lines are skipped and
 //! counted, since mail with them is common and its writer can't mend it.
 
+use std::ops::Range;
+
 use super::charset;
 
 /// One field, unparsed.
@@ -11,6 +13,8 @@ pub struct Field<'a> {
     pub name: &'a str,
     /// The octets after the colon, still folded, without the last line end.
     pub value: &'a [u8],
+    /// All of it as it came, the last line end included.
+    pub whole: &'a [u8],
     /// Where the value starts in what was read.
     at: usize,
 }
@@ -42,6 +46,13 @@ pub struct Header<'a> {
     pub cut: bool,
 }
 
+/// Where a field lies that may go on in the next line.
+struct Extent<'a> {
+    name: &'a str,
+    value: Range<usize>,
+    whole: Range<usize>,
+}
+
 impl<'a> Header<'a> {
     /// Reads the section at the start of `raw`, keeping at most `most` fields.
     #[must_use]
@@ -59,7 +70,7 @@ impl<'a> Header<'a> {
     fn read_until(raw: &'a [u8], most: usize, dashes: bool) -> Self {
         let mut header = Self::default();
         let mut at = 0;
-        let mut open: Option<(&str, usize, usize)> = None; // name, start and end of the value
+        let mut open: Option<Extent<'a>> = None;
         let mut first_broken = None;
         let mut ended = false;
         while at < raw.len() {
@@ -74,13 +85,13 @@ impl<'a> Header<'a> {
                 break;
             }
             if matches!(line[0], b' ' | b'\t') {
-                if let Some((_, _, end)) = &mut open {
-                    *end = at + line.len();
+                if let Some(open) = &mut open {
+                    (open.value.end, open.whole.end) = (at + line.len(), next);
                 }
             } else {
                 header.push(&mut open, raw, most);
                 if let Some((name, value)) = split_field(line) {
-                    open = Some((name, at + value, at + line.len()));
+                    open = Some(Extent { name, value: at + value..at + line.len(), whole: at..next });
                 } else if !(at == 0 && line.starts_with(b"From ")) {
                     header.broken_lines = true;
                     first_broken.get_or_insert(at);
@@ -97,10 +108,10 @@ impl<'a> Header<'a> {
         header
     }
 
-    fn push(&mut self, open: &mut Option<(&'a str, usize, usize)>, raw: &'a [u8], most: usize) {
-        if let Some((name, start, end)) = open.take() {
+    fn push(&mut self, open: &mut Option<Extent<'a>>, raw: &'a [u8], most: usize) {
+        if let Some(Extent { name, value, whole }) = open.take() {
             if self.fields.len() < most {
-                self.fields.push(Field { name, value: &raw[start..end], at: start });
+                self.fields.push(Field { name, at: value.start, value: &raw[value], whole: &raw[whole] });
             } else {
                 self.cut = true;
             }

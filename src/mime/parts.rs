@@ -4,6 +4,7 @@
 //! more than its length times the nesting limit. What is past a limit, and what a missing boundary
 //! leaves over, is still there: as a part that is not looked into.
 
+use super::encode::is_media_type;
 use super::header::{Header, line_end, trim_end};
 use super::params::Value;
 use super::transfer::Encoding;
@@ -22,6 +23,8 @@ pub struct Part<'a> {
     /// Encoded octets; for a container all that is in it.
     pub body: &'a [u8],
     pub children: Vec<usize>,
+    /// A container too deep to be looked into.
+    pub opaque: bool,
 }
 
 impl Part<'_> {
@@ -118,12 +121,14 @@ impl<'a> Reader<'a, '_> {
             let message = matches!(part.content_type.token.as_str(), "message/rfc822" | "message/global");
             let multipart = part.is_multipart();
             let boundary = part.content_type.get("boundary").map(str::trim_end).unwrap_or_default().as_bytes().to_vec();
-            let readable = part.encoding == Encoding::Identity;
+            // A multipart has no encoding of its own (RFC 2045 §6.4), whatever it says; a message may.
+            let readable = multipart || matches!(part.encoding, Encoding::Identity | Encoding::Unknown);
             self.tree.parts.push(part);
             let container = (multipart || message) && readable;
             if container && self.open.len() >= self.limits.nesting {
                 self.problem(Problem::TooDeep);
-            } else if multipart && readable {
+                self.tree.parts[index].opaque = true;
+            } else if multipart {
                 let boundary = if boundary.is_empty() || boundary.len() > 200 {
                     self.problem(Problem::BrokenBoundary);
                     guess_boundary(&self.raw[at..])
@@ -187,16 +192,17 @@ impl<'a> Reader<'a, '_> {
 
 fn part<'a>(header: Header<'a>, body: &'a [u8], digest: bool) -> Part<'a> {
     let field = |name: &str| header.first(name).map(super::header::Field::text);
-    let content_type = match field("Content-Type").map(|text| Value::read(&text)) {
-        Some(value) if value.token.contains('/') => value,
-        // `Content-Type: text` is met in old mail.
-        _ => Value::read(if digest { "message/rfc822" } else { "text/plain" }),
-    };
+    let mut content_type = field("Content-Type").map(|text| Value::read(&text)).unwrap_or_default();
+    // `Content-Type: text` is met in old mail.
+    if !is_media_type(&content_type.token) {
+        let default = if digest { "message/rfc822" } else { "text/plain" };
+        default.clone_into(&mut content_type.token);
+    }
     let disposition = field("Content-Disposition").map(|text| Value::read(&text)).unwrap_or_default();
     let encoding = field("Content-Transfer-Encoding").map(|text| Encoding::named(&text)).unwrap_or_default();
     let content_id =
         field("Content-ID").map(|text| super::clean::line(text.trim_matches(['<', '>', ' ']), 250)).unwrap_or_default();
-    Part { content_type, disposition, encoding, content_id, header, body, children: Vec::new() }
+    Part { content_type, disposition, encoding, content_id, header, body, children: Vec::new(), opaque: false }
 }
 
 /// The first line near the start that looks like a delimiter.

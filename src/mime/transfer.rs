@@ -6,28 +6,32 @@ use std::borrow::Cow;
 /// How a part's octets are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
-    /// 7bit, 8bit, binary, and whatever else is claimed.
+    /// 7bit, 8bit, binary, or not said.
     #[default]
     Identity,
     Base64,
     QuotedPrintable,
+    /// Something else, uuencode for instance: read as it stands.
+    Unknown,
 }
 
 impl Encoding {
     /// From the field's value.
     #[must_use]
     pub fn named(value: &str) -> Self {
-        match value.trim().trim_matches('"').to_ascii_lowercase().as_str() {
+        let word = value.split([';', '(']).next().unwrap_or_default().trim().trim_matches('"');
+        match word.to_ascii_lowercase().as_str() {
+            "" | "7bit" | "8bit" | "binary" | "7-bit" | "8-bit" => Self::Identity,
             "base64" => Self::Base64,
             "quoted-printable" => Self::QuotedPrintable,
-            _ => Self::Identity,
+            _ => Self::Unknown,
         }
     }
 
     #[must_use]
     pub fn decode(self, octets: &[u8]) -> Cow<'_, [u8]> {
         match self {
-            Self::Identity => Cow::Borrowed(octets),
+            Self::Identity | Self::Unknown => Cow::Borrowed(octets),
             Self::Base64 => Cow::Owned(base64(octets)),
             Self::QuotedPrintable => Cow::Owned(quoted_printable(octets)),
         }
@@ -37,7 +41,7 @@ impl Encoding {
     #[must_use]
     pub fn decoded_len(self, octets: &[u8]) -> usize {
         match self {
-            Self::Identity => octets.len(),
+            Self::Identity | Self::Unknown => octets.len(),
             Self::Base64 => octets.iter().filter(|b| sextet(**b).is_some()).count() * 6 / 8,
             Self::QuotedPrintable => quoted_printable(octets).len(),
         }
@@ -72,38 +76,34 @@ fn sextet(b: u8) -> Option<u8> {
         b'A'..=b'Z' => Some(b - b'A'),
         b'a'..=b'z' => Some(b - b'a' + 26),
         b'0'..=b'9' => Some(b - b'0' + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
+        b'+' => Some(62),
+        b'/' => Some(63),
         _ => None,
     }
 }
 
-/// Quoted-printable (RFC 2045 §6.7). An `=` that begins nothing known stays.
+/// Quoted-printable (RFC 2045 §6.7). An `=` that begins nothing known stays; blanks at the end of a
+/// line are none of the text, those at the end of all are.
 #[must_use]
 pub fn quoted_printable(octets: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(octets.len());
-    let mut at = 0;
-    while let Some(b) = octets.get(at) {
-        if *b != b'=' {
-            out.push(*b);
-            at += 1;
-            continue;
+    for line in octets.split_inclusive(|b| *b == b'\n') {
+        let end = if line.ends_with(b"\r\n") { 2 } else { usize::from(line.ends_with(b"\n")) };
+        let (text, end) = line.split_at(line.len() - end);
+        let text = if end.is_empty() { text } else { text.trim_ascii_end() };
+        let (mut rest, soft) = text.strip_suffix(b"=").map_or((text, false), |text| (text, true));
+        while let Some(at) = rest.iter().position(|b| *b == b'=') {
+            out.extend_from_slice(&rest[..at]);
+            let escaped = match rest[at + 1..] {
+                [high, low, ..] => hex(high).zip(hex(low)).map(|(high, low)| high << 4 | low),
+                _ => None,
+            };
+            out.push(escaped.unwrap_or(b'='));
+            rest = &rest[at + if escaped.is_some() { 3 } else { 1 }..];
         }
-        let rest = &octets[at + 1..];
-        // Blanks that a relay put after a soft line break; a bounded look ahead.
-        let blanks = rest.iter().take(80).take_while(|b| matches!(b, b' ' | b'\t')).count();
-        match rest {
-            [high, low, ..] if hex(*high).is_some() && hex(*low).is_some() => {
-                out.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0));
-                at += 3;
-            }
-            _ if rest[blanks..].starts_with(b"\r\n") => at += blanks + 3,
-            _ if rest[blanks..].starts_with(b"\n") => at += blanks + 2,
-            [] => at += 1,
-            _ => {
-                out.push(b'=');
-                at += 1;
-            }
+        out.extend_from_slice(rest);
+        if !soft {
+            out.extend_from_slice(end);
         }
     }
     out
@@ -126,6 +126,11 @@ mod tests {
             ("base64", "aGk=aGk=", "hihi"),
             ("quoted-printable", "a=3Db=\r\nc=e9", "a=bc\u{e9}"),
             ("quoted-printable", "a= \r\nb", "ab"),
+            ("quoted-printable", "a \t\r\nb =\t\nc ", "a\r\nb c "),
+            ("quoted-printable", "=zz = =4 x=+1", "=zz = =4 x=+1"),
+            ("Quoted-Printable (RFC 2045); x=y", "a=3D", "a="),
+            ("base64", "a-G!V s", "hel"),
+            ("base64", "=", ""),
             ("quoted-printable", "1=2; x=", "1=2; x"),
             ("quoted-printable", "a=ZZ", "a=ZZ"),
             ("x-whatever", "a=3D", "a=3D"),

@@ -1,26 +1,19 @@
-//! A message as a tree over its own bytes (RFC 2045, RFC 2046): where each part's header and body
-//! lie, what they are, and nothing decoded. It is what copies are built from; understanding a
-//! mail is done elsewhere.
+//! A message as the tree that copies are built from: what [`parts`] finds, each part with its fields
+//! and its parameters as they came, and nothing decoded. So a copy holds what was understood.
 //!
-//! Bounded: nesting and number of parts; what lies beyond is one opaque part. Each level is one
-//! pass over its bytes. Any bytes make a tree: broken input makes leaves of text.
+//! What lies beyond a limit is one opaque part. Any bytes make a tree: broken input makes leaves of
+//! text.
 
 use super::encode::is_token;
-
-/// Levels of multiparts that are looked into.
-const DEEPEST: usize = 12;
-/// Parts that are looked at in one message.
-const MOST_PARTS: usize = 1_000;
-/// Fields that are read of one header.
-const MOST_FIELDS: usize = 2_000;
+use super::header::{Field, Header};
+use super::parts;
+pub use super::transfer::Encoding;
+use super::understand::{Limits, Problem};
 
 /// One entity: a message or a part of one.
 #[derive(Clone, Debug)]
 pub struct Part<'a> {
-    /// Header and body as they came.
-    pub raw: &'a [u8],
-    /// Header fields in their order.
-    pub fields: Vec<Field<'a>>,
+    pub header: Header<'a>,
     /// All after the blank line.
     pub body: &'a [u8],
     /// Its Content-Type, or what stands for it where there is none.
@@ -42,16 +35,6 @@ pub enum Shape<'a> {
     Opaque,
 }
 
-/// A header field.
-#[derive(Clone, Copy, Debug)]
-pub struct Field<'a> {
-    pub name: &'a [u8],
-    /// What stands after the colon, folded as it came, without the last line end.
-    pub value: &'a [u8],
-    /// The whole, line ends included.
-    pub whole: &'a [u8],
-}
-
 /// A Content-Type (RFC 2045 §5) or Content-Disposition (RFC 2183): a word and parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentType {
@@ -61,66 +44,47 @@ pub struct ContentType {
     pub parameters: Vec<(String, Vec<u8>)>,
 }
 
-/// Content-Transfer-Encoding (RFC 2045 §6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// 7bit, 8bit, binary, or not given.
-    Identity,
-    QuotedPrintable,
-    Base64,
-    /// Something else, uuencode for instance; the part can't be read.
-    Unknown,
-}
-
 /// The tree of a message.
 #[must_use]
 pub fn parse(raw: &[u8]) -> Part<'_> {
-    let mut budget = MOST_PARTS;
-    part(raw, "text/plain", 0, &mut budget)
+    let limits = Limits::default();
+    let found = parts::read(raw, Header::read(raw, limits.fields), &limits);
+    let too_many = found.problems.contains(&Problem::TooManyParts);
+    let mut waiting: Vec<_> = found.parts.into_iter().map(Some).collect();
+    let mut root = part(&mut waiting, 0);
+    root.is_root = true;
+    if too_many {
+        // Where the rest belongs, nobody looked.
+        root.shape = Shape::Opaque;
+    }
+    root
 }
 
-fn part<'a>(raw: &'a [u8], default: &str, depth: usize, budget: &mut usize) -> Part<'a> {
-    let (fields, body) = header(raw);
-    let named = |name: &str| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
-    let mut content = named("Content-Type").map(|field| ContentType::parse(field.value)).unwrap_or_default();
-    if !content.is_type() {
-        default.clone_into(&mut content.name);
-    }
-    let encoding = named("Content-Transfer-Encoding").map_or(Encoding::Identity, |field| Encoding::parse(field.value));
-    let mut made = Part { raw, fields, body, content, encoding, shape: Shape::Leaf, is_root: depth == 0 };
-    if !made.content.name.starts_with("multipart/") {
-        return made;
-    }
-    let Some(boundary) = made.content.get("boundary").filter(|boundary| !boundary.is_empty()) else {
-        made.content = ContentType::plain();
-        return made;
-    };
-    if depth == DEEPEST {
-        made.shape = Shape::Opaque;
-        return made;
-    }
-    let pieces = split(body, boundary, *budget);
-    let Some(pieces) = pieces else {
-        made.shape = Shape::Opaque;
-        return made;
-    };
-    *budget -= pieces.len();
-    if pieces.is_empty() {
+/// Takes a part and all that is in it; as deep as the tree, which is limited.
+fn part<'a>(waiting: &mut [Option<parts::Part<'a>>], index: usize) -> Part<'a> {
+    let found = waiting[index].take().expect("each part is in one other, and the first in none");
+    let mut content =
+        found.header.first("Content-Type").map(|field| ContentType::parse(field.value)).unwrap_or_default();
+    content.name.clone_from(&found.content_type.token);
+    let shape = if !found.is_multipart() {
+        Shape::Leaf
+    } else if found.opaque {
+        Shape::Opaque
+    } else if found.children.is_empty() {
         // No delimiter anywhere: readers show it as text, and so do we.
-        made.content = ContentType::plain();
-        made.encoding = Encoding::Identity;
-        return made;
-    }
-    let default = if made.content.name == "multipart/digest" { "message/rfc822" } else { "text/plain" };
-    made.shape = Shape::Multipart(pieces.into_iter().map(|piece| part(piece, default, depth + 1, budget)).collect());
-    made
+        content = ContentType::plain();
+        Shape::Leaf
+    } else {
+        Shape::Multipart(found.children.iter().map(|child| part(waiting, *child)).collect())
+    };
+    Part { header: found.header, body: found.body, content, encoding: found.encoding, shape, is_root: false }
 }
 
 impl<'a> Part<'a> {
     /// The first field of a name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field<'a>> {
-        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
+        self.header.first(name)
     }
 
     /// Its Content-Disposition.
@@ -185,24 +149,6 @@ impl ContentType {
     pub fn charset(&self) -> Option<String> {
         let charset = self.get("charset")?.trim_ascii().to_ascii_lowercase();
         String::from_utf8(charset).ok().filter(|name| !name.is_empty() && name.bytes().all(is_token))
-    }
-
-    fn is_type(&self) -> bool {
-        self.name
-            .split_once('/')
-            .is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && a.bytes().chain(b.bytes()).all(is_token))
-    }
-}
-
-impl Encoding {
-    fn parse(value: &[u8]) -> Self {
-        let word = Scanner { bytes: value }.until(b";").to_ascii_lowercase();
-        match word.as_slice() {
-            b"" | b"7bit" | b"8bit" | b"binary" | b"7-bit" | b"8-bit" => Self::Identity,
-            b"quoted-printable" => Self::QuotedPrintable,
-            b"base64" => Self::Base64,
-            _ => Self::Unknown,
-        }
     }
 }
 
@@ -278,91 +224,6 @@ impl Scanner<'_> {
     }
 }
 
-/// A header's fields and the body behind it. A line that is no field ends the header where none
-/// came before it, and is skipped otherwise.
-fn header(raw: &[u8]) -> (Vec<Field<'_>>, &[u8]) {
-    let mut fields = Vec::new();
-    let mut at = 0;
-    while at < raw.len() {
-        let rest = &raw[at..];
-        let mut end = line(rest);
-        if matches!(&rest[..end], b"\r\n" | b"\n") {
-            return (fields, &rest[end..]);
-        }
-        while matches!(rest.get(end), Some(b' ' | b'\t')) {
-            end += line(&rest[end..]);
-        }
-        let whole = &rest[..end];
-        let colon = whole.iter().position(|byte| !byte.is_ascii_graphic() || *byte == b':');
-        // Blanks before the colon are an old form (RFC 5322 §4.5).
-        let name = &whole[..colon.unwrap_or(0)];
-        let behind = whole[name.len()..].trim_ascii_start();
-        if let Some(value) = behind.strip_prefix(b":")
-            && !name.is_empty()
-        {
-            if fields.len() == MOST_FIELDS {
-                at += end;
-                continue;
-            }
-            let value = value.strip_suffix(b"\n").unwrap_or(value);
-            fields.push(Field { name, value: value.strip_suffix(b"\r").unwrap_or(value), whole });
-        } else if fields.is_empty() {
-            return (fields, raw);
-        }
-        at += end;
-    }
-    (fields, &[])
-}
-
-/// How long the first line is, its end included.
-fn line(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1)
-}
-
-/// The parts between the delimiters; `None` where there are more than `most`. What stands before
-/// the first and behind the last is for no reader (RFC 2046 §5.1.1). Where the last delimiter is
-/// missing, the end of the bytes is one.
-fn split<'a>(body: &'a [u8], boundary: &[u8], most: usize) -> Option<Vec<&'a [u8]>> {
-    let mut parts = Vec::new();
-    let mut start = None;
-    let mut at = 0;
-    while at < body.len() {
-        let end = at + line(&body[at..]);
-        let closes = delimiter(&body[at..end], boundary);
-        if let Some(closes) = closes {
-            if let Some(start) = start.take() {
-                parts.push(without_line_end(&body[start..at]));
-            }
-            if parts.len() > most {
-                return None;
-            }
-            if closes {
-                return Some(parts);
-            }
-            start = Some(end);
-        }
-        at = end;
-    }
-    parts.extend(start.map(|start| &body[start..]));
-    if parts.len() > most { None } else { Some(parts) }
-}
-
-/// Whether a line is a delimiter (`Some(false)`) or the closing one (`Some(true)`).
-fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
-    let behind = line.strip_prefix(b"--")?.strip_prefix(boundary)?.trim_ascii_end();
-    match behind {
-        b"" => Some(false),
-        b"--" => Some(true),
-        _ => None,
-    }
-}
-
-/// The line end before a delimiter belongs to the delimiter.
-fn without_line_end(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    bytes.strip_suffix(b"\r").unwrap_or(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,7 +276,7 @@ mod tests {
             let name = format!("b{level}\r\n");
             deep.extend(["Content-Type: multipart/mixed; boundary=", &name, "\r\n--", &name]);
         }
-        assert!(shown(&parse(deep.as_bytes())).ends_with(&format!("=?{}", ")".repeat(DEEPEST))));
+        assert!(shown(&parse(deep.as_bytes())).ends_with(&format!("=?{}", ")".repeat(Limits::default().nesting))));
         let wide = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}", "--b\r\n\r\nx\r\n".repeat(5_000));
         assert_eq!(shown(&parse(wide.as_bytes())), "multipart/mixed=?");
     }

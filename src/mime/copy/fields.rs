@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::decode::Charset;
+use super::charset::Charset;
 use super::render::fits;
 use super::strip::{strip, strip_text};
 use crate::mime::encode;
@@ -80,8 +80,7 @@ pub fn other_fields(out: &mut Vec<u8>, part: &Part<'_>) {
             whole(out, field.whole);
             continue;
         }
-        let Ok(name) = std::str::from_utf8(field.name) else { continue };
-        if name.eq_ignore_ascii_case("Content-Disposition") {
+        if field.is("Content-Disposition") {
             let disposition = ContentType::parse(field.value);
             let word = if disposition.name == "inline" { "inline" } else { "attachment" };
             let mut written = encode::Field::new(out, "Content-Disposition");
@@ -90,7 +89,7 @@ pub fn other_fields(out: &mut Vec<u8>, part: &Part<'_>) {
             written.end();
         } else {
             let value = guessed(field.value);
-            encode::text(out, name, &strip_text(value.trim()));
+            encode::text(out, field.name, &strip_text(value.trim()));
         }
     }
 }

@@ -6,8 +6,8 @@
 //! server could not take. Signed and encrypted mail goes on unaltered. The same plan and message give the same bytes, so that a copy
 //! is the same at each attempt. Signing (DKIM) is done elsewhere.
 
+mod charset;
 mod commands;
-mod decode;
 mod fields;
 mod letter;
 mod markup;
@@ -103,7 +103,7 @@ pub fn build(raw: &[u8], plan: &Plan) -> Result<Vec<u8>, BuildError> {
     let mut out = Vec::with_capacity(raw.len() + 4_096);
     header(&mut out, plan);
     carried(&mut out, &root);
-    render::body(&mut out, &root, plan, Top::of(plan).as_ref())?;
+    render::body(&mut out, &raw, &root, plan, Top::of(plan).as_ref())?;
     Ok(out)
 }
 

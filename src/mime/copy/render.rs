@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use aws_lc_rs::digest;
 use data_encoding::BASE32_NOPAD;
 
+use super::charset::{Charset, holds_ascii};
 use super::commands;
-use super::decode::{Charset, decode, holds_ascii};
 use super::fields::{content_fields, content_type, encoding_as_it_came, encoding_field, is_of, other_fields};
 use super::quoted;
 use super::strip::strip;
@@ -17,7 +17,7 @@ use crate::mime::tree::{Encoding, Part, Shape};
 
 /// Writes the MIME fields, the blank line and the body. The body ends in one line end, without
 /// lines of blanks alone: some signers and verifiers disagree over those (RFC 6376 §3.4.4).
-pub fn body(out: &mut Vec<u8>, root: &Part<'_>, plan: &Plan, top: Option<&Top>) -> Result<(), BuildError> {
+pub fn body(out: &mut Vec<u8>, raw: &[u8], root: &Part<'_>, plan: &Plan, top: Option<&Top>) -> Result<(), BuildError> {
     out.extend_from_slice(b"MIME-Version: 1.0\r\n");
     let mut renderer = Renderer {
         top,
@@ -25,7 +25,7 @@ pub fn body(out: &mut Vec<u8>, root: &Part<'_>, plan: &Plan, top: Option<&Top>) 
         unquoted: plan.for_member.is_none().then_some(plan.property.as_str()),
         eight_bit: plan.eight_bit,
         shrink: plan.left_out.is_some(),
-        seed: seed(root.raw, plan.message_id.as_str()),
+        seed: seed(raw, plan.message_id.as_str()),
         boundaries: 0,
     };
     match protection(root).filter(|_| !renderer.shrink) {
@@ -122,7 +122,7 @@ impl<'p> Renderer<'p> {
         match &part.shape {
             Shape::Multipart(parts) => self.multipart(out, part, parts, first),
             Shape::Opaque => {
-                self.as_it_is(out, part);
+                self.as_it_is(out, &Part { body: &strip(part.body), ..part.clone() });
                 Ok(())
             }
             Shape::Leaf => {
@@ -229,7 +229,7 @@ impl<'p> Renderer<'p> {
         }
         let top = self.top.filter(|_| first);
         let mut charset = part.content.charset();
-        let mut text = decode(part.body, part.encoding);
+        let mut text = part.encoding.decode(part.body);
         let damaged = charset.is_none() && !text.is_ascii();
         let mut changed = damaged || part.field("Content-Type").is_some_and(|field| !is_of(field.value, &part.content));
         let quotes = self.unquoted.is_some_and(|slug| quoted::may_hold(&text, slug));
@@ -328,7 +328,7 @@ impl<'p> Renderer<'p> {
             out.extend_from_slice(part.body);
             return;
         }
-        let decoded = decode(part.body, part.encoding);
+        let decoded = part.encoding.decode(part.body);
         if part.is_text() {
             content_fields(out, part);
             return encoded_text(out, &decoded, part.encoding, self.eight_bit);

@@ -11,6 +11,7 @@ use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, State, Verified}
 use crate::desk::id::{ClaimId, ContactId, EntryId, TicketId};
 use crate::desk::letter::{Held, Letter, LetterKind, Ways};
 use crate::desk::ticket::{Person, Priority, Status};
+use crate::mime::understand::{Limits, understand};
 
 const TOKEN: &str = "abcdefghijklmnopqrstuvwxyz234567abcdefghij";
 
@@ -438,6 +439,69 @@ fn damaged_and_unknown_charsets_lose_nothing() {
             assert!(text.contains("caf") && text.contains("for acme@x") == (charset != "utf-7"), "{charset}: {text}");
             assert!(!text.contains("#close") && !text.contains(TOKEN), "{charset}: {text}");
             assert!(plan.for_member.is_none() || text.contains("-----"), "{charset}: {text}");
+        }
+    }
+}
+
+/// Else a customer would get what nobody at the desk has seen.
+#[test]
+fn a_copy_says_what_was_understood_of_damaged_mail_too() {
+    let multipart = "Content-Type: multipart/mixed; boundary=b";
+    let html = "Content-Type: text/html\r\n\r\n<p>two</p>";
+    let fields = |count: usize| "X: y\r\n".repeat(count);
+    let level = |n: usize| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n");
+    let shift_jis = "Content-Type: text/plain; charset=x-sjis\r\nContent-Transfer-Encoding: base64";
+    let flowed = "Content-Type: text/plain; format=flowed\r\nContent-Transfer-Encoding: quoted-printable";
+    let guess = "Content-Type: multipart/mixed";
+    let one = "--b\r\n\r\none\r\n--b--";
+    for (what, header, body, text) in [
+        (
+            "a boundary within itself",
+            multipart,
+            format!("--b\r\n{multipart}\r\n\r\n{one}\r\n--b\r\n{html}"),
+            "one\ntwo",
+        ),
+        ("a boundary that is not named", guess, "--guessme\r\n\r\none\r\n--guessme--".into(), "one"),
+        ("half a type", "Content-Type: text; charset=iso-8859-1", "one=E9".into(), "one=E9"),
+        ("a comment before the type", "Content-Type: (c) text/html", "<p>one".into(), "<p>one"),
+        ("a type behind many fields", &format!("{}Content-Type: text/html", fields(3_000)), "<p>one".into(), "one"),
+        ("a part's type behind many", multipart, format!("--b\r\n{}{html}\r\n--b--", fields(200)), "<p>two</p>"),
+        ("an encoded multipart", &format!("Content-Transfer-Encoding: base64\r\n{multipart}"), one.into(), "one"),
+        (
+            "a comment behind the encoding",
+            "Content-Transfer-Encoding: quoted-printable (so)",
+            "ca=66=C3=A9".into(),
+            "café",
+        ),
+        ("blanks at the ends of lines", flowed, "one \r\ntwo=20\r\nthree".into(), "one\ntwo three"),
+        ("a charset by another name", shift_jis, "k/o=".into(), "日"),
+        ("deep", &(0..15).map(level).collect::<String>(), "one".into(), "one"),
+    ] {
+        let raw = format!("{header}\r\n\r\n{body}\r\n");
+        let understood = |raw: &[u8]| understand(raw, &Limits::default()).unwrap().text.new;
+        assert_eq!(understood(raw.as_bytes()), text, "{what}");
+        for eight_bit in [true, false] {
+            let plan = Plan { eight_bit, ..contact() };
+            let copy = build(raw.as_bytes(), &plan).unwrap();
+            assert_sound(&copy, &plan, what);
+            assert_eq!(understood(&copy), text, "{what}: {}", copy.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn no_token_goes_on_where_nobody_looked() {
+    let deep = |n: usize| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n");
+    let deep = format!("{}\r\nacme+t{TOKEN}@x\r\n", (0..40).map(deep).collect::<String>());
+    let many = "--b\r\n\r\nx\r\n".repeat(2_000);
+    let many =
+        format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{many}--b\r\n\r\nacme+t{TOKEN}@x\r\n--b--\r\n");
+    for raw in [deep, many] {
+        for (reader, plan) in plans() {
+            let copy = build(raw.as_bytes(), &plan).unwrap();
+            assert_sound(&copy, &plan, reader);
+            let body = String::from_utf8_lossy(&copy).split_once("\r\n\r\n").unwrap().1.to_owned();
+            assert!(!body.contains(TOKEN), "{reader}");
         }
     }
 }
