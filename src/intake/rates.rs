@@ -47,12 +47,14 @@ impl<K: Eq + Hash> Rates<K> {
     }
 }
 
-/// Forgets who has the whole of his share again, and if that is not enough the half that used least.
+/// Forgets who has the whole of his share again and, unless that is most of them, the half that used least:
+/// room for many, so that a flood of keys pays for it once in a while and not for each.
 fn make_room<K: Eq + Hash>(used: &mut HashMap<K, Level>, now: Timestamp) {
     used.retain(|_, level| !Pace::is_full(*level, now));
-    if used.len() >= MOST {
+    if used.len() > MOST / 2 {
         let mut levels: Vec<_> = used.values().copied().collect();
-        let (_, median, _) = levels.select_nth_unstable(MOST / 2);
+        let middle = levels.len() / 2;
+        let (_, median, _) = levels.select_nth_unstable(middle);
         let median = *median;
         used.retain(|_, level| *level > median);
     }
