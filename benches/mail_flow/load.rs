@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::mails::{Mail, TO};
+use super::mails::Mail;
 
 /// The longest wait for one answer.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -56,7 +56,7 @@ pub async fn send(server: SocketAddr, mail: &Mail) -> anyhow::Result<Instant> {
     for (command, expected) in [
         ("EHLO client.example.com\r\n", "250"),
         (&format!("MAIL FROM:<{}>\r\n", mail.from), "250"),
-        (&format!("RCPT TO:<{TO}>\r\n"), "250"),
+        (&format!("RCPT TO:<{}>\r\n", mail.to), "250"),
         ("DATA\r\n", "354"),
     ] {
         stream.write_all(command.as_bytes()).await?;

@@ -16,9 +16,11 @@ const BETWEEN: u32 = 64;
 /// How many domains the writers of signed mail have.
 const DOMAINS: u32 = 20;
 
-/// One message with its envelope sender.
+/// One message with its envelope.
 pub struct Mail {
+    /// Empty: the null reverse-path.
     pub from: String,
+    pub to: String,
     /// As it goes over the wire after DATA, with the dot at its end.
     pub data: Vec<u8>,
 }
@@ -110,7 +112,7 @@ fn mail(n: u32, answered: Option<u32>, domain: &str) -> Mail {
         line += 1;
     }
     text.push_str(".\r\n");
-    Mail { from, data: text.into_bytes() }
+    Mail { from, to: TO.to_owned(), data: text.into_bytes() }
 }
 
 fn word(n: u32) -> &'static str {

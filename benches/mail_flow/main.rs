@@ -34,7 +34,7 @@ use anyhow::{Context, bail, ensure};
 use dns::Dns;
 use machine::Processes;
 use mails::{Domains, Mail};
-use ours::{Desk, Settings};
+use ours::{Desk, Settings, smarthost};
 use peer::{Postfix, Work};
 use sink::{Clock, Sink};
 
@@ -305,7 +305,7 @@ impl Bench {
         let run = self.name("guichet");
         let settings = Settings {
             readers: &[],
-            next_server: sink.address,
+            relay: smarthost(sink.address),
             name_server: self.dns.servers()[0].parse()?,
             // One writer, one subject: without this, all but the first few would be kept together.
             limits: "look_alike = 1000000",
@@ -357,7 +357,7 @@ impl Bench {
         let run = self.name("guichet");
         let settings = Settings {
             readers: &READERS,
-            next_server: clock.address,
+            relay: smarthost(clock.address),
             name_server: self.dns.servers()[0].parse()?,
             limits: "",
         };
@@ -419,8 +419,12 @@ impl Bench {
     ) -> anyhow::Result<Outcome> {
         let sink = Sink::start().await?;
         let run = self.name("guichet");
-        let settings =
-            Settings { readers, next_server: sink.address, name_server: self.dns.servers()[0].parse()?, limits: "" };
+        let settings = Settings {
+            readers,
+            relay: smarthost(sink.address),
+            name_server: self.dns.servers()[0].parse()?,
+            limits: "",
+        };
         let desk = Desk::start(self.dir.path(), &run, &settings).await?;
         let (messages, copies) = (u32::try_from(mails.len())?, u32::try_from(readers.len())?);
         let mut outcome = measure(desk.address, &desk.processes, sessions, mails, copies, &sink).await?;

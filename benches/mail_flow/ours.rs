@@ -26,10 +26,16 @@ use super::sink::{free_address, until_it_listens};
 pub struct Settings<'a> {
     /// Who gets copies; nobody: mail is accepted and threaded, no more.
     pub readers: &'a [&'a str],
-    pub next_server: SocketAddr,
+    /// The lines of `[relay]`.
+    pub relay: String,
     pub name_server: SocketAddr,
     /// More lines of `[limits]`.
     pub limits: &'a str,
+}
+
+/// The lines of `[relay]` for one next server.
+pub fn smarthost(address: SocketAddr) -> String {
+    format!("mode = \"smarthost\"\nsmarthost = \"smtp://{address}\"")
 }
 
 /// A running daemon.
@@ -57,12 +63,11 @@ impl Desk {
         let config = format!(
             "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\n\
              postmaster = \"acme\"\n[smtp]\nlisten = [\"{address}\"]\n\
-             [submission]\nlisten_tls = []\nlisten = []\n[relay]\nmode = \"smarthost\"\n\
-             smarthost = \"smtp://{}\"\n[dns]\nresolvers = [\"{}\"]\n\
+             [submission]\nlisten_tls = []\nlisten = []\n[relay]\n{}\n[dns]\nresolvers = [\"{}\"]\n\
              [limits]\nconnections_per_address = 200\nnetwork_messages = 1000000\nsender_messages = 1000000\n\
              new_tickets = 1000000\n{}\n",
             dir.join("data").display(),
-            settings.next_server,
+            settings.relay,
             settings.name_server,
             settings.limits
         );
