@@ -11,7 +11,7 @@ use super::thread::Found;
 pub enum Writer {
     /// An address of a member of this property.
     Member(MemberId),
-    /// An address of the property itself.
+    /// An address of the property, or of another one: only of its own is a claim ever aligned.
     Property,
     /// Anybody else; the contact, if the address is known.
     Outside(Option<ContactId>),

@@ -5,13 +5,14 @@ use data_encoding::BASE32_NOPAD;
 
 use super::{Mail, Rejection};
 use crate::actions::{ActionError, Desk, find};
-use crate::desk::address::Mailbox;
+use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::Writer;
 use crate::desk::envelope::Envelope;
 use crate::desk::id::PropertyId;
 use crate::desk::member::Member;
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
+use crate::desk::recipient::Target;
 use crate::desk::subject::is_forward;
 use crate::desk::verdict::Verdict;
 use crate::metrics::Refusal;
@@ -77,7 +78,9 @@ pub fn author(tx: &impl Read, desk: &Desk, property: &Property, mail: &Mail<'_>)
     // A forwarder's word opens no door that only members go through: it counts for others.
     let vouched = |verdict: &Verdict| verdict.vouched(&property.forwarders).is_some();
     let proven = aligned || mail.verdict.is_some_and(vouched);
-    let of_property = desk.is_local(&from.address) || property.public.as_ref() == Some(&from.address);
+    let of_desk = desk.is_local(&from.address);
+    let of_property =
+        property.public.as_ref() == Some(&from.address) || of_desk && leads_to(tx, desk, property, &from.address)?;
     if proven && (of_property || property.trusted.contains(&from.address)) {
         let named = mail.understood.original_from.as_ref().or(match mail.understood.reply_to.as_slice() {
             [one] if one.address != from.address => Some(one),
@@ -98,14 +101,24 @@ pub fn author(tx: &impl Read, desk: &Desk, property: &Property, mail: &Mail<'_>)
     let writer = match find::member_at(tx, property.id, &from.address)? {
         Some(member) if member.list => Writer::Outside(None),
         Some(member) => Writer::Member(member.id),
-        None if of_property => Writer::Property,
+        None if of_property || of_desk => Writer::Property,
         None => Writer::Outside(find::contact_at(tx, &from.address)?.map(|contact| contact.id)),
     };
     let aligned = match writer {
         Writer::Outside(_) => proven,
-        Writer::Member(_) | Writer::Property => aligned,
+        Writer::Member(_) => aligned,
+        // We sign for every property alike: whoever got a copy from another one could send it on.
+        Writer::Property => aligned && of_property,
     };
     Ok(Author { mailbox: from.clone(), writer, aligned, handed_on: false })
+}
+
+/// Whether mail to an address is a property's or its departments'.
+fn leads_to(tx: &impl Read, desk: &Desk, property: &Property, address: &Address) -> Result<bool, ActionError> {
+    Ok(match super::resolve(tx, desk, address)? {
+        Ok(Target::Property(id) | Target::Department(id, _)) => id == property.id,
+        Ok(Target::Reply(..) | Target::Bounce(_) | Target::Confirm(_) | Target::Claim(_)) | Err(_) => false,
+    })
 }
 
 /// The message that a mail hands on, if its subject says that it does.

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use data_encoding::BASE64;
+use guichet::desk::copy::Scope;
 use guichet::desk::entry::{Reason, State};
 use guichet::desk::ticket::Status;
 use guichet::store::tables::{TOKEN_KEYS, TokenKey};
@@ -13,7 +14,7 @@ use guichet::trust::keys::DkimKeys;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::kit::desk::{TestDesk, address_in};
+use crate::kit::desk::{DOMAIN, TestDesk, address_in};
 use crate::kit::letter::{Letter, letter, reply, reply_by_address};
 use crate::kit::peers;
 
@@ -300,6 +301,25 @@ async fn reply_addresses_outlive_a_new_key_and_end_with_their_own() {
     assert!(answer.starts_with("550 5.1.1"), "{answer}");
     assert_eq!(desk.post(&reply(CAROL, &newer)).await, scene.ticket);
     assert_eq!(desk.ticket(&scene.ticket).status, Status::Open);
+}
+
+/// We sign for all our properties alike, and one property's customer may have somebody's member's
+/// reply address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_from_another_property_sent_on_speaks_for_nobody() {
+    let desk = desk().await;
+    desk.signer(DOMAIN);
+    let scene = scene(&desk).await;
+    let other = desk.post(&letter(MALLORY).to("bulle@desk.example.org").subject("Hello")).await;
+    desk.write(&other, None, Scope::Public, "Your refund is on its way.\n").await;
+    let copy = desk.last(MALLORY).await;
+    let before = desk.inbox("carol@example.com").await.len();
+    let answer = desk.send(MALLORY, &[&address_in(&scene.alice, "Reply-To")], &copy).await;
+    assert!(answer.starts_with(&format!("250 2.0.0 {} ", scene.ticket)), "{answer}");
+    let entry = desk.newest(&scene.ticket);
+    assert!(entry.verdict.unwrap().is_aligned(), "our signature holds");
+    assert_eq!((entry.state, entry.reason), (State::Held, Some(Reason::Unaligned)));
+    assert_eq!(desk.inbox("carol@example.com").await.len(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
