@@ -278,6 +278,16 @@ pub fn is_outside(tx: &impl Read, desk: &Desk, property: PropertyId, address: &A
         && member_at(tx, property, address)?.is_none())
 }
 
+/// What was found, if it is there at all: where a restored backup does not know what an address of ours
+/// names, that is nobody's error.
+pub fn there<T>(found: Result<T, ActionError>) -> Result<Option<T>, ActionError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(ActionError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What was not found, with up to three names that are near.
 fn not_found(what: &'static str, name: &str, known: impl Iterator<Item = String>) -> ActionError {
     let wanted = name.to_lowercase();

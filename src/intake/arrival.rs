@@ -212,18 +212,15 @@ pub(super) fn locate(tx: &impl Read, case: &mut Case<'_>, token: Option<ReplyTok
     };
     let threads = StoredThreads { tx, property: case.property.id, writer: case.author.writer };
     let found = thread::find(&signals, &threads)?;
-    if let Some(token) = token {
-        let ticket = find::ticket_by_id(tx, token.ticket)?;
-        if ticket.property == case.property.id {
-            case.holder = holder(tx, &case.property, &ticket, token)?;
-            if case.holder.is_some() {
-                let same = found.filter(|found| found.ticket == ticket.id);
-                case.found = same.map(|found| found.found);
-                case.parent = same.and_then(|found| found.parent);
-                case.ticket = Some(ticket);
-                return Ok(());
-            }
-        }
+    if let Some(token) = token
+        && let Some((ticket, holder)) = made_for(tx, &case.property, token)?
+    {
+        let same = found.filter(|found| found.ticket == ticket.id);
+        case.found = same.map(|found| found.found);
+        case.parent = same.and_then(|found| found.parent);
+        case.ticket = Some(ticket);
+        case.holder = Some(holder);
+        return Ok(());
     }
     if let Some(found) = found {
         case.ticket = Some(find::ticket_by_id(tx, found.ticket)?);
@@ -233,23 +230,26 @@ pub(super) fn locate(tx: &impl Read, case: &mut Case<'_>, token: Option<ReplyTok
     Ok(())
 }
 
-/// For whom a reply address was made, unless that person was removed since.
-pub(super) fn holder(
+/// The ticket of a reply address and for whom it was made. `None` where it is the bare address: that
+/// person was removed since, or a restored backup knows nothing of it.
+pub(super) fn made_for(
     tx: &impl Read,
     property: &Property,
-    ticket: &Ticket,
     token: ReplyToken,
-) -> Result<Option<Holder>, ActionError> {
-    Ok(match token.person {
-        Person::Member(id) => {
-            let member = find::member_by_id(tx, id)?;
-            member.is_of(property.id).then_some(Holder::Member { id, list: member.list, scope: token.scope })
-        }
-        Person::Contact(id) => {
-            let id = find::contact_by_id(tx, id)?.id;
-            ticket.participant(Person::Contact(id)).map(|_| Holder::Contact { id })
-        }
-    })
+) -> Result<Option<(Ticket, Holder)>, ActionError> {
+    let Some(ticket) = find::there(find::ticket_by_id(tx, token.ticket))? else { return Ok(None) };
+    if ticket.property != property.id {
+        return Ok(None);
+    }
+    let holder = match token.person {
+        Person::Member(id) => find::there(find::member_by_id(tx, id))?
+            .filter(|member| member.is_of(property.id))
+            .map(|member| Holder::Member { id, list: member.list, scope: token.scope }),
+        Person::Contact(id) => find::there(find::contact_by_id(tx, id))?
+            .filter(|contact| ticket.participant(Person::Contact(contact.id)).is_some())
+            .map(|contact| Holder::Contact { id: contact.id }),
+    };
+    Ok(holder.map(|holder| (ticket, holder)))
 }
 
 /// The same message a second time: a further arrival, not relayed (RFC 1047).

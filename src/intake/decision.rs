@@ -10,47 +10,57 @@ use crate::actions::{Act, ActionError, claim, find, held};
 use crate::desk::address::Address;
 use crate::desk::decision::Decision;
 use crate::desk::entry::Reason;
-use crate::desk::id::{EntryId, RawId, TicketId};
+use crate::desk::id::RawId;
 use crate::desk::member::Member;
 use crate::desk::subject::is_forward;
 use crate::desk::ticket::Ticket;
 use crate::desk::token::{ClaimToken, ConfirmToken};
-use crate::store::tables::{ENTRIES, TICKETS};
+use crate::store::tables::ENTRIES;
 use crate::store::{Read, Tx};
 
-/// Mail at the address that decides about a held entry. `by`: the member who is logged in, if one is.
-pub(super) fn on_held(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    mail: &Mail<'_>,
-    address: &Address,
-    token: ConfirmToken,
-    raw: RawId,
-    by: Option<&Member>,
-) -> Result<Arrival, ActionError> {
-    let Some(ticket) = still_there(tx, token.ticket, token.entry)? else { return Ok(gone()) };
-    let (arrival, fresh) = keep(tx, act, mail, address, ticket, raw, by)?;
-    if fresh && is_persons(mail) {
-        held::decide(tx, act, token, decision(mail))?;
-    }
-    Ok(arrival)
+/// What was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question {
+    /// Whether a held entry goes out.
+    Held(ConfirmToken),
+    /// Whether an address is a member's.
+    Claim(ClaimToken),
 }
 
-/// Mail at the address that decides whether an address is a member's.
-pub(super) fn on_claim(
+impl Question {
+    /// The ticket of the entry that it was asked about, if both are still there.
+    fn ticket(self, tx: &impl Read) -> Result<Option<Ticket>, ActionError> {
+        let about = match self {
+            Self::Held(token) => Some((token.ticket, token.entry)),
+            Self::Claim(token) => claim::get(tx, token)?.map(|claim| (claim.ticket, claim.entry)),
+        };
+        let Some((ticket, entry)) = about else { return Ok(None) };
+        let Some(ticket) = find::there(find::ticket_by_id(tx, ticket))? else { return Ok(None) };
+        Ok(tx.get(&ENTRIES, &(ticket.id, entry))?.map(|_| ticket))
+    }
+}
+
+/// Mail at the address that a question of the desk is answered at. `by`: the member who is logged in,
+/// if one is.
+pub(super) fn answer(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     mail: &Mail<'_>,
     address: &Address,
-    token: ClaimToken,
+    question: Question,
     raw: RawId,
     by: Option<&Member>,
 ) -> Result<Arrival, ActionError> {
-    let Some(claim) = claim::get(tx, token)? else { return Ok(gone()) };
-    let Some(ticket) = still_there(tx, claim.ticket, claim.entry)? else { return Ok(gone()) };
+    let Some(ticket) = question.ticket(tx)? else {
+        let text = "the question that this address was for is not open any more";
+        return Ok(Arrival::Refused(Rejection::new(550, (5, 1, 1), text)));
+    };
     let (arrival, fresh) = keep(tx, act, mail, address, ticket.clone(), raw, by)?;
     if fresh && is_persons(mail) {
-        claim::answered(tx, act, &ticket, token, decision(mail))?;
+        match question {
+            Question::Held(token) => held::decide(tx, act, token, decision(mail))?,
+            Question::Claim(token) => claim::answered(tx, act, &ticket, token, decision(mail))?,
+        }
     }
     Ok(arrival)
 }
@@ -62,11 +72,14 @@ fn decision(mail: &Mail<'_>) -> Option<Decision> {
     Decision::read(&text.new).filter(|_| !text.nothing_new)
 }
 
-/// Whether a person wrote the mail, and wrote it here: no machine, no report, nothing handed on.
+/// Whether a person wrote the mail, and wrote it here: no machine, no report, nothing handed on. A
+/// subject that begins as vacation notices' do is enough here: what answers a letter of ours begins
+/// with the letter's.
 fn is_persons(mail: &Mail<'_>) -> bool {
     let understood = mail.understood;
     mail.machine.is_none()
         && mail.report.is_none()
+        && !understood.marks.away
         && understood.forwarded.is_none()
         && !is_forward(&understood.subject)
 }
@@ -96,18 +109,4 @@ fn keep(
         None => Reason::Decision,
     };
     Ok((filing::keep_answer(tx, act, &case, reason)?, true))
-}
-
-/// The ticket that has an entry now.
-fn still_there(tx: &impl Read, ticket: TicketId, entry: EntryId) -> Result<Option<Ticket>, ActionError> {
-    if tx.get(&TICKETS, &ticket)?.is_none() {
-        return Ok(None);
-    }
-    let ticket = find::ticket_by_id(tx, ticket)?;
-    Ok(tx.get(&ENTRIES, &(ticket.id, entry))?.map(|_| ticket))
-}
-
-/// The desk made the address, and what it is about was lost or removed since.
-fn gone() -> Arrival {
-    Arrival::Refused(Rejection::new(550, (5, 1, 1), "the question that this address was for is not open any more"))
 }

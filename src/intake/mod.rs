@@ -19,6 +19,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use decision::Question;
 pub use directory::StoredDirectory;
 use gate::Gate;
 use looks::{Looks, Sight};
@@ -367,8 +368,8 @@ fn file_at(
 ) -> Result<Arrival, ActionError> {
     match *target {
         Target::Bounce(copy) => report::at_copy(tx, act, mail, copy, raw),
-        Target::Confirm(token) => decision::on_held(tx, act, mail, address, token, raw, None),
-        Target::Claim(token) => decision::on_claim(tx, act, mail, address, token, raw, None),
+        Target::Confirm(token) => decision::answer(tx, act, mail, address, Question::Held(token), raw, None),
+        Target::Claim(token) => decision::answer(tx, act, mail, address, Question::Claim(token), raw, None),
         Target::Property(property) => arrival::at_property(tx, act, mail, address, property, None, None, raw),
         Target::Department(property, department) => {
             arrival::at_property(tx, act, mail, address, property, Some(department), None, raw)

@@ -36,7 +36,8 @@ pub(super) fn at_copy(
     copy: CopyId,
     raw: RawId,
 ) -> Result<Arrival, ActionError> {
-    let copy = copies::get(tx, copy)?;
+    // A restored backup knows nothing of what was sent after it was made.
+    let Some(copy) = find::there(copies::get(tx, copy))? else { return Ok(unknown()) };
     let ticket = find::ticket_by_id(tx, copy.ticket)?;
     let Some(report) = mail.report else {
         let reason = mail.machine.and_then(|(_, reason)| reason).unwrap_or(Reason::AutoReply);
@@ -77,20 +78,21 @@ pub(super) fn elsewhere(
     report: &Report,
 ) -> Result<Option<Arrival>, ActionError> {
     let known = report.original_id.as_ref().map(|id| minted(tx, property, id)).transpose()?.flatten();
-    let Some(ticket) = known else {
-        return Ok((report.form == Form::Status).then(|| {
-            Arrival::Refused(
-                Rejection::new(550, (5, 7, 1), "this delivery report is about no message that this server sent")
-                    .because(Refusal::Report),
-            )
-        }));
-    };
+    let Some(ticket) = known else { return Ok((report.form == Form::Status).then(unknown)) };
     let ticket = find::ticket_by_id(tx, ticket)?;
     let named = report.recipients.iter().filter_map(|recipient| Some((who(recipient)?, recipient)));
     for (who, recipient) in named.take(MOST_EVENTS) {
         noted(tx, act, ticket.id, who, recipient)?;
     }
     Ok(Some(Arrival::Filed(ticket.reference, Counts::default())))
+}
+
+/// The refusal of what reports on nothing that we know of.
+fn unknown() -> Arrival {
+    Arrival::Refused(
+        Rejection::new(550, (5, 7, 1), "this delivery report is about no message that this server sent")
+            .because(Refusal::Report),
+    )
 }
 
 /// A copy of ours that a support mailbox forwarded back: an event, and nothing else.

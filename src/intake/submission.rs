@@ -9,23 +9,24 @@ use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
 
 use super::arrival::{self, Case};
+use super::decision::{self, Question};
 use super::filing::{self, Addressed};
 use super::writer::{self, Author};
-use super::{Accepted, Arrival, Counts, Intake, Mail, Rejection, decision};
+use super::{Accepted, Arrival, Counts, Intake, Mail, Rejection};
 use crate::actions::{Act, ActionError, Actor, Desk, app_password, find};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{Holder, Speaker};
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Door, Machine, Reason};
 use crate::desk::envelope::{Envelope, Visit};
-use crate::desk::id::{DepartmentId, PropertyId, RawId};
+use crate::desk::id::{DepartmentId, MemberId, PropertyId, RawId};
 use crate::desk::login::Login;
 use crate::desk::member::Member;
 use crate::desk::recipient::{Refusal as NotHere, Target};
 use crate::desk::submission::{Answered, Course, Refusal, Sender, Submission, decide};
 use crate::desk::thread::Found;
 use crate::desk::ticket::{Person, Standing, Status, Ticket, TicketRef};
-use crate::desk::token::{ClaimToken, ConfirmToken, ReplyToken};
+use crate::desk::token::ReplyToken;
 use crate::metrics::{Rate, Refusal as NotTaken};
 use crate::mime::marks;
 use crate::mime::understand::{Problem, Understood};
@@ -111,7 +112,7 @@ enum Recipient {
     /// A property's own address, or its department's.
     Inbox(PropertyId, Option<DepartmentId>),
     /// Where he answers a question of the desk.
-    Question(Target),
+    Question(Question),
     /// Anybody.
     Person,
 }
@@ -132,19 +133,8 @@ fn recipient(tx: &impl Read, desk: &Desk, member: &Member, address: &Address) ->
             // Whom it was made for is gone: it is the bare address.
             None => Ok(Recipient::Inbox(property, None)),
         },
-        Ok(
-            target @ (Target::Confirm(ConfirmToken { member: asked, .. })
-            | Target::Claim(ClaimToken { member: asked, .. })),
-        ) => {
-            let asked = find::member_by_id(tx, asked)?;
-            // Whoever reads a list may answer for it, as he may from its reply address.
-            let list = asked.list && asked.roles.keys().any(|property| member.is_of(*property));
-            if asked.id == member.id || list {
-                Ok(Recipient::Question(target))
-            } else {
-                Err(Rejection::new(550, (5, 7, 1), "this question was put to somebody else"))
-            }
-        }
+        Ok(Target::Confirm(token)) => put_to(tx, member, token.member, Question::Held(token)),
+        Ok(Target::Claim(token)) => put_to(tx, member, token.member, Question::Claim(token)),
         Ok(Target::Bounce(_)) => {
             Err(Rejection::new(550, (5, 7, 1), "this address takes delivery reports from other servers alone"))
         }
@@ -156,12 +146,21 @@ fn recipient(tx: &impl Read, desk: &Desk, member: &Member, address: &Address) ->
     }
 }
 
-fn holder(tx: &impl Read, property: PropertyId, token: ReplyToken) -> Result<Option<Holder>, ActionError> {
-    let ticket = find::ticket_by_id(tx, token.ticket)?;
-    if ticket.property != property {
-        return Ok(None);
+/// A question of the desk, if it was put to whoever is logged in, or to a list: whoever reads that may
+/// answer for it, as he may from its reply address.
+fn put_to(tx: &impl Read, member: &Member, asked: MemberId, question: Question) -> Result<Recipient, Rejection> {
+    let asked = find::member_by_id(tx, asked)?;
+    let list = asked.list && asked.roles.keys().any(|property| member.is_of(*property));
+    if asked.id == member.id || list {
+        Ok(Recipient::Question(question))
+    } else {
+        Err(Rejection::new(550, (5, 7, 1), "this question was put to somebody else"))
     }
-    arrival::holder(tx, &find::property_by_id(tx, property)?, &ticket, token)
+}
+
+fn holder(tx: &impl Read, property: PropertyId, token: ReplyToken) -> Result<Option<Holder>, ActionError> {
+    let made = arrival::made_for(tx, &find::property_by_id(tx, property)?, token)?;
+    Ok(made.map(|(_, holder)| holder))
 }
 
 /// The envelope's recipients, sorted; without the member himself, who has what he wrote.
@@ -172,7 +171,7 @@ struct Recipients {
     inboxes: BTreeMap<PropertyId, (Address, Option<DepartmentId>)>,
     /// In the order of To and Cc, then those whom neither names.
     people: Vec<Mailbox>,
-    questions: Vec<(Address, Target)>,
+    questions: Vec<(Address, Question)>,
 }
 
 impl Recipients {
@@ -190,7 +189,7 @@ impl Recipients {
                         *inbox = (address.clone(), department);
                     }
                 }
-                Recipient::Question(target) => sorted.questions.push((address.clone(), target)),
+                Recipient::Question(question) => sorted.questions.push((address.clone(), question)),
                 Recipient::Person => {
                     let named = named(mail, address).cloned();
                     sorted.people.push(named.unwrap_or_else(|| Mailbox::new("", address.clone())));
@@ -321,13 +320,8 @@ fn answer(
     raw: RawId,
 ) -> Result<Vec<TicketRef>, Rejection> {
     let mut tickets = Vec::new();
-    for (address, target) in &recipients.questions {
-        let arrival = match *target {
-            Target::Confirm(token) => decision::on_held(tx, act, mail, address, token, raw, Some(member))?,
-            Target::Claim(token) => decision::on_claim(tx, act, mail, address, token, raw, Some(member))?,
-            Target::Property(_) | Target::Department(..) | Target::Reply(..) | Target::Bounce(_) => continue,
-        };
-        match arrival {
+    for (address, question) in &recipients.questions {
+        match decision::answer(tx, act, mail, address, *question, raw, Some(member))? {
             Arrival::Filed(ticket, _) => tickets.push(ticket),
             Arrival::Refused(rejection) => return Err(rejection),
         }

@@ -4,14 +4,18 @@
 use std::fmt::Write as _;
 
 use guichet::actions::{find, member, property, ticket};
+use guichet::desk::copy::Scope;
 use guichet::desk::entry::{State, What};
-use guichet::desk::ticket::{Assignee, Status};
+use guichet::desk::id::{ContactId, CopyId, MemberId, TicketId};
+use guichet::desk::ticket::{Assignee, Person, Status};
+use guichet::desk::token::{BounceToken, ReplyToken};
 use guichet::store::Tx;
 use guichet::store::tables::TICKETS;
 use jiff::SignedDuration;
 
 use crate::kit::desk::{TestDesk, address, field};
 use crate::kit::letter::{letter, reply, reply_by_address};
+use crate::kit::submit::Agent;
 
 const ALICE: &str = "Alice <alice@team.example>";
 const CAROL: &str = "Carol <carol@example.com>";
@@ -286,6 +290,32 @@ async fn a_mail_that_a_member_forwards_is_a_ticket_for_its_writer() {
         let ticket = desk.post(&letter).await;
         assert_eq!(desk.ticket(&ticket).requester().unwrap().address.as_str(), requester, "{what}");
     }
+}
+
+/// What was sent after the backup was made names tickets, people and copies that are not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restored_backup_does_not_know_is_the_bare_address() {
+    let desk = desk().await;
+    let known = desk.post(&letter(CAROL).to("acme@desk.example.org")).await;
+    let keys = &desk.inside().1.keys;
+    let (lost, alice) = (1 << 30, desk.read(|view| find::member(view, "alice")).id);
+    let mut agent = Agent::log_in(&desk, "alice").await;
+    for (what, ticket, person) in [
+        ("a ticket", TicketId(lost), Person::Member(alice)),
+        ("a contact", desk.ticket(&known).id, Person::Contact(ContactId(lost))),
+        ("a member", desk.ticket(&known).id, Person::Member(MemberId(lost))),
+    ] {
+        let token = ReplyToken { ticket, person, scope: Scope::Public }.encode(keys, keys.active()).unwrap();
+        let to = format!("acme+t{token}@desk.example.org");
+        let ticket = desk.post(&letter(CAROL).to(&to).subject(what)).await;
+        assert_ne!(ticket, known, "{what}");
+        assert_eq!(desk.newest(&ticket).state, State::Relayed, "{what}");
+        assert_ne!(agent.post(&letter(ALICE).to(&to).subject(what)).await, known, "{what}, by a member");
+    }
+    let bounce = BounceToken(CopyId(lost)).encode(keys, keys.active()).unwrap();
+    let said =
+        desk.offer(&letter("postmaster@example.com").by("").to(&format!("bounces+{bounce}@desk.example.org"))).await;
+    assert!(said.starts_with("550 5.7.1"), "{said}");
 }
 
 /// A header without a body, and nothing at all.
