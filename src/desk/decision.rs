@@ -1,7 +1,8 @@
 //! What an answer to a question of the desk decides.
 //!
-//! The first word that its writer wrote, and nothing else: whoever means yes writes that, and no
-//! other text can be taken for it.
+//! The first word that its writer wrote, in a short line, and nothing else: whoever means yes writes
+//! that. What goes on and on behind the word is a sentence that only begins with it, as vacation
+//! notices do that do not say what they are (`No longer here. From Monday on please write to …`).
 
 /// What the first word of an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +23,22 @@ const WORDS: [(&str, Decision); 6] = [
     ("toujours", Decision::Always),
 ];
 
+/// The most characters of the line that decides: shorter than what mail programs fold a paragraph to,
+/// and longer than what people write who answer by a word.
+const LONGEST: usize = 60;
+
 impl Decision {
-    /// Reads the new text of an answer: its first line that is neither empty nor a quotation begins
-    /// with the word, in any case, bare or in quotation marks, and behind it come a blank, an end of
-    /// a sentence, or nothing. So `Yes, please` and `«\u{a0}oui\u{a0}»` count; `yes?`, `yes/no` and
-    /// `yesterday` do not.
+    /// Reads the new text of an answer: its first line that is neither empty nor a quotation has at
+    /// most 60 characters and begins with the word, in any case, bare or in quotation marks, and
+    /// behind it come a blank, an end of a sentence, or nothing. So `Yes, please` and
+    /// `«\u{a0}oui\u{a0}»` count; `yes?`, `yes/no` and `yesterday` do not.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let own = |line: &&str| !line.is_empty() && !line.starts_with('>');
         let line = text.lines().map(|line| line.trim_matches(is_blank)).find(own)?;
+        if line.chars().nth(LONGEST).is_some() {
+            return None;
+        }
         let line = line.trim_start_matches(|c: char| is_blank(c) || is_quote(c));
         let end = line.find(|c: char| !c.is_alphanumeric()).unwrap_or(line.len());
         let (word, rest) = line.split_at(end);
@@ -87,6 +95,12 @@ mod tests {
             ("> yes", None),
             ("-- \nyes", None),
             ("ouï", None),
+            ("Yes please, that was me, from my phone. Sorry about that ...", Some(Decision::Yes)),
+            ("Yes please, that was me, from my phone. Sorry about that ....", None),
+            ("Oui, c’est bien moi, merci de l’envoyer à Mme Lefèvre.\n\nBob", Some(Decision::Yes)),
+            ("No longer at Acme. From Monday on please write to my colleague Jane Doe.", None),
+            ("No longer at Acme. From Monday on please write to my colleague\nJane Doe instead.", None),
+            ("Non disponible jusqu’au 3 août prochain. Pour toute urgence, veuillez\nappeler le standard.", None),
             ("\u{ff59}es", None),
         ] {
             assert_eq!(Decision::read(text), decision, "{text:?}");

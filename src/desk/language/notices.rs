@@ -145,10 +145,10 @@ impl Language {
     pub fn unclear(self, ticket: &TicketRef) -> String {
         match self {
             Self::En => format!(
-                "Your answer about your message on {ticket} begins with neither “yes” nor “no”. Nothing has been done: the message still waits."
+                "Your answer about your message on {ticket} says neither “yes” nor “no” in a short first line. Nothing has been done: the message still waits."
             ),
             Self::Fr => format!(
-                "Votre réponse au sujet de votre message sur {ticket} ne commence ni par «\u{a0}oui\u{a0}» ni par «\u{a0}non\u{a0}». Rien n’a été fait\u{a0}: le message est toujours en attente."
+                "Votre réponse au sujet de votre message sur {ticket} ne dit ni «\u{a0}oui\u{a0}» ni «\u{a0}non\u{a0}» dans une première ligne courte. Rien n’a été fait\u{a0}: le message est toujours en attente."
             ),
         }
     }
