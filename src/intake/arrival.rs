@@ -12,7 +12,7 @@ use crate::desk::authority::{self, Authority, Claim, HandsOn, Holder, Writer};
 use crate::desk::entry::{self, Entry, Event, Machine, Reason, What};
 use crate::desk::id::{DepartmentId, EntryId, PropertyId, RawId, TicketId};
 use crate::desk::property::Property;
-use crate::desk::spam::Fate;
+use crate::desk::spam::{Fate, Why};
 use crate::desk::subject::{canonical_subject, ticket_ref_in};
 use crate::desk::thread::{self, Bond, Found, Signals};
 use crate::desk::ticket::{Assignee, Person, Standing, Status, Ticket};
@@ -183,7 +183,8 @@ fn file(
     obey(tx, act, &case, authority)
 }
 
-/// Keeps a silent machine's mail on the ticket of the copy whose envelope sender it answers.
+/// Keeps mail on the ticket of the copy whose envelope sender it answers: a machine's, unless the
+/// property blocks its writer, or a report that names nobody.
 #[expect(clippy::too_many_arguments, reason = "what the envelope says of one recipient, taken apart")]
 pub(super) fn keep_on(
     tx: &mut Tx<'_>,
@@ -197,6 +198,9 @@ pub(super) fn keep_on(
 ) -> Result<Arrival, ActionError> {
     let author = writer::author(tx, act.desk, &property, mail)?;
     let case = Case::on(mail, address, property, author, ticket, raw);
+    if mail.report.is_none() && gate::is_blocked(&case) && !matches!(case.author.writer, Writer::Member(_)) {
+        return Ok(gate::refusal(&case, Why::Blocked));
+    }
     filing::keep(tx, act, &case, Some(Machine::Silent), reason, Status::Closed)
 }
 

@@ -97,20 +97,27 @@ impl Gate {
 /// What becomes of a message at a property, before it is filed there.
 pub(super) fn at(case: &Case<'_>, authority: Authority) -> Fate {
     let Some(verdict) = case.mail.verdict else { return Fate::Taken };
-    let from = &case.mail.from.address;
-    let covers = |list: &[Sender], address: &Address| list.iter().any(|sender| sender.covers(address, ascii));
-    let property = &case.property;
-    let written = [Some(from), Some(&case.author.mailbox.address), case.mail.envelope.reverse_path.as_ref()];
     fate(&Suspicion {
         sentence: verdict.filter,
         listed: verdict.listed.as_ref().map(|_| case.mail.gate.listed),
-        blocked: written.into_iter().flatten().any(|address| covers(&property.blocked, address)),
-        allowed: verdict.is_aligned() && covers(&property.allowed, from),
+        blocked: is_blocked(case),
+        allowed: verdict.is_aligned() && covers(&case.property.allowed, &case.mail.from.address),
         member: matches!(case.author.writer, Writer::Member(_)),
         proven: matches!(authority, Authority::Member { .. }),
         conversation: case.holder.is_some() || case.found == Some(Found::Minted),
         must_keep: case.mail.must_keep || is_postmaster(case.address),
     })
+}
+
+/// Whether a property blocks whom a message is from, by any of its names.
+pub(super) fn is_blocked(case: &Case<'_>) -> bool {
+    let names = [Some(&case.mail.from.address), Some(&case.author.mailbox.address)];
+    let names = names.into_iter().chain([case.mail.envelope.reverse_path.as_ref()]);
+    names.flatten().any(|address| covers(&case.property.blocked, address))
+}
+
+fn covers(list: &[Sender], address: &Address) -> bool {
+    list.iter().any(|sender| sender.covers(address, ascii))
 }
 
 /// The refusal that the client hears.

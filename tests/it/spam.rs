@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use guichet::actions::{find, held, property};
 use guichet::daemon::inbound::Inbound;
+use guichet::desk::copy::CopyState;
 use guichet::desk::entry::{Reason, State};
 use guichet::desk::envelope::Envelope;
 use guichet::desk::spam::{Action, Listed, Sentence};
@@ -481,6 +482,32 @@ async fn a_client_that_a_blocklist_names_is_refused_where_it_hears_why() {
     assert!(end.unwrap().starts_with("250 "));
     let (rcpt, end) = listing.send("192.0.2.7", "carol@example.com", ACME).await;
     assert_eq!((rcpt.as_str(), end), ("250 2.1.5 recipient ok", Some(refused("two.example"))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_senders_notice_is_refused_at_a_copys_own_address_and_a_report_is_not() {
+    let (desk, _filter) = desk("").await;
+    let ticket = desk.post(&letter(CAROL).to(ACME).subject("Help")).await;
+    desk.post(&reply("Alice <alice@team.example>", &desk.last("alice@team.example").await)).await;
+    let received = desk.settled().await;
+    let copy = received.iter().rfind(|mail| mail.to[0].contains("carol@example.com")).unwrap();
+    let bounces = copy.from.split(['<', '>']).nth(1).unwrap();
+    let notice = |number: u32| {
+        letter(CAROL).to(bounces).id(&format!("<away{number}@example.com>")).field("Auto-Submitted", "auto-replied")
+    };
+    assert_eq!(desk.post(&notice(1)).await, ticket);
+    lists(&desk, &["example.com"], &[]).await;
+    for notice in [notice(2), notice(3).by("")] {
+        let said = desk.offer(&notice).await;
+        assert!(said.starts_with("550 5.7.1"), "{said}");
+    }
+    let report = "--b\n\nSorry.\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example.com\n\n\
+                  Final-Recipient: rfc822; carol@example.com\nAction: failed\nStatus: 5.1.1\n--b--\n";
+    let kind = "multipart/report; report-type=delivery-status; boundary=b";
+    let report = letter("postmaster@example.com").by("").to(bounces).body(kind, report);
+    assert_eq!(desk.post(&report).await, ticket);
+    let entry = desk.messages(&ticket).into_iter().find(|entry| entry.author.is_member()).unwrap();
+    assert!(desk.copies_of(&entry).iter().any(|copy| copy.state == CopyState::Failed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
