@@ -469,5 +469,6 @@ fn standpoint(person: Person, from: Mailbox, voice: Voice) -> Standpoint {
         claims: None,
         obeyed: None,
         turn: 0,
+        hands_on: false,
     }
 }

@@ -236,6 +236,7 @@ mod tests {
                     parent: None,
                     claims: Some(alice.id),
                     turn: 0,
+                    hands_on: false,
                     obeyed: None,
                 };
                 let spf = if aligned { Outcome::Pass } else { Outcome::Fail };

@@ -110,6 +110,7 @@ pub fn add(
             ticket,
             parent,
             outside: !said.admits.is_empty(),
+            opens: before.is_none(),
             held: false,
         };
         let obeyed = work.carry_out(tx, act, &read)?;
@@ -139,8 +140,8 @@ pub fn add(
             standpoint.state = State::Held;
             standpoint.reason = Some(Reason::Command);
             standpoint.warning = Some(Reason::Command);
-            // A customer's mail that he handed on is in nobody's name.
-            standpoint.claims = (standpoint.author.person() == Some(Person::Member(id))).then_some(id);
+            standpoint.claims = Some(id);
+            standpoint.hands_on = standpoint.author.person() != Some(Person::Member(id));
             let mut entry = post::add(tx, act, property, before, ticket, content, standpoint)?;
             notices::wrong(tx, act, property, ticket, &mut entry, &wrong)?;
             Ok(entry)
@@ -190,6 +191,7 @@ pub(super) fn obey(
         ticket: ticket.clone(),
         parent: entry.parent,
         outside: false,
+        opens: entry.hands_on,
         held: true,
     };
     let obeyed = match tx.attempt(|tx| work.carry_out(tx, act, &read)) {
@@ -235,6 +237,8 @@ struct Work<'w> {
     parent: Option<EntryId>,
     /// Their mail is addressed to people outside.
     outside: bool,
+    /// Their mail opens the ticket, or makes it somebody else's.
+    opens: bool,
     /// They stand in mail that was held until now.
     held: bool,
 }
@@ -286,9 +290,8 @@ impl Work<'_> {
 
     fn apply(&mut self, tx: &mut Tx<'_>, act: &Act<'_>, command: &Command) -> Result<(), ActionError> {
         let ticket = &mut self.ticket;
-        let new = self.before.is_none();
         match command {
-            Command::Note | Command::Accept { .. } | Command::Reject { .. } | Command::Merge(_) if new => {
+            Command::Note | Command::Accept { .. } | Command::Reject { .. } | Command::Merge(_) if self.opens => {
                 return Err(Mistake::NewTicket(command.verb()).into());
             }
             Command::Note if self.outside => return Err(Mistake::NoteOutside.into()),

@@ -3,9 +3,10 @@
 
 use super::{Act, ActionError, claim, commands, find, forward, notices, post, state};
 use crate::desk::decision::Decision;
-use crate::desk::entry::{Author, Entry, Reason, State, Verified, What};
+use crate::desk::entry::{Author, Entry, Kind, Reason, State, Verified, What};
 use crate::desk::fanout::Voice;
 use crate::desk::id::EntryId;
+use crate::desk::member::Member;
 use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::ticket::{Ground, Participant, Person, Standing, Status, Ticket};
@@ -126,6 +127,9 @@ pub(super) fn reject_on(
 /// What a member decides by answering the letter that asked him. Whoever has the letter's address
 /// is believed, once: while the entry waits for that member, and he is one of its property.
 ///
+/// A yes was meant for what he knew: where a colleague has answered meanwhile, he is asked again with
+/// that before him. Whoever accepts at the desk has the ticket before him.
+///
 /// An answer that decides nothing is explained to him, once.
 pub fn decide(
     tx: &mut Tx<'_>,
@@ -150,25 +154,56 @@ pub fn decide(
     }
     let property = find::property_by_id(tx, ticket.property)?;
     let id = entry.id;
-    let accept = |tx: &mut Tx<'_>| accept_quietly(tx, &own, &name, id, None);
-    let accepted = match decision {
+    let crosses = post::crossing_held(tx, &ticket, &entry, member.id)?.is_some();
+    let accept = |tx: &mut Tx<'_>| {
+        let (_, sent) = accept_quietly(tx, &own, &name, id, None)?;
+        let replies = sent.kind == Kind::Message && sent.state == State::Relayed && sent.author.is_member();
+        if crosses && replies { Err(Unsent::Crossed) } else { Ok(()) }
+    };
+    let done = match decision {
         Some(Decision::Yes) => tx.attempt(accept),
         Some(Decision::Always) if claim::ask(tx, &own, &property, &mut entry, &member)? => tx.attempt(accept),
-        Some(Decision::No) => reject_quietly(tx, &own, &name, id),
+        Some(Decision::No) => reject_quietly(tx, &own, &name, id).map(|_| ()).map_err(Unsent::Error),
         Some(Decision::Always) | None => return notices::explain(tx, act, &ticket, &mut entry, &member),
     };
-    match accepted {
-        Ok(_) => {}
-        // It goes on waiting, and he is told why.
-        Err(ActionError::Mistake(Mistake::Commands(wrong))) => {
+    // Where it goes on waiting he is told why.
+    match done {
+        Ok(()) => {}
+        Err(Unsent::Crossed) => {
+            let mut entry = find::entry(tx, &ticket, id)?;
+            entry.reason = Some(Reason::Crossed);
+            confirmed(&mut entry, &member);
+            return notices::held(tx, act, &ticket, &mut entry, member.id);
+        }
+        Err(Unsent::Error(ActionError::Mistake(Mistake::Commands(wrong)))) => {
             let mut entry = find::entry(tx, &ticket, id)?;
             entry.reason = Some(Reason::Command);
             entry.warning = Some(Reason::Command);
             notices::wrong(tx, &own, &property, &ticket, &mut entry, &wrong)?;
         }
-        Err(error) => return Err(error),
+        Err(Unsent::Error(error)) => return Err(error),
     }
     notices::next(tx, act, &member)
+}
+
+/// Why a yes sends nothing.
+enum Unsent {
+    /// A colleague has answered since its member was asked, or since what he answers.
+    Crossed,
+    Error(ActionError),
+}
+
+impl From<ActionError> for Unsent {
+    fn from(error: ActionError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A held entry is its member's, on his own word.
+fn confirmed(entry: &mut Entry, member: &Member) {
+    entry.author = Author::Person { person: Person::Member(member.id), mailbox: member.mailbox() };
+    entry.verified = Verified::Confirmed;
+    entry.warning = None;
 }
 
 /// The entries of a ticket that wait for a member's word, oldest first: held ones, and those of
@@ -198,12 +233,10 @@ fn release(
     }
     let own = act.with_actor(post::as_member(&member));
     let obeyed = commands::obey(tx, &own, property, before, ticket, entry, &member)?;
-    if entry.reason == Some(Reason::Forward) {
+    if entry.hands_on {
         return forward::release(tx, act, property, ticket, entry, &member);
     }
-    entry.author = Author::Person { person: Person::Member(member.id), mailbox: member.mailbox() };
-    entry.verified = Verified::Confirmed;
-    entry.warning = None;
+    confirmed(entry, &member);
     if entry.reason == Some(Reason::OnlyCommands) {
         entry.state = State::Kept;
         return Ok(());

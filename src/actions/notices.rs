@@ -133,10 +133,11 @@ fn tell(
 ) -> Result<(), ActionError> {
     let language = find::property_by_id(tx, ticket.property)?.language;
     let reason = entry.reason.unwrap_or(Reason::Unaligned);
-    let crossed = match (reason, entry.parent) {
-        (Reason::Crossed, Some(parent)) => post::crosses(tx, ticket, parent, &entry.author)?,
+    let crossed = match reason {
+        Reason::Crossed => post::crossing_held(tx, ticket, entry, member.id)?,
         _ => None,
     };
+    entry.seen = crossed.as_ref().map(|other| other.id).or(entry.seen);
     let detail = match reason {
         Reason::UnknownAddress => entry.author.mailbox().map(|mailbox| mailbox.address.to_string()),
         Reason::Forward => forward::of(tx, entry)?.map(|forwarded| forwarded.from.address.to_string()),

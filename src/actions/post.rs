@@ -85,6 +85,8 @@ pub struct Standpoint {
     pub obeyed: Option<Obeyed>,
     /// How many turns without a person it stands at the end of.
     pub turn: u8,
+    /// It hands on somebody's mail.
+    pub hands_on: bool,
 }
 
 /// How a new ticket starts.
@@ -185,6 +187,8 @@ pub fn add(
         explained: false,
         commands: obeyed.lines.clone(),
         turn: standpoint.turn,
+        hands_on: standpoint.hands_on,
+        seen: None,
     };
     // First what the message makes of the ticket, so that the line on top of its copies shows that.
     if entry.state == State::Relayed {
@@ -227,11 +231,34 @@ fn hold_if_crossed(tx: &impl Read, ticket: &Ticket, standpoint: &mut Standpoint)
 pub(super) fn is_crossed(tx: &impl Read, ticket: &Ticket, standpoint: &Standpoint) -> Result<bool, StoreError> {
     let live = standpoint.state == State::Relayed && standpoint.voice == Voice::Member;
     match (standpoint.author.person(), standpoint.parent) {
-        (Some(Person::Member(_)), Some(parent)) if live && standpoint.scope == Scope::Public => {
-            Ok(crosses(tx, ticket, parent, &standpoint.author)?.is_some())
+        (Some(Person::Member(member)), Some(parent)) if live && standpoint.scope == Scope::Public => {
+            Ok(crossing(tx, ticket, parent, member)?.is_some())
         }
         _ => Ok(false),
     }
+}
+
+/// The newest of colleagues' public replies that a held entry's member has neither answered nor been
+/// shown: his would cross it.
+pub(super) fn crossing_held(
+    tx: &impl Read,
+    ticket: &Ticket,
+    entry: &Entry,
+    member: MemberId,
+) -> Result<Option<Entry>, StoreError> {
+    crossing(tx, ticket, entry.seen.or(entry.parent).unwrap_or(entry.id), member)
+}
+
+/// The newest public reply of a member's colleagues that is later than an entry.
+fn crossing(tx: &impl Read, ticket: &Ticket, after: EntryId, member: MemberId) -> Result<Option<Entry>, StoreError> {
+    let later = (ticket.id, EntryId(after.0 + 1))..=(ticket.id, EntryId(u64::MAX));
+    let later = tx.range(&ENTRIES, later, Order::Down, usize::MAX)?;
+    Ok(later.into_iter().map(|(_, entry)| entry).find(|entry| {
+        entry.kind == Kind::Message
+            && entry.state == State::Relayed
+            && entry.author.is_member()
+            && entry.author.person() != Some(Person::Member(member))
+    }))
 }
 
 /// What a member's entry makes of its ticket: he follows it, and a public answer accepts whom the
@@ -441,19 +468,8 @@ pub fn by_actor(tx: &impl Read, act: &Act<'_>, scope: Scope) -> Result<Standpoin
         claims: None,
         obeyed: None,
         turn: 0,
+        hands_on: false,
     })
-}
-
-/// Whether a member's public reply answers something older than a colleague's public reply.
-pub fn crosses(tx: &impl Read, ticket: &Ticket, parent: EntryId, author: &Author) -> Result<Option<Entry>, StoreError> {
-    let later =
-        tx.range(&ENTRIES, (ticket.id, EntryId(parent.0 + 1))..=(ticket.id, EntryId(u64::MAX)), Order::Up, usize::MAX)?;
-    Ok(later.into_iter().map(|(_, entry)| entry).find(|entry| {
-        entry.kind == Kind::Message
-            && entry.state == State::Relayed
-            && entry.author.is_member()
-            && entry.author.person() != author.person()
-    }))
 }
 
 /// Remembers by which identifiers an answer to the entry will be known.

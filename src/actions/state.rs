@@ -104,6 +104,8 @@ pub fn event_by(
         explained: false,
         commands: Vec::new(),
         turn: 0,
+        hands_on: false,
+        seen: None,
     };
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
     Ok(entry)

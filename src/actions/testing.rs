@@ -110,6 +110,7 @@ impl Office {
                 claims: None,
                 obeyed: None,
                 turn: 0,
+                hands_on: false,
             };
             let content = content(tx, act)?;
             post::add(tx, act, &property, None, &mut ticket, content, standpoint)?;

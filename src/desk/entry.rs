@@ -295,6 +295,12 @@ pub struct Entry {
     /// (`desk/exchange.rs`).
     #[serde(default)]
     pub turn: u8,
+    /// It hands on somebody's mail: when it goes out it is his, and so is its ticket.
+    #[serde(default)]
+    pub hands_on: bool,
+    /// The newest of colleagues' replies that its member was shown when he was asked about it.
+    #[serde(default)]
+    pub seen: Option<EntryId>,
 }
 
 impl Entry {

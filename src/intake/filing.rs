@@ -371,6 +371,7 @@ pub(super) fn hold(
         reason: Some(reason),
         warning: Some(reason),
         claims: ask.or(claimed),
+        hands_on: reason == Reason::Forward,
         scope,
         ..standpoint(case, author, addresses, Verified::None)
     };
@@ -471,6 +472,7 @@ fn standpoint(case: &Case<'_>, author: entry::Author, addresses: Vec<Address>, v
         claims: None,
         obeyed: None,
         turn: case.turn,
+        hands_on: false,
     }
 }
 

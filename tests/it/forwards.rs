@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use guichet::actions::held;
 use guichet::actions::property::Changes;
 use guichet::desk::copy::Content;
 use guichet::desk::entry::{Reason, State, Verified};
 use guichet::trust::Signer;
 use jiff::Timestamp;
 
-use crate::kit::desk::{TestDesk, address};
+use crate::kit::desk::{TestDesk, address, field};
 use crate::kit::letter::{Letter, letter, reply};
 use crate::kit::sealer::{Seal, seal};
 use crate::kit::submit::Agent;
@@ -233,6 +234,54 @@ async fn a_strict_property_asks_for_a_yes_to_every_forward() {
     let notice = desk.last("alice@team.example").await.replace("=\r\n", "");
     assert!(notice.contains("becomes a ticket of") && notice.contains("    dave@example.com"), "{notice}");
     assert!(desk.inbox("bob@team.example").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_yes_by_mail_makes_a_held_forward_the_ticket_of_whom_it_names() {
+    let desk = desk().await;
+    desk.edit("acme", Changes { strict: Some(true), ..Changes::default() }).await;
+    let ticket = desk.post(&forward()).await;
+    let notice = desk.last("alice@team.example").await;
+    assert!(field(&notice, "Reply-To").unwrap().starts_with("confirm+"), "{notice}");
+    // Her client quotes the letter, and the forward in it.
+    let quoted = notice.split_once("\r\n\r\n").unwrap().1.replace("=\r\n", "").replace("\r\n", "\n> ");
+    let text = format!("yes\n\nOn Mon, 23 Nov 2026, Acme Support wrote:\n> {quoted}\n");
+    assert_eq!(desk.post(&reply(ALICE, &notice).text(&text)).await, ticket);
+    let entry = &desk.messages(&ticket)[0];
+    assert_eq!((entry.state, entry.verified, entry.text.as_str()), (State::Relayed, Verified::Confirmed, "It burns."));
+    assert_eq!(desk.ticket(&ticket).requester().unwrap().address.as_str(), "dave@example.com");
+    assert!(desk.last("bob@team.example").await.contains("It burns."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_command_above_a_forward_leaves_it_in_its_members_hands() {
+    for (what, commands, strict) in
+        [("proven", "#assign zoe", false), ("asked about", "#assign zoe", true), ("no way", "#merge acme-1", true)]
+    {
+        let desk = desk().await;
+        let customers = desk.post(&letter("carol@example.com").to(ACME).subject("Other")).await;
+        desk.edit("acme", Changes { strict: Some(strict), ..Changes::default() }).await;
+        let ticket = desk.post(&forward().text(&format!("{commands}\n\n{BLOCK}"))).await;
+        if strict {
+            desk.post(&reply(ALICE, &desk.last("alice@team.example").await).text("yes\n")).await;
+        }
+        let held = desk.messages(&ticket).remove(0);
+        assert_eq!((held.state, held.reason), (State::Held, Some(Reason::Command)), "{what}");
+        assert!(desk.last("alice@team.example").await.contains(commands), "{what}: she is told what was wrong");
+        let accept = async || desk.act(|tx, act| Ok(held::accept(tx, act, &ticket, held.id, None).is_ok())).await;
+        assert!(!accept().await, "{what}: it is wrong still");
+        if commands.contains("zoe") {
+            desk.members(&["zoe"]).await;
+            assert!(accept().await, "{what}");
+            let entry = desk.messages(&ticket).remove(0);
+            assert_eq!((entry.state, entry.text.as_str()), (State::Relayed, "It burns."), "{what}");
+            assert_eq!(entry.author.mailbox().unwrap().address.as_str(), "dave@example.com", "{what}");
+            assert_eq!(desk.ticket(&ticket).requester().unwrap().address.as_str(), "dave@example.com", "{what}");
+            assert!(desk.last("zoe@team.example").await.contains("It burns."), "{what}");
+        }
+        assert!(desk.inbox("dave@example.com").await.is_empty(), "{what}: nobody writes to him yet");
+        assert_eq!(desk.ticket(&customers).requester().unwrap().address.as_str(), "carol@example.com", "{what}");
+    }
 }
 
 /// A login is all the evidence that there can be of who hands it on.

@@ -2,7 +2,7 @@
 //! else decides.
 
 use guichet::actions::{Act, Actor, find, held, member, property, ticket, timers, verify};
-use guichet::desk::copy::Content;
+use guichet::desk::copy::{Content, Scope};
 use guichet::desk::entry::{Door, Entry, Event, Kind, Reason, State, Verified, What};
 use guichet::desk::id::EntryId;
 use guichet::desk::letter::{Answer, Letter as Told};
@@ -191,6 +191,67 @@ async fn machines_and_what_is_handed_on_release_nothing_and_are_not_answered() {
     desk.post(&reply("postmaster@team.example", &asked.notice).body(report, bounce)).await;
     assert_eq!((asked.entry(&desk).state, desk.settled().await.len()), (State::Held, before), "a delivery report");
     assert_eq!(desk.newest(&asked.ticket).reason, Some(Reason::Bounce));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vacation_notice_that_does_not_say_that_it_is_one_decides_nothing() {
+    let desk = desk().await;
+    for (subject, text) in [
+        ("Automatic reply: Not sent yet: Help", "Yes, we are open again on Monday.\n"),
+        ("Out of office: Not sent yet: Help", "No\n"),
+        ("Réponse automatique : Not sent yet: Help", "Oui\n"),
+        ("Re: Not sent yet: Help", "Yes, we have your mail and somebody of our team will answer it within two days.\n"),
+        ("Re: Not sent yet: Help", "No longer at Acme. From Monday on please write to my colleague\nJane instead.\n"),
+    ] {
+        let asked = asked(&desk).await;
+        desk.post(&reply(BOB, &asked.notice).subject(subject).text(text)).await;
+        assert_eq!(asked.entry(&desk).state, State::Held, "{subject}: {text}");
+        assert_eq!(desk.newest(&asked.ticket).reason, Some(Reason::Decision), "{subject}: {text}");
+        desk.post(&reply(BOB, &asked.notice).text("yes\n")).await;
+        assert_eq!(asked.entry(&desk).state, State::Relayed, "{subject}: {text}: the person can still answer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_yes_to_what_a_colleague_answered_meanwhile_is_asked_again_with_that() {
+    let desk = desk().await;
+    let ticket = desk.post(&letter(CAROL).to("acme+billing@desk.example.org").subject("Help")).await;
+    let (alice, bob) = (desk.last("alice@team.example").await, desk.last("bob@team.example").await);
+    let hold = async |text: &str| {
+        desk.post(&reply("bob@phone.example", &bob).by(NOBODY).text(text)).await;
+        Asked { ticket: ticket.clone(), entry: desk.newest(&ticket).id, notice: String::new() }
+    };
+    let heard = async || desk.inbox("carol@example.com").await.len();
+    let held = hold("We never pay back.\n").await;
+    let question = desk.last("bob@team.example").await;
+    let before = heard().await;
+    desk.post(&reply(ALICE, &alice).text("It is paid back.\n")).await;
+    desk.post(&reply(BOB, &question).text("yes\n")).await;
+    let entry = held.entry(&desk);
+    assert_eq!((entry.state, entry.reason), (State::Held, Some(Reason::Crossed)));
+    assert_eq!((entry.verified, entry.author.is_member()), (Verified::Confirmed, true), "that it is his is settled");
+    let again = desk.last("bob@team.example").await;
+    assert!(again.contains("It is paid back.") && again.contains("We never pay back."), "{again}");
+
+    // And once more, with what he has not seen yet; what he has seen holds nothing back.
+    desk.write(&ticket, Some("alice"), Scope::Public, "In two days.\n").await;
+    desk.post(&reply(BOB, &again).text("yes\n")).await;
+    assert_eq!(held.entry(&desk).state, State::Held);
+    let third = desk.last("bob@team.example").await;
+    assert!(third.contains("In two days."), "{third}");
+    assert_eq!(heard().await, before + 2, "of Alice's alone");
+    let (note, waits) = (hold("#note\n\nShe is a friend.\n").await, hold("Never ever.\n").await);
+    desk.post(&reply(BOB, &third).text("yes\n")).await;
+    assert_eq!((held.entry(&desk).state, heard().await), (State::Relayed, before + 3));
+
+    // A note crosses nothing, and who accepts at the desk has the ticket before him.
+    let question = desk.last("bob@team.example").await;
+    assert!(question.contains("She is a friend."), "{question}");
+    desk.write(&ticket, Some("alice"), Scope::Public, "In one day.\n").await;
+    desk.post(&reply(BOB, &question).text("yes\n")).await;
+    assert_eq!((note.entry(&desk).kind, note.entry(&desk).state), (Kind::Note, State::Relayed));
+    desk.accept(&ticket, waits.entry, None).await;
+    assert_eq!(waits.entry(&desk).state, State::Relayed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

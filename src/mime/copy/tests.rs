@@ -725,6 +725,8 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         explained: false,
         commands: Vec::new(),
         turn: 0,
+        hands_on: false,
+        seen: None,
     }
 }
 
