@@ -9,6 +9,10 @@ use jiff::SignedDuration;
 /// An answer that comes later than this after what it answers begins anew.
 pub const PROMPT: SignedDuration = SignedDuration::from_mins(10);
 
+/// A program that looks for its mail now and then, or whose server does, is told by more than that it
+/// answers: both sides say again what they said before, or it quotes what only members read.
+pub const SLOW: SignedDuration = SignedDuration::from_hours(4);
+
 /// A program that acknowledges does so at once.
 pub const AT_ONCE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -17,7 +21,7 @@ pub const LAST: u8 = 3;
 /// The turn at which one is that says again what its writer said before, or opens one more ticket.
 pub const LAST_OF_THE_SAME: u8 = 2;
 /// So many tickets in the same words are enough, where they come from next to one who hears of each.
-pub const MOST_ALIKE: u8 = 2;
+pub const MOST_ALIKE: u32 = 2;
 
 /// What is known of a message that arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,9 +34,13 @@ pub struct Step {
     pub opens: bool,
     /// Its writer is a member: what he says once is a person's.
     pub by_member: bool,
-    /// How many tickets the same words opened at once one after the other, of each of which a distribution address in
-    /// the writer's own domain got a copy.
-    pub alike: u8,
+    /// How many tickets the same words opened from one network, each at once after the one before.
+    pub alike: u32,
+    /// A distribution address in the writer's own domain got a copy of the last of them.
+    pub near: bool,
+    /// They are more than may come from anywhere: people who are many are heard, and what would not end
+    /// ends.
+    pub endless: bool,
 }
 
 impl Step {
@@ -50,7 +58,10 @@ impl Step {
     #[must_use]
     pub fn is_too_much(self) -> bool {
         let turn = self.turn();
-        turn >= LAST || turn >= LAST_OF_THE_SAME && (self.repeats || self.opens) || self.alike >= MOST_ALIKE
+        turn >= LAST
+            || turn >= LAST_OF_THE_SAME && (self.repeats || self.opens)
+            || self.near && self.alike >= MOST_ALIKE
+            || self.endless
     }
 }
 
@@ -74,8 +85,10 @@ mod tests {
             ("a member's answer, however late in the exchange", Step { by_member: true, ..answer(2) }, 0, false),
             ("a member's own words again", Step { by_member: true, repeats: true, ..answer(0) }, 1, false),
             ("and again", Step { by_member: true, repeats: true, ..answer(1) }, 2, true),
-            ("a second ticket from next to a list", Step { opens: true, alike: 1, ..contact }, 0, false),
-            ("a third ticket from next to a list", Step { opens: true, alike: 2, ..contact }, 0, true),
+            ("a second ticket from next to a list", Step { opens: true, alike: 1, near: true, ..contact }, 0, false),
+            ("a third ticket from next to a list", Step { opens: true, alike: 2, near: true, ..contact }, 0, true),
+            ("a third ticket from anywhere", Step { opens: true, alike: 2, ..contact }, 0, false),
+            ("more than may come from anywhere", Step { opens: true, endless: true, ..contact }, 0, true),
             ("no end of turns", answer(255), 255, true),
         ] {
             assert_eq!((step.turn(), step.is_too_much()), (turn, ends), "{what}");

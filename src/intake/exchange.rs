@@ -1,11 +1,13 @@
 //! What a message answers, and whether it does so once too often (`desk/exchange.rs`).
 
+use jiff::SignedDuration;
+
 use super::arrival::Case;
 use super::looks::{Echo, Words};
 use crate::actions::{Act, ActionError, find};
 use crate::desk::authority::{Holder, Writer};
 use crate::desk::entry::{Door, Entry, Kind, State};
-use crate::desk::exchange::{PROMPT, Step};
+use crate::desk::exchange::{AT_ONCE, LAST_OF_THE_SAME, PROMPT, SLOW, Step};
 use crate::desk::id::{EntryId, MemberId};
 use crate::desk::subject::ticket_refs_in;
 use crate::desk::ticket::{Person, Status, Ticket};
@@ -38,39 +40,78 @@ pub(super) fn step(tx: &Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<(Step,
 }
 
 /// On a known ticket it answers, in their order, what the writer was sent there since a person of the
-/// team wrote last.
+/// team wrote last, and promptly; or after a while, where neither side says anything new.
 fn on_ticket(tx: &Tx<'_>, act: &Act<'_>, case: &Case<'_>, ticket: &Ticket) -> Result<Step, ActionError> {
     let by_member = matches!(case.author.writer, Writer::Member(_));
-    let mut step = Step { by_member, ..Step::default() };
-    let recent: Vec<Entry> = recent(tx, act, ticket)?.into_iter().filter(|e| e.state == State::Relayed).collect();
-    let persons = [holder(case), writer(case)];
-    let is_his = |entry: &&Entry| {
-        entry.author.person().is_some_and(|person| persons.contains(&Some(person)))
-            || entry.author.mailbox().is_some_and(|mailbox| mailbox.address == case.author.mailbox.address)
-    };
+    let mut entries: Vec<Entry> = recent(tx, act, ticket, SLOW)?;
+    entries.retain(|entry| entry.state == State::Relayed);
     let said = Words::of(&case.mail.understood.subject, &case.mail.understood.text.new);
-    let again = recent.iter().filter(is_his).filter(|entry| Words::of(&entry.subject, &entry.text) == said);
-    step.repeats = said.repeated(again.count());
-    let by_person = recent.iter().position(|entry| entry.author.is_member() && entry.turn == 0);
-    let since = &recent[..by_person.map_or(recent.len(), |at| at + 1)];
-    let answered = recent[..by_person.unwrap_or(recent.len())].iter().filter(is_his).count();
-    let mut sent = 0;
-    for entry in since.iter().rev().filter(|entry| !is_his(entry)) {
-        for id in &entry.copies {
-            let to_him = tx
-                .get(&COPIES, id)?
-                .is_some_and(|copy| persons.contains(&Some(copy.person)) || copy.to == case.author.mailbox.address);
-            if to_him {
-                if sent == answered {
-                    step.answers = Some(entry.turn);
-                    return Ok(step);
-                }
-                sent += 1;
-                break;
-            }
+    let prompt = entries.iter().take_while(|entry| act.now.duration_since(entry.at) <= PROMPT).count();
+    if let Some(entry) = answered(tx, case, &entries[..prompt])? {
+        let repeats = is_said_again(said, &entries[..prompt], |entry| is_his(case, entry));
+        return Ok(Step { answers: Some(entry.turn), repeats, by_member, ..Step::default() });
+    }
+    let slowly = !by_member && both_repeat(tx, case, said, &entries)?;
+    let answers = slowly.then_some(LAST_OF_THE_SAME - 1);
+    Ok(Step { answers, repeats: slowly, by_member, ..Step::default() })
+}
+
+/// Whether the writer says what he said before, and so does what he was sent last.
+fn both_repeat(tx: &Tx<'_>, case: &Case<'_>, said: Words, entries: &[Entry]) -> Result<bool, ActionError> {
+    if !is_said_again(said, entries, |entry| is_his(case, entry)) {
+        return Ok(false);
+    }
+    for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| !is_his(case, entry)) {
+        if is_sent_to_him(tx, case, entry)? {
+            let writers = |before: &Entry| before.author.person() == entry.author.person();
+            return Ok(is_said_again(Words::of(&entry.subject, &entry.text), &entries[at + 1..], writers));
         }
     }
-    Ok(step)
+    Ok(false)
+}
+
+/// What the message answers of these entries, the newest first.
+fn answered<'e>(tx: &Tx<'_>, case: &Case<'_>, entries: &'e [Entry]) -> Result<Option<&'e Entry>, ActionError> {
+    let by_person = entries.iter().position(|entry| entry.author.is_member() && entry.turn == 0);
+    let since = &entries[..by_person.map_or(entries.len(), |at| at + 1)];
+    let mut answers = entries[..by_person.unwrap_or(entries.len())].iter().filter(|entry| is_his(case, entry)).count();
+    for entry in since.iter().rev().filter(|entry| !is_his(case, entry)) {
+        if is_sent_to_him(tx, case, entry)? {
+            if answers == 0 {
+                return Ok(Some(entry));
+            }
+            answers -= 1;
+        }
+    }
+    Ok(None)
+}
+
+/// Whether whoever wrote some of the entries said these words in them before.
+fn is_said_again(words: Words, entries: &[Entry], by: impl Fn(&Entry) -> bool) -> bool {
+    let again = entries.iter().filter(|entry| by(entry) && Words::of(&entry.subject, &entry.text) == words);
+    words.repeated(again.count())
+}
+
+/// Whether an entry is of whoever writes now, under any of his names.
+fn is_his(case: &Case<'_>, entry: &Entry) -> bool {
+    entry.author.person().is_some_and(|person| persons(case).contains(&Some(person)))
+        || entry.author.mailbox().is_some_and(|mailbox| mailbox.address == case.author.mailbox.address)
+}
+
+fn is_sent_to_him(tx: &Tx<'_>, case: &Case<'_>, entry: &Entry) -> Result<bool, ActionError> {
+    for id in &entry.copies {
+        let copy = tx.get(&COPIES, id)?;
+        if copy.is_some_and(|copy| persons(case).contains(&Some(copy.person)) || copy.to == case.author.mailbox.address)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whom the reply address was made for, and whom From names.
+fn persons(case: &Case<'_>) -> [Option<Person>; 2] {
+    [holder(case), writer(case)]
 }
 
 /// What is found out about a mail that opens a ticket.
@@ -87,7 +128,8 @@ impl Opening {
         }
     }
 
-    /// It answers the tickets that it names, as the line on top of members' copies and letters do.
+    /// It answers the tickets that it names promptly, as the line on top of members' copies and letters
+    /// do; after a while, those that it names in that line.
     fn names(&mut self, tx: &Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<(), ActionError> {
         let said = case.mail.understood;
         for text in [&said.subject, &said.text.new, &said.text.quoted, &said.text.signature] {
@@ -95,7 +137,10 @@ impl Opening {
             for number in ticket_refs_in(text, case.property.slug.as_str(), MOST_NAMED) {
                 let Some(id) = tx.get(&TICKET_NUMBERS, &(case.property.id, number))? else { continue };
                 let ticket = find::ticket_by_id(tx, id)?;
-                if let Some(turn) = recent(tx, act, &ticket)?.first().map(|newest| newest.turn) {
+                let entries = recent(tx, act, &ticket, SLOW)?;
+                let newest = entries.first().filter(|newest| act.now.duration_since(newest.at) <= PROMPT);
+                let quoted = || entries.last().filter(|_| heads_a_line(text, &ticket.reference.to_string()));
+                if let Some(turn) = newest.or_else(quoted).map(|entry| entry.turn) {
                     self.answers(turn, ticket);
                 }
             }
@@ -103,13 +148,15 @@ impl Opening {
         Ok(())
     }
 
-    /// Its words opened tickets just now, and somebody next to its writer was sent each: a
-    /// distribution address behind which another desk is, that acknowledges whatever it gets.
+    /// Its words opened tickets just now. Where somebody next to its writer was sent the last, that may
+    /// be a distribution address behind which another desk is, that acknowledges whatever it gets.
     fn alike(&mut self, tx: &Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<(), ActionError> {
-        let Some(opened) = case.mail.looks.opened(&Echo::of(case.mail, case.property.id), act.now) else {
-            return Ok(());
-        };
+        let echo = Echo::of(case.mail, case.property.id);
+        let Some(opened) = case.mail.looks.opened(&echo, act.now, AT_ONCE) else { return Ok(()) };
         let ticket = find::ticket_by_id(tx, opened.ticket)?;
+        self.step.alike = opened.count;
+        self.step.endless = case.mail.looks.is_endless(&opened);
+        self.belongs.get_or_insert_with(|| ticket.clone());
         let Some(first) = tx.starting(&ENTRIES, (ticket.id,), Order::Up, 1)?.into_iter().next() else { return Ok(()) };
         for id in &first.1.copies {
             let Some(copy) = tx.get(&COPIES, id)? else { continue };
@@ -117,7 +164,7 @@ impl Opening {
                 && is_near(case, copy.to.domain())
                 && find::member_by_id(tx, member)?.list
             {
-                self.step.alike = opened.count;
+                self.step.near = true;
                 self.belongs = Some(ticket);
                 return Ok(());
             }
@@ -165,12 +212,19 @@ fn is_near(case: &Case<'_>, domain: &str) -> bool {
         || envelope.helo.split_once('.').is_some_and(|(_, rest)| same(&envelope.helo) || same(rest))
 }
 
-/// The public messages of the last minutes, the newest first.
-fn recent(tx: &Tx<'_>, act: &Act<'_>, ticket: &Ticket) -> Result<Vec<Entry>, ActionError> {
+/// Whether a text has a line that begins as the one on top of members' copies of a ticket:
+/// `acme-1042 · `, with a bar for the dot where it was written in ASCII.
+fn heads_a_line(text: &str, reference: &str) -> bool {
+    text.match_indices(reference)
+        .any(|(at, name)| text[at + name.len()..].trim_start_matches(['*', ' ', '\u{a0}']).starts_with(['·', '|']))
+}
+
+/// The public messages of the last while, the newest first.
+fn recent(tx: &Tx<'_>, act: &Act<'_>, ticket: &Ticket, within: SignedDuration) -> Result<Vec<Entry>, ActionError> {
     let all = (ticket.id, EntryId(0))..=(ticket.id, EntryId(u64::MAX));
     let newest = tx.range(&ENTRIES, all, Order::Down, MOST_ENTRIES)?;
     let newest = newest.into_iter().map(|(_, entry)| entry);
-    let newest = newest.take_while(|entry| act.now.duration_since(entry.at) <= PROMPT);
+    let newest = newest.take_while(|entry| act.now.duration_since(entry.at) <= within);
     Ok(newest.filter(|entry| entry.kind == Kind::Message).collect())
 }
 

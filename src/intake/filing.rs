@@ -15,6 +15,7 @@ use crate::desk::command::Asked;
 use crate::desk::confirmation::Request;
 use crate::desk::copy::Scope;
 use crate::desk::entry::{self, Entry, Machine, Reason, State, Verified};
+use crate::desk::exchange::SLOW;
 use crate::desk::fanout::Voice;
 use crate::desk::id::{ContactId, EntryId, MemberId};
 use crate::desk::recipient;
@@ -96,7 +97,7 @@ pub(super) fn quiet(
     reason: Reason,
 ) -> Result<Arrival, ActionError> {
     let mut ticket = before.clone();
-    let (author, addresses) = person(tx, act, case)?;
+    let (author, addresses) = writer(tx, act, case)?;
     let standpoint = Standpoint {
         state: State::Kept,
         reason: Some(reason),
@@ -293,13 +294,19 @@ fn acknowledge(
         reverse_path: case.mail.envelope.reverse_path.as_ref(),
         writer,
         addressed: is_addressed(tx, act, case)?,
-        answers: case.turn > 0 || rules::is_one(&understood.text.new),
+        answers: case.turn > 0 || rules::is_one(&understood.text.new) || is_echo(act, case),
     };
     if rules::is_wanted(&occasion) {
         let language = understood.language.unwrap_or(case.property.language);
         acknowledgement::send(tx, act, &case.property, ticket, entry, language)?;
     }
     Ok(())
+}
+
+/// Whether the same words opened a ticket a while ago, whoever said them: another desk acknowledges ours.
+fn is_echo(act: &Act<'_>, case: &Case<'_>) -> bool {
+    let echo = Echo::of(case.mail, case.property.id);
+    !echo.is_short() && case.mail.looks.opened(&echo, act.now, SLOW).is_some()
 }
 
 /// Whether an address of the property stands in To or Cc.

@@ -22,6 +22,8 @@ const MOST: usize = 50_000;
 const LETTERS: usize = 200;
 /// Letters of a text from which on it speaks for itself.
 const ENOUGH: usize = 20;
+/// How many times as often as one sender all of one network may open tickets in the same words.
+const ANYBODY: u32 = 2;
 /// How often people may say the same few words.
 const FEW_TIMES: usize = 3;
 
@@ -64,6 +66,11 @@ impl Echo {
     pub(super) fn of(mail: &Mail<'_>, property: PropertyId) -> Self {
         let words = Words::of(&mail.understood.subject, &mail.understood.text.new);
         Self { property, network: network(mail.envelope.client), words }
+    }
+
+    /// Whether the words are so few that people who know nothing of each other say the same.
+    pub(super) fn is_short(&self) -> bool {
+        self.words.few
     }
 }
 
@@ -117,7 +124,7 @@ struct Seen {
 pub(super) struct Opened {
     pub ticket: TicketId,
     /// How many they opened in a row, each at once after the one before.
-    pub count: u8,
+    pub count: u32,
     pub at: Timestamp,
 }
 
@@ -148,10 +155,15 @@ impl Looks {
         seen.get(look).filter(|seen| self.is_recent(seen, now) && seen.count >= self.cap.count).map(|seen| seen.ticket)
     }
 
-    /// The ticket that the same words opened last, if that is only just now.
-    pub(super) fn opened(&self, echo: &Echo, now: Timestamp) -> Option<Opened> {
+    /// The ticket that the same words opened last, if that is no longer ago.
+    pub(super) fn opened(&self, echo: &Echo, now: Timestamp, within: SignedDuration) -> Option<Opened> {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.get(echo).filter(|opened| now.duration_since(opened.at) <= AT_ONCE).copied()
+        opened.get(echo).filter(|opened| now.duration_since(opened.at) <= within).copied()
+    }
+
+    /// Whether words opened more tickets in a row than they may, whoever says them.
+    pub(super) fn is_endless(&self, opened: &Opened) -> bool {
+        opened.count >= self.cap.count.saturating_mul(ANYBODY)
     }
 
     /// Remembers a mail that was filed.
@@ -159,7 +171,7 @@ impl Looks {
         let (look, ticket) = sight.look;
         self.count(look, ticket, now);
         if let Some((echo, ticket)) = sight.opened {
-            let before = self.opened(&echo, now).map_or(0, |opened| opened.count);
+            let before = self.opened(&echo, now, AT_ONCE).map_or(0, |opened| opened.count);
             let mut known = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             make_room(&mut known, |opened| opened.at);
             known.insert(echo, Opened { ticket, count: before.saturating_add(1), at: now });

@@ -1,6 +1,8 @@
 //! A requester may be told that his message has arrived: where the property wants it, and so that the
 //! desk never writes to whom it should not.
 
+use std::process::Command;
+
 use guichet::actions::{ActionError, copies, property};
 use guichet::desk::copy::{Content, Copy};
 use guichet::desk::language::Language;
@@ -182,4 +184,56 @@ async fn two_desks_that_acknowledge_each_other_stop_at_once() {
     let unmarked = letter(CAROL).to("acme@desk.example.org").subject("We have your message (other-1)");
     desk.post(&unmarked).await;
     assert_eq!(sent(&desk).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_that_acknowledges_from_a_new_address_each_time_is_told_once() {
+    let desk = desk("").await;
+    desk.trust("other.example");
+    for number in 1..=3 {
+        let theirs = first(&format!("r{number}@other.example"))
+            .subject(&format!("[#{number}] Received"))
+            .text("Your request has reached us, and somebody will answer it.\n");
+        desk.post(&theirs).await;
+        assert_eq!(sent(&desk).len(), 1, "{number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_turns_them_on_and_takes_their_text_from_a_file() {
+    let mut desk = desk("").await;
+    let changes = property::Changes { acknowledge: Some(false), ..property::Changes::default() };
+    desk.edit("acme", changes).await;
+    let text = desk.dir.path().join("thanks.txt");
+    std::fs::write(&text, "We will call you. Your number: {ticket}\n").unwrap();
+    let edit = |desk: &TestDesk, arguments: &[&str]| {
+        let mut guichet = Command::new(env!("CARGO_BIN_EXE_guichet"));
+        guichet.arg("--config").arg(desk.config_file()).args(["--json", "property", "edit", "acme"]).args(arguments);
+        guichet.output().unwrap()
+    };
+    let told = async |desk: &TestDesk, who: &str| {
+        desk.post(&first(&format!("{who}@example.com"))).await;
+        desk.inbox(&format!("{who}@example.com")).await.pop()
+    };
+    assert_eq!(told(&desk, "a").await, None);
+
+    let named = format!("en={}", text.display());
+    desk.stop().await;
+    let done = edit(&desk, &["--acknowledge", "on", "--acknowledgement", &named]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    desk.resume().await;
+    let letter = told(&desk, "b").await.unwrap();
+    assert!(letter.contains("We will call you. Your number: acme-2"), "{letter}");
+
+    desk.stop().await;
+    assert!(!edit(&desk, &["--acknowledgement", "en=/nowhere/thanks.txt"]).status.success());
+    std::fs::write(&text, [0xff, 0xfe]).unwrap();
+    assert!(!edit(&desk, &["--acknowledgement", &named]).status.success(), "no text");
+    assert!(edit(&desk, &["--remove-acknowledgement", "en"]).status.success());
+    desk.resume().await;
+    assert!(told(&desk, "c").await.unwrap().contains("Thank you for your message."), "in our words again");
+    desk.stop().await;
+    assert!(edit(&desk, &["--acknowledge", "off"]).status.success());
+    desk.resume().await;
+    assert_eq!(told(&desk, "d").await, None);
 }

@@ -290,3 +290,21 @@ async fn a_forwarders_word_does_not_show_that_an_address_can_be_reached() {
     assert_eq!(believed.verified, Verified::Aligned);
     assert!(suspended(), "it vouches for the sender, and says nothing of his mailbox");
 }
+
+/// Meant so: whom the property lets vouch for its customers vouches for where it answers them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_forwarders_word_earns_a_customer_an_acknowledgement() {
+    let desk = desk().await;
+    let changes =
+        Changes { acknowledge: Some(true), public: Some(Some(address("support@acme.com"))), ..Changes::default() };
+    desk.edit("acme", changes).await;
+    for (what, results, told) in [
+        ("nobody's word", String::new(), 0),
+        ("a stranger's", format!("Authentication-Results: {}\n", FINE.replace("fwd", "evil")), 0),
+        ("a failure", format!("Authentication-Results: {}\n", FINE.replace("pass", "fail")), 0),
+        ("the forwarder's", format!("Authentication-Results: {FINE}\n"), 1),
+    ] {
+        entry(&desk, what, FORWARDED, ACME, &(results + &mail())).await;
+        assert_eq!(desk.inbox(CAROLS).await.len(), told, "{what}");
+    }
+}

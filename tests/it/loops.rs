@@ -8,6 +8,9 @@ use std::process::Command;
 
 use guichet::actions::property;
 use guichet::desk::entry::{Reason, State, What};
+use guichet::store::tables::ENTRIES;
+use guichet::store::{Order, Read};
+use jiff::SignedDuration;
 
 use crate::kit::desk::{TestDesk, address_in, field};
 use crate::kit::letter::{Letter, letter, reply, reply_by_address};
@@ -27,6 +30,11 @@ type Responder<'a> = (&'a str, &'a dyn Fn(&str, usize) -> Letter);
 /// Lets them answer until nobody has anything to answer any more; how many mails went to and from
 /// each, but for what came before.
 async fn answered(desk: &TestDesk, responders: &[Responder<'_>]) -> Vec<usize> {
+    answered_after(desk, 0, responders).await
+}
+
+/// The same, each so many minutes after what he answers.
+async fn answered_after(desk: &TestDesk, minutes: i64, responders: &[Responder<'_>]) -> Vec<usize> {
     let mut counts = vec![0; responders.len()];
     let mut answers = vec![0; responders.len()];
     let mut seen = 0;
@@ -39,9 +47,22 @@ async fn answered(desk: &TestDesk, responders: &[Responder<'_>]) -> Vec<usize> {
         counts[at] += 2;
         assert!(counts[at] < 40, "{} and the desk would go on for ever: {}", responders[at].0, history(desk));
         let copy = String::from_utf8_lossy(&mail.message).into_owned();
+        age(desk, minutes).await;
         let said = desk.offer(&responders[at].1(&copy, answers[at])).await;
         assert!(said.starts_with("250"), "{said}");
     }
+}
+
+/// Makes everything that was said on a desk so much older.
+async fn age(desk: &TestDesk, minutes: i64) {
+    desk.begin_to_act(|tx, _| {
+        for (key, mut entry) in tx.range(&ENTRIES, .., Order::Up, 1_000)? {
+            entry.at -= SignedDuration::from_mins(minutes);
+            tx.put(&ENTRIES, &key, &entry)?;
+        }
+        Ok(())
+    })
+    .await;
 }
 
 /// Who said what so far, for a test that fails.
@@ -77,7 +98,7 @@ fn quiet(desk: &TestDesk, tickets: usize) -> (usize, usize) {
 async fn two_desks_that_are_each_others_members_stop() {
     let [here, there] = pair().await;
     here.post(&letter(CAROL).to(ACME).subject("Help").text("My printer is on fire.\n")).await;
-    let exchanged = between(&here, &there, |_, message| message).await;
+    let exchanged = between(&here, &there, 0, |_, _, message| message).await;
     assert_eq!(exchanged, 1, "the other desk has it, and does not send back to whom it came from");
     assert_eq!(there.messages("bulle-1").len(), 1);
 }
@@ -86,8 +107,8 @@ async fn two_desks_that_are_each_others_members_stop() {
 async fn two_desks_stop_also_where_one_strips_every_mark_and_writes_from_a_new_address_each_time() {
     let [here, there] = pair().await;
     here.post(&letter(CAROL).to(ACME).subject("Help").text("My printer is on fire.\n")).await;
-    let strip = |number: usize, message: String| strip(&format!("r{number}@proxy.example"), number, &message);
-    let exchanged = between(&here, &there, strip).await;
+    let strip = |_, number, message: String| strip(&format!("r{number}@proxy.example"), number, &message, &GONE);
+    let exchanged = between(&here, &there, 0, strip).await;
     assert!(exchanged <= 5, "{exchanged} mails");
     // Nothing is lost: what ended it is on a ticket, and the person on the team was told, once.
     let told = here.inbox("alice@team.example").await;
@@ -98,25 +119,54 @@ async fn two_desks_stop_also_where_one_strips_every_mark_and_writes_from_a_new_a
     assert_eq!(here.newest("acme-3").state, State::Relayed);
 }
 
-/// A mail without anything that tells where it comes from, from another address.
-fn strip(from: &str, number: usize, message: &str) -> String {
-    const GONE: [&str; 10] = [
-        "auto-submitted",
-        "dkim-signature",
-        "from",
-        "guichet-loop",
-        "in-reply-to",
-        "message-id",
-        "references",
-        "thread-index",
-        "thread-topic",
-        "x-auto-response-suppress",
-    ];
+/// Whichever of them strips what, and writes as whom, and however long it takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_desks_stop_whatever_is_stripped_and_rewritten_between_them_and_however_slow_they_are() {
+    let few = &GONE[..5];
+    for (what, there_alone, anew, minutes, gone) in [
+        ("every mark, from one address", false, false, 0, &GONE[..]),
+        ("every mark, one way", true, true, 0, &GONE),
+        ("every mark, one way, from one address", true, false, 0, &GONE),
+        ("what the loop is told by", false, true, 0, few),
+        ("what the loop is told by, from one address", false, false, 0, few),
+        ("every mark, slowly", false, true, 25, &GONE),
+        ("every mark, from one address, slowly", false, false, 25, &GONE),
+    ] {
+        let [here, there] = pair().await;
+        here.post(&letter(CAROL).to(ACME).subject("Help").text("My printer is on fire.\n")).await;
+        let change = |from_there: bool, number, message: String| {
+            let from = format!("r{}@proxy.example", if anew { number } else { 0 });
+            if there_alone && !from_there { message } else { strip(&from, number, &message, gone) }
+        };
+        let exchanged = between(&here, &there, minutes, change).await;
+        assert!(exchanged <= 5, "{what}: {exchanged} mails{}", history(&here));
+        assert!(exchanged > 1 || there_alone, "{what}: they do talk");
+    }
+}
+
+/// What tells where a mail comes from: first what the loop is told by.
+const GONE: [&str; 10] = [
+    "auto-submitted",
+    "from",
+    "guichet-loop",
+    "in-reply-to",
+    "references",
+    "dkim-signature",
+    "message-id",
+    "thread-index",
+    "thread-topic",
+    "x-auto-response-suppress",
+];
+
+/// A mail without some fields, from another address.
+fn strip(from: &str, number: usize, message: &str, gone: &[&str]) -> String {
     let (header, body) = message.split_once("\r\n\r\n").unwrap();
     let header = header.replace("\r\n ", " ").replace("\r\n\t", " ");
-    let stays = |line: &&str| !GONE.contains(&line.split(':').next().unwrap().to_ascii_lowercase().as_str());
+    let stays = |line: &&str| !gone.contains(&line.split(':').next().unwrap().to_ascii_lowercase().as_str());
     let header = header.split("\r\n").filter(stays).collect::<Vec<_>>().join("\r\n");
-    format!("From: {from}\r\nMessage-ID: <r{number}@proxy.example>\r\n{header}\r\n\r\n{body}")
+    let id =
+        if gone.contains(&"message-id") { format!("Message-ID: <r{number}@proxy.example>\r\n") } else { String::new() };
+    format!("From: {from}\r\n{id}{header}\r\n\r\n{body}")
 }
 
 /// Two desks, each of which has the other for a member.
@@ -134,8 +184,14 @@ async fn pair() -> [TestDesk; 2] {
     [here, there]
 }
 
-/// Carries mail between two desks, changed by what stands between them, until there is none; how many.
-async fn between(here: &TestDesk, there: &TestDesk, change: impl Fn(usize, String) -> String) -> usize {
+/// Carries mail between two desks, changed by what stands between them and after so many minutes, until
+/// there is none; how many. `change` is told whether it comes from there, and its number.
+async fn between(
+    here: &TestDesk,
+    there: &TestDesk,
+    minutes: i64,
+    change: impl Fn(bool, usize, String) -> String,
+) -> usize {
     let desks = [(here, there, "bulle@two.example"), (there, here, ACME)];
     let mut seen = [0, 0];
     let mut carried = 0;
@@ -154,7 +210,9 @@ async fn between(here: &TestDesk, there: &TestDesk, change: impl Fn(usize, Strin
                 };
                 carried += 1;
                 assert!(carried < 40, "they would go on for ever");
-                let message = change(carried, String::from_utf8_lossy(&mail.message).into_owned());
+                let message = change(at == 1, carried, String::from_utf8_lossy(&mail.message).into_owned());
+                age(here, minutes).await;
+                age(there, minutes).await;
                 // Rewritten in the envelope as well, so that its domain vouches for it.
                 let sender = address_in(&message, "From");
                 let said = to.send(&sender, &[recipient], &message).await;
@@ -185,8 +243,8 @@ async fn two_desks_that_acknowledge_each_other_stop_also_where_every_mark_is_str
         // One writes to the other, by whatever accident.
         let first = letter("bulle@two.example").to(ACME).subject("Help").text("My printer is on fire.\n");
         here.post(&first).await;
-        let exchanged = between(&here, &there, |number, message| {
-            if stripped { strip(&format!("r{number}@proxy.example"), number, &message) } else { message }
+        let exchanged = between(&here, &there, 0, |_, number, message| {
+            if stripped { strip(&format!("r{number}@proxy.example"), number, &message, &GONE) } else { message }
         });
         let exchanged = exchanged.await;
         assert!(exchanged <= 5, "{exchanged} mails");
@@ -248,6 +306,50 @@ async fn two_contacts_that_answer_each_other_stop_whatever_they_say() {
     let copy = desk.last("carol@example.com").await;
     desk.post(&reply(CAROL, &copy).text("Sorry, a person again.\n")).await;
     assert_eq!(desk.newest("acme-1").state, State::Relayed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mailboxes_that_answer_everything_after_a_while_stop() {
+    let desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    desk.post(&letter(CAROL).to(ACME).cc("dave@example.com").subject("Help")).await;
+    desk.post(&reply(ALICE, &desk.last("alice@team.example").await).text("We look into it.\n")).await;
+    let away = |who: &'static str| {
+        move |copy: &str, _: usize| {
+            reply_by_address(who, copy).text("I am not there this week, and will answer you when I am back.\n")
+        }
+    };
+    let (carol, dave) = (away(CAROL), away("Dave <dave@example.com>"));
+    let counts = answered_after(&desk, 25, &[("carol@example.com", &carol), ("dave@example.com", &dave)]).await;
+    assert!(counts.iter().all(|count| *count <= MOST), "{counts:?}{}", history(&desk));
+    assert!(quiet(&desk, 1).0 >= 1);
+}
+
+/// A text that one keeps ready is no machine's, as long as what it answers is said anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_who_say_the_same_again_after_a_while_are_heard() {
+    let desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    let ticket = desk.post(&letter(CAROL).to(ACME).cc("dave@example.com").subject("Help")).await;
+    for number in ["one", "two", "three"] {
+        age(&desk, 25).await;
+        desk.post(&reply(ALICE, &desk.last("alice@team.example").await).text("Please send us a picture of it.\n"))
+            .await;
+        assert_eq!(desk.newest(&ticket).state, State::Relayed, "{number}");
+        for (who, address) in [(CAROL, "carol@example.com"), ("Dave <dave@example.com>", "dave@example.com")] {
+            age(&desk, 25).await;
+            let text = format!("This is picture number {number}, as you can see.\n");
+            desk.post(&reply(who, &desk.last(address).await).text(&text)).await;
+            assert_eq!(desk.newest(&ticket).state, State::Relayed, "{number} {who}");
+        }
+    }
+    // Twice the same, since nobody answered.
+    for _ in 0..2 {
+        age(&desk, 25).await;
+        let copy = desk.last("carol@example.com").await;
+        desk.post(&reply(CAROL, &copy).text("Is there any news of my printer by now?\n")).await;
+        assert_eq!(desk.newest(&ticket).state, State::Relayed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
