@@ -141,7 +141,8 @@ fn file(
     }
     // Who asks to forward here is believed in his own domain's name alone.
     let aligned = mail.verdict.is_some_and(Verdict::is_aligned);
-    if let Some(request) = confirmation::read(mail.understood).filter(|_| aligned) {
+    let believed = aligned && !gate::is_blocked(&case);
+    if let Some(request) = confirmation::read(mail.understood).filter(|_| believed) {
         return filing::confirmation(tx, act, &mut case, request);
     }
     let mut authority = authority_over(tx, act.desk, &case)?;

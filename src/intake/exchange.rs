@@ -48,7 +48,9 @@ fn on_ticket(tx: &Tx<'_>, act: &Act<'_>, case: &Case<'_>, ticket: &Ticket) -> Re
     let said = Words::of(&case.mail.understood.subject, &case.mail.understood.text.new);
     let prompt = entries.iter().take_while(|entry| act.now.duration_since(entry.at) <= PROMPT).count();
     if let Some(entry) = answered(tx, case, &entries[..prompt])? {
-        let repeats = is_said_again(said, &entries[..prompt], |entry| is_his(case, entry));
+        let times = times_said(said, &entries[..prompt], |entry| is_his(case, entry));
+        // A member may send a text again that he keeps ready: nobody would tell him that it was kept.
+        let repeats = said.repeated(if by_member { times.saturating_sub(1) } else { times });
         return Ok(Step { answers: Some(entry.turn), repeats, by_member, ..Step::default() });
     }
     let slowly = !by_member && both_repeat(tx, case, said, &entries)?;
@@ -58,13 +60,14 @@ fn on_ticket(tx: &Tx<'_>, act: &Act<'_>, case: &Case<'_>, ticket: &Ticket) -> Re
 
 /// Whether the writer says what he said before, and so does what he was sent last.
 fn both_repeat(tx: &Tx<'_>, case: &Case<'_>, said: Words, entries: &[Entry]) -> Result<bool, ActionError> {
-    if !is_said_again(said, entries, |entry| is_his(case, entry)) {
+    if !said.repeated(times_said(said, entries, |entry| is_his(case, entry))) {
         return Ok(false);
     }
     for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| !is_his(case, entry)) {
         if is_sent_to_him(tx, case, entry)? {
-            let writers = |before: &Entry| before.author.person() == entry.author.person();
-            return Ok(is_said_again(Words::of(&entry.subject, &entry.text), &entries[at + 1..], writers));
+            let theirs = Words::of(&entry.subject, &entry.text);
+            let by_them = |before: &Entry| before.author.person() == entry.author.person();
+            return Ok(theirs.repeated(times_said(theirs, &entries[at + 1..], by_them)));
         }
     }
     Ok(false)
@@ -86,10 +89,9 @@ fn answered<'e>(tx: &Tx<'_>, case: &Case<'_>, entries: &'e [Entry]) -> Result<Op
     Ok(None)
 }
 
-/// Whether whoever wrote some of the entries said these words in them before.
-fn is_said_again(words: Words, entries: &[Entry], by: impl Fn(&Entry) -> bool) -> bool {
-    let again = entries.iter().filter(|entry| by(entry) && Words::of(&entry.subject, &entry.text) == words);
-    words.repeated(again.count())
+/// How often whoever wrote some of the entries said these words in them.
+fn times_said(words: Words, entries: &[Entry], by: impl Fn(&Entry) -> bool) -> usize {
+    entries.iter().filter(|entry| by(entry) && Words::of(&entry.subject, &entry.text) == words).count()
 }
 
 /// Whether an entry is of whoever writes now, under any of his names.

@@ -370,6 +370,7 @@ pub(super) fn hold(
         _ => None,
     };
     let scope = match case.holder {
+        _ if answers_note(tx, case)? => Scope::Note,
         Some(Holder::Member { scope, .. }) => scope,
         _ => Scope::Public,
     };

@@ -114,13 +114,13 @@ pub(super) fn returned(
         Some(ticket) => Some(ticket),
         None => named_in_copy(tx, act, mail, property)?,
     };
+    let ticket = ticket.map(|ticket| find::there(find::ticket_by_id(tx, ticket))).transpose()?.flatten();
     let Some(ticket) = ticket else {
         return Ok(Some(Arrival::Refused(
             Rejection::new(554, (5, 4, 6), "the message bears this server's own loop field: it goes round in circles")
                 .because(Refusal::Loop),
         )));
     };
-    let ticket = find::ticket_by_id(tx, ticket)?;
     let event = Event {
         what: What::Returned,
         from: mail.envelope.reverse_path.as_ref().map(ToString::to_string),

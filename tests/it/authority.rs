@@ -565,6 +565,16 @@ async fn an_answer_to_a_note_is_a_note() {
         assert_eq!((entry.kind, entry.state), (Kind::Note, State::Relayed), "{what}");
         assert_eq!(desk.readers(&entry), ["alice@team.example"], "{what}");
     }
+    // Nor does a yes make it anything else.
+    desk.post(&reply_by_address(BOB, &scene.bob).answers(&id).by(NOBODY)).await;
+    let held = desk.newest(&scene.ticket);
+    assert_eq!((held.kind, held.state), (Kind::Note, State::Held));
+    let before = desk.inbox("carol@example.com").await.len();
+    desk.post(&reply(BOB, &desk.last("bob@team.example").await).text("yes\n")).await;
+    let entry = desk.read(|view| find::entry(view, &find::ticket(view, &scene.ticket)?, held.id));
+    assert_eq!((entry.kind, entry.state), (Kind::Note, State::Relayed));
+    assert_eq!(desk.inbox("carol@example.com").await.len(), before);
+
     desk.post(&reply(BOB, &scene.bob)).await;
     assert_eq!(desk.newest(&scene.ticket).kind, Kind::Message, "what answers a message is one");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use guichet::actions::confirmation;
-use guichet::actions::member;
+use guichet::actions::{member, property};
 use guichet::desk::confirmation::Confirmation;
 use guichet::desk::entry::{Machine, Reason, State};
 use guichet::desk::id::PropertyId;
@@ -125,6 +125,15 @@ async fn what_only_looks_like_a_request_is_mail_like_any_other() {
         assert_ne!(desk.newest(&ticket).reason, Some(Reason::Confirmation), "{what}");
         assert!(asked(&desk).is_empty(), "{what}");
     }
+    // From a sender whom the property blocks, not even Google.
+    let block = |block: &[&str], unblock: &[&str]| {
+        let senders = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        property::Changes { block: senders(block), unblock: senders(unblock), ..property::Changes::default() }
+    };
+    desk.edit("acme", block(&["google.com"], &[])).await;
+    assert!(desk.offer(&gmail("support@acme.com")).await.starts_with("550 5.7.1"));
+    assert!(asked(&desk).is_empty());
+    desk.edit("acme", block(&[], &["google.com"])).await;
     // A link elsewhere beside a code of Google's own is left out.
     desk.post(&gmail("support@acme.com").text(&format!("Confirmation code: 123456789\n{elsewhere}\n"))).await;
     assert_eq!(asked(&desk)[0].request.link, None);

@@ -475,6 +475,14 @@ async fn people_who_write_fast_are_heard() {
         desk.post(&letter(CAROL).to(ACME).answers(&field(&copy, "Message-ID").unwrap()).text("And the file.\n")).await;
         assert_eq!(desk.newest(&ticket).state, State::Relayed);
     }
+    // A member who sends twice what she keeps ready.
+    for text in ["There is none.\n", "I see no such thing here.\n"] {
+        let copy = desk.last("alice@team.example").await;
+        desk.post(&reply(ALICE, &copy).text("Please send us a picture of the label.\n")).await;
+        assert_eq!(desk.newest(&ticket).state, State::Relayed, "{text}");
+        desk.post(&reply(CAROL, &desk.last("carol@example.com").await).text(text)).await;
+        assert_eq!(desk.newest(&ticket).state, State::Relayed, "{text}");
+    }
     // A quick talk, with thanks in the same words, and a colleague who has a word in it.
     for _ in 0..3 {
         desk.post(&reply(ALICE, &desk.last("alice@team.example").await).text("Try again.\n")).await;
