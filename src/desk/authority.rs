@@ -89,8 +89,8 @@ pub enum Authority {
     Contact { verified: Verified },
     /// It opens the ticket and goes to members with a warning; the writer may become a participant.
     Unverified { propose: bool },
-    /// It waits on the ticket; `ask` is the member whose own reply address it bore, or for whom his
-    /// domain vouches.
+    /// It waits on the ticket; `ask` is the member whose own reply address it bore, or a list's that is
+    /// his too, or for whom his domain vouches.
     Held { reason: Reason, ask: Option<MemberId> },
     /// A new ticket that nobody is told of: From says a member, and nothing proves it.
     Marked,
@@ -109,7 +109,7 @@ pub fn decide(claim: &Claim) -> Authority {
             };
             match speaker {
                 Some(member) if claim.aligned => own(Verified::Token)(member, scope),
-                Some(_) => Authority::Held { reason: Reason::Unaligned, ask: Some(id) },
+                Some(member) => Authority::Held { reason: Reason::Unaligned, ask: Some(member) },
                 None => Authority::Held { reason: Reason::UnknownAddress, ask: Some(id) },
             }
         }
@@ -236,6 +236,11 @@ mod tests {
                 "list reply address, any member",
                 Claim { writer: Writer::Member(BOB), holder: Some(holder(true)), ..base },
                 speaks(BOB, Verified::Token),
+            ),
+            (
+                "list reply address, a member, unaligned",
+                Claim { writer: Writer::Member(BOB), holder: Some(holder(true)), ..unaligned },
+                held(Reason::Unaligned, Some(BOB)),
             ),
             (
                 "list reply address, a stranger",
