@@ -48,13 +48,12 @@ pub(super) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Of mail whose address names its ticket.
-    pub(super) fn on(
+    /// Of mail whose ticket was not looked for yet.
+    pub(super) fn new(
         mail: &'a Mail<'a>,
         address: &'a Address,
         property: Property,
         author: Author,
-        ticket: Ticket,
         raw: RawId,
     ) -> Self {
         Self {
@@ -65,12 +64,24 @@ impl<'a> Case<'a> {
             raw,
             author,
             holder: None,
-            ticket: Some(ticket),
+            ticket: None,
             found: None,
             parent: None,
             continues: None,
             turn: 0,
         }
+    }
+
+    /// Of mail whose address names its ticket.
+    pub(super) fn on(
+        mail: &'a Mail<'a>,
+        address: &'a Address,
+        property: Property,
+        author: Author,
+        ticket: Ticket,
+        raw: RawId,
+    ) -> Self {
+        Self { ticket: Some(ticket), ..Self::new(mail, address, property, author, raw) }
     }
 }
 
@@ -121,20 +132,7 @@ fn file(
     token: Option<ReplyToken>,
     raw: RawId,
 ) -> Result<Arrival, ActionError> {
-    let mut case = Case {
-        mail,
-        address,
-        property,
-        department,
-        raw,
-        author,
-        holder: None,
-        ticket: None,
-        found: None,
-        parent: None,
-        continues: None,
-        turn: 0,
-    };
+    let mut case = Case { department, ..Case::new(mail, address, property, author, raw) };
     locate(tx, &mut case, token)?;
     if let Some(arrival) = duplicate(tx, act, &case)? {
         return Ok(arrival);

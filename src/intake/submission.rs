@@ -396,20 +396,9 @@ fn case<'a>(
     token: Option<ReplyToken>,
     raw: RawId,
 ) -> Result<Case<'a>, ActionError> {
-    let mut case = Case {
-        mail,
-        address,
-        property: find::property_by_id(tx, property)?,
-        department,
-        raw,
-        author: Author::logged_in(tx, member, property)?,
-        holder: None,
-        ticket: None,
-        found: None,
-        parent: None,
-        continues: None,
-        turn: 0,
-    };
+    let author = Author::logged_in(tx, member, property)?;
+    let property = find::property_by_id(tx, property)?;
+    let mut case = Case { department, ..Case::new(mail, address, property, author, raw) };
     arrival::locate(tx, &mut case, token)?;
     Ok(case)
 }
