@@ -8,7 +8,7 @@ use crate::actions::{Act, ActionError, find};
 use crate::desk::authority::{Holder, Writer};
 use crate::desk::entry::{Door, Entry, Kind, State};
 use crate::desk::exchange::{AT_ONCE, LAST_OF_THE_SAME, PROMPT, SLOW, Step};
-use crate::desk::id::{EntryId, MemberId};
+use crate::desk::id::{EntryId, MemberId, TicketId};
 use crate::desk::subject::ticket_refs_in;
 use crate::desk::ticket::{Person, Status, Ticket};
 use crate::store::tables::{COPIES, ENTRIES, TICKET_LISTS, TICKET_NUMBERS};
@@ -139,11 +139,13 @@ impl Opening {
             for number in ticket_refs_in(text, case.property.slug.as_str(), MOST_NAMED) {
                 let Some(id) = tx.get(&TICKET_NUMBERS, &(case.property.id, number))? else { continue };
                 let ticket = find::ticket_by_id(tx, id)?;
-                let entries = recent(tx, act, &ticket, SLOW)?;
-                let newest = entries.first().filter(|newest| act.now.duration_since(newest.at) <= PROMPT);
-                let quoted = || entries.last().filter(|_| heads_a_line(text, &ticket.reference.to_string()));
-                if let Some(turn) = newest.or_else(quoted).map(|entry| entry.turn) {
-                    self.answers(turn, ticket);
+                let newest = recent(tx, act, &ticket, PROMPT)?.into_iter().next();
+                let answered = match newest {
+                    None if heads_a_line(text, &ticket.reference.to_string()) => opening(tx, ticket.id)?,
+                    newest => newest,
+                };
+                if let Some(entry) = answered.filter(|entry| act.now.duration_since(entry.at) <= SLOW) {
+                    self.answers(entry.turn, ticket);
                 }
             }
         }
@@ -159,8 +161,8 @@ impl Opening {
         self.step.alike = opened.count;
         self.step.endless = case.mail.looks.is_endless(&opened);
         self.belongs.get_or_insert_with(|| ticket.clone());
-        let Some(first) = tx.starting(&ENTRIES, (ticket.id,), Order::Up, 1)?.into_iter().next() else { return Ok(()) };
-        for id in &first.1.copies {
+        let Some(first) = opening(tx, ticket.id)? else { return Ok(()) };
+        for id in &first.copies {
             let Some(copy) = tx.get(&COPIES, id)? else { continue };
             if let Person::Member(member) = copy.person
                 && is_near(case, copy.to.domain())
@@ -186,7 +188,7 @@ impl Opening {
             if act.now.duration_since(updated) > PROMPT {
                 break;
             }
-            let Some((_, first)) = tx.starting(&ENTRIES, (id,), Order::Up, 1)?.into_iter().next() else { continue };
+            let Some(first) = opening(tx, id)? else { continue };
             if !first.author.is_member() || first.door != Door::Smtp {
                 continue;
             }
@@ -212,6 +214,11 @@ fn is_near(case: &Case<'_>, domain: &str) -> bool {
     same(case.author.mailbox.address.domain())
         || envelope.reverse_path.as_ref().is_some_and(|sender| same(sender.domain()))
         || envelope.helo.split_once('.').is_some_and(|(_, rest)| same(&envelope.helo) || same(rest))
+}
+
+/// The entry that opened a ticket.
+fn opening(tx: &Tx<'_>, ticket: TicketId) -> Result<Option<Entry>, ActionError> {
+    Ok(tx.starting(&ENTRIES, (ticket,), Order::Up, 1)?.into_iter().next().map(|(_, entry)| entry))
 }
 
 /// Whether a text has a line that begins as the one on top of members' copies of a ticket:
