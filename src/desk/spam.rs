@@ -148,13 +148,13 @@ pub enum Why {
 /// spam. What can't be refused any more is kept where it can be seen.
 #[must_use]
 pub fn fate(case: &Suspicion) -> Fate {
+    let refused = |why| if case.must_keep { Fate::Spam } else { Fate::Refused(why) };
     if case.blocked && !case.member {
-        return Fate::Refused(Why::Blocked);
+        return refused(Why::Blocked);
     }
     if case.proven || case.conversation || case.allowed {
         return Fate::Taken;
     }
-    let refused = |why| if case.must_keep { Fate::Spam } else { Fate::Refused(why) };
     match (case.sentence, case.listed) {
         (Sentence::Reject, _) => refused(Why::Rejected),
         (_, Some(Listed::Reject)) => refused(Why::Listed),
@@ -235,7 +235,7 @@ mod tests {
             ("blocked", blocked, Fate::Refused(Why::Blocked)),
             ("blocked, in a conversation", Suspicion { conversation: true, ..blocked }, Fate::Refused(Why::Blocked)),
             ("blocked and allowed", Suspicion { allowed: true, ..blocked }, Fate::Refused(Why::Blocked)),
-            ("blocked, another has it", Suspicion { must_keep: true, ..blocked }, Fate::Refused(Why::Blocked)),
+            ("blocked, another has it", Suspicion { must_keep: true, ..blocked }, Fate::Spam),
             ("a member in a blocked domain", Suspicion { member: true, ..blocked }, Fate::Taken),
             ("says it is a member's", Suspicion { member: true, ..spam }, Fate::Spam),
             ("a member's", Suspicion { proven: true, ..reject }, Fate::Taken),

@@ -197,7 +197,8 @@ pub(super) fn keep_on(
 ) -> Result<Arrival, ActionError> {
     let author = writer::author(tx, act.desk, &property, mail)?;
     let case = Case::on(mail, address, property, author, ticket, raw);
-    if mail.report.is_none() && gate::is_blocked(&case) && !matches!(case.author.writer, Writer::Member(_)) {
+    let blocked = gate::is_blocked(&case) && !matches!(case.author.writer, Writer::Member(_));
+    if mail.report.is_none() && blocked && !mail.must_keep {
         return Ok(gate::refusal(&case, Why::Blocked));
     }
     filing::keep(tx, act, &case, Some(Machine::Silent), reason, Status::Closed)

@@ -262,9 +262,10 @@ async fn a_blocked_sender_is_refused_by_whatever_way_and_a_member_never() {
     assert_eq!(desk.metrics().counted(Refusal::Blocked), 6);
     // The member's whole domain is blocked.
     desk.post(&letter("Alice <alice@team.example>").to(ACME)).await;
-    // Another property has lists of its own; there it is taken, and acme hears nothing of it.
+    // Another property has lists of its own; what it takes acme keeps, and nobody hears of it.
     let both = letter(CAROL).to(ACME).rcpt(&[ACME, "bulle@desk.example.org"]);
-    assert_eq!(desk.post(&both).await, "bulle-1");
+    assert_eq!(desk.post(&both).await, "acme-3, bulle-1");
+    assert_eq!(desk.ticket("acme-3").status, Status::Spam);
 
     let changes = property::Changes { unblock: vec!["carol@example.com".parse().unwrap()], ..Default::default() };
     desk.edit("acme", changes).await;
