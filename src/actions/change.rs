@@ -154,7 +154,8 @@ pub fn uncc(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, address: &Addre
 /// Makes a member a follower.
 pub fn follow(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, member: &Member) -> Result<(), ActionError> {
     if !member.is_of(ticket.property) {
-        return Err(ActionError::refused(format!("{} has no role in {}", member.login, ticket.reference.property)));
+        let (member, property) = (member.login.clone(), ticket.reference.property.clone());
+        return Err(Mistake::NoRole { member, property }.into());
     }
     if ticket.participant(Person::Member(member.id)).is_none() {
         post::follow(tx, ticket, member.id)?;

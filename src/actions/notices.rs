@@ -1,6 +1,8 @@
 //! Letters of the desk to members: composed in the transaction that makes them due, and queued like
 //! copies.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Act, ActionError, Actor, claim, copies, find, forward, post, standing, state};
@@ -207,7 +209,8 @@ pub(super) fn wrong(
     Ok(send(tx, act, ticket, entry, &member, letter)?)
 }
 
-/// Answers a member's `#help` or `#status`, in the mail of which entry it stands.
+/// Answers a member's `#help` and `#status`, in the mail of which entry they stand. To be called when
+/// the entry has done to its ticket what it does, so that the letter tells that.
 pub(super) fn asked(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -215,15 +218,18 @@ pub(super) fn asked(
     ticket: &Ticket,
     entry: &mut Entry,
     member: &Member,
-    verb: Verb,
+    asked_for: &BTreeSet<Verb>,
 ) -> Result<(), ActionError> {
     let language = property.language;
-    let letter = if verb == Verb::Status {
-        standing::letter(tx, property, ticket)?
-    } else {
-        Letter::asked_for(language.help_subject().to_owned(), language.help(&property.commands))
-    };
-    Ok(send(tx, act, ticket, entry, member, letter)?)
+    for verb in asked_for {
+        let letter = if *verb == Verb::Status {
+            standing::letter(tx, property, ticket)?
+        } else {
+            Letter::asked_for(language.help_subject().to_owned(), language.help(&property.commands))
+        };
+        send(tx, act, ticket, entry, member, letter)?;
+    }
+    Ok(())
 }
 
 /// Tells the author of an entry, if he is a member, that a copy of it failed. A letter that fails

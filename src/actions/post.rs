@@ -1,10 +1,12 @@
 //! Adding a message or a note to a ticket, or opening a ticket with it: the one way for all doors.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{Act, ActionError, Actor, copies, find, notices, state};
 use crate::desk::address::{Address, Mailbox};
-use crate::desk::command::Asked;
+use crate::desk::command::{Asked, Verb};
 use crate::desk::contact::Contact;
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, Machine, Reason, State, Verified, What};
@@ -62,6 +64,8 @@ pub struct Obeyed {
     pub status: bool,
     /// The member does not want to follow what he writes on.
     pub aside: bool,
+    /// He asked for these letters, to be written when all is done.
+    pub asked_for: BTreeSet<Verb>,
 }
 
 /// Who says it, and with what right.

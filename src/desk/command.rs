@@ -417,9 +417,9 @@ fn read_line(line: &str, now: Timestamp) -> Result<Command, Mistake> {
             let (entry, joins) = decision(value)?;
             Ok(Command::Accept { entry, joins })
         }
-        Verb::Reject => match decision(value)? {
-            (entry, None) => Ok(Command::Reject { entry }),
-            (_, Some(_)) => Err(Mistake::NoEntry(value.to_owned())),
+        Verb::Reject => match decision(value) {
+            Ok((entry, None)) => Ok(Command::Reject { entry }),
+            Ok((_, Some(_))) | Err(_) => Err(Mistake::NoNumber(value.to_owned())),
         },
         Verb::Merge => {
             let name = given()?;
@@ -614,7 +614,8 @@ mod tests {
             ("#cc dave", Mistake::NoAddress("dave".to_owned())),
             ("#cc dave@example.com dave", Mistake::NoAddress("dave".to_owned())),
             ("#accept it", Mistake::NoEntry("it".to_owned())),
-            ("#reject same", Mistake::NoEntry("same".to_owned())),
+            ("#reject same", Mistake::NoNumber("same".to_owned())),
+            ("#reject it", Mistake::NoNumber("it".to_owned())),
             ("#merge 7", Mistake::NoTicket("7".to_owned())),
             ("#tag a b c d e f g h i j k", Mistake::TooManyValues(10)),
         ] {

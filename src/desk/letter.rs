@@ -170,10 +170,11 @@ impl Letter {
         Self { subject: language.wrong_subject(subject), text: out, kind: LetterKind::Notice, answer: Answer::Property }
     }
 
-    /// To a member who asked by a command: which commands there are, or how a ticket stands.
+    /// To a member who asked by a command: which commands there are, or how a ticket stands. It is in
+    /// the thread of his mail, so its reply address makes a note of an answer to it.
     #[must_use]
     pub fn asked_for(subject: String, text: String) -> Self {
-        Self { subject, text, kind: LetterKind::Response, answer: Answer::Property }
+        Self { subject, text, kind: LetterKind::Response, answer: Answer::Ticket }
     }
 
     /// To an author: a copy did not reach its reader. `reply`: the remote server's words.

@@ -268,11 +268,11 @@ impl Language {
     pub fn send_again(self, help: bool) -> String {
         let (again, with_help) = match self {
             Self::En => (
-                "Correct it and send your message again, as an answer to the same mail as before. If the line was meant to be read, let your text begin with something else than “#”.",
+                "Correct your message and send it again in the same way as before. If the line was meant to be read, let your text begin with something else than “#”.",
                 "The command #help lists what there is.",
             ),
             Self::Fr => (
-                "Corrigez-le et renvoyez votre message, en réponse au même courriel que la première fois. Si la ligne était à lire telle quelle, commencez votre texte par autre chose que «\u{a0}#\u{a0}».",
+                "Corrigez votre message et renvoyez-le de la même façon que la première fois. Si la ligne était à lire telle quelle, commencez votre texte par autre chose que «\u{a0}#\u{a0}».",
                 "La commande #aide énumère celles qui existent.",
             ),
         };
