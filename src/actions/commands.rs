@@ -22,10 +22,12 @@ use crate::mime::understand::{Limits, Protection, Understood, understand};
 use crate::store::tables::ENTRIES;
 use crate::store::{Read, Tx};
 
-/// The commands that a mail begins with. What is signed or encrypted is never searched for them.
+/// The commands that a mail begins with. What is signed or encrypted is never searched for them, nor
+/// what is all quotation and signature: those lines are not its writer's.
 #[must_use]
 pub fn asked(understood: &Understood) -> Asked {
     match understood.protection {
+        Protection::None if understood.text.nothing_new => Asked::default(),
         Protection::None => Asked { below: understood.text.below, ..Asked::of(&understood.text.new) },
         Protection::Signed | Protection::Encrypted => Asked::default(),
     }

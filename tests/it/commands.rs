@@ -265,9 +265,8 @@ async fn each_wrong_line_is_told_in_the_propertys_language() {
     }
     for told in letters {
         let words: Vec<_> = told.split(|c: char| !c.is_alphanumeric()).collect();
-        for english in ["the", "is", "no", "not", "of", "and", "a", "to", "there", "did", "newest", "already"] {
-            let own = ["a"].contains(&english) && told.contains("#tag a");
-            assert!(own || !words.contains(&english), "{english} is not French: {told}");
+        for english in ["the", "is", "no", "not", "of", "and", "to", "there", "did", "newest", "already"] {
+            assert!(!words.contains(&english), "{english} is not French: {told}");
         }
     }
 }
@@ -479,6 +478,13 @@ async fn only_the_first_lines_of_what_is_new_are_commands() {
         assert_eq!((entry.state, desk.ticket(&ticket).status), (State::Relayed, Status::Pending), "{text}");
         assert_eq!(desk.readers(&entry), ["bob@team.example", "carol@example.com"], "{text}");
     }
+    // What is a signature alone is nobody's word, whatever it begins with.
+    let (ticket, copy) = question(&desk).await;
+    let signature = "<div><br></div><div class=\"gmail_signature\">#close<br>Alice</div>\n";
+    desk.post(&reply(ALICE, &copy).body("text/html; charset=utf-8", signature)).await;
+    let entry = desk.newest(&ticket);
+    assert_eq!((entry.state, entry.commands.len()), (State::Relayed, 0), "{}", entry.text);
+    assert_eq!(desk.ticket(&ticket).status, Status::Pending);
     // Below a quotation they could not be cut from what goes out.
     let (ticket, copy) = question(&desk).await;
     desk.post(&reply(ALICE, &copy).text("On Mon, 23 Nov 2026, Acme wrote:\n> It is wrong.\n\n#close\nDone.\n")).await;
