@@ -118,9 +118,6 @@ pub fn cc(
     ticket: &mut Ticket,
     address: &Address,
 ) -> Result<(), ActionError> {
-    if act.desk.is_local(address) {
-        return Err(Mistake::OwnAddress(address.clone()).into());
-    }
     if let Some(member) = find::member_at(tx, property.id, address)? {
         return Err(Mistake::Colleague {
             member: member.login,
