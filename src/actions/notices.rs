@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, Actor, claim, copies, find, forward, post, standing, state};
+use super::{Act, ActionError, Actor, claim, copies, find, forward, post, reach, standing, state};
 use crate::desk::address::Mailbox;
 use crate::desk::command::Verb;
 use crate::desk::copy::{Content, Copy, CopyState, Scope};
@@ -256,11 +256,14 @@ pub(super) fn not_sent(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &Ticket, entry: &
     let Some(Person::Member(author)) = entry.author.person() else { return Ok(()) };
     for id in entry.copies.clone() {
         let copy = copies::get(tx, id)?;
-        if copy.state == CopyState::Cancelled && matches!(copy.person, Person::Contact(_)) {
+        if copy.state == CopyState::Cancelled
+            && matches!(copy.person, Person::Contact(_))
+            && let Some(suspension) = reach::suspension(tx, &copy.to)?
+        {
             let author = find::member_by_id(tx, author)?;
             let language = find::property_by_id(tx, ticket.property)?.language;
-            let (to, words) = (reader(tx, &copy)?, copy.reply.as_deref().unwrap_or_default());
-            let letter = Letter::not_sent(language, &ticket.reference, subject(ticket, entry), &to, words);
+            let (to, subject) = (reader(tx, &copy)?, subject(ticket, entry));
+            let letter = Letter::not_sent(language, &ticket.reference, subject, &to, &suspension);
             send(tx, act, ticket, entry, &author, letter)?;
         }
     }

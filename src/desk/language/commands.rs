@@ -227,7 +227,7 @@ impl Language {
                 "A mail of commands alone sends nothing to anybody.",
             ),
             Self::Fr => (
-                "Écrivez les commandes au-dessus de votre texte, une par ligne, en français ou en anglais. Personne ne les lit hormis le guichet\u{a0}; si l’une est fausse, rien n’est fait ni envoyé, et vous en êtes informé.",
+                "Écrivez les commandes au-dessus de votre texte, une par ligne, en français ou en anglais. Personne ne les lit hormis le guichet\u{a0}; si l’une d’elles est incorrecte, rien n’est fait ni envoyé, et vous en êtes informé.",
                 "Un courriel qui ne contient que des commandes n’envoie rien à personne.",
             ),
         };
@@ -255,10 +255,10 @@ impl Language {
                 format!("Nothing of your message on {ticket} has been done or sent, since commands in it are wrong:")
             }
             (Self::Fr, 1) => format!(
-                "Rien de votre message sur {ticket} n’a été fait ni envoyé, car il contient une commande fausse\u{a0}:"
+                "Rien de votre message sur {ticket} n’a été fait ni envoyé, car il contient une commande incorrecte\u{a0}:"
             ),
             (Self::Fr, _) => format!(
-                "Rien de votre message sur {ticket} n’a été fait ni envoyé, car il contient des commandes fausses\u{a0}:"
+                "Rien de votre message sur {ticket} n’a été fait ni envoyé, car il contient des commandes incorrectes\u{a0}:"
             ),
         }
     }

@@ -137,7 +137,7 @@ fn french(mistake: &Mistake) -> String {
         ),
         Mistake::NotThere { name, near } => {
             format!("«\u{a0}{name}\u{a0}» n’existe pas ici{}", fr.did_you_mean(near))
-        },
+        }
         Mistake::Ambiguous { name, one, two } => {
             format!("{name} désigne à la fois {one} et {two}\u{a0}; donnez l’adresse entière")
         }
@@ -173,6 +173,6 @@ fn french(mistake: &Mistake) -> String {
         Mistake::ForwardOfTeam { entry, address } => {
             format!("l’élément {entry} transmet un message de {address}, qui fait désormais partie de l’équipe")
         }
-        Mistake::Commands(wrong) => format!("il commence par des commandes fausses\u{a0}:\n{}", fr.mistakes(wrong)),
+        Mistake::Commands(wrong) => format!("il commence par des commandes incorrectes\u{a0}:\n{}", fr.mistakes(wrong)),
     }
 }
