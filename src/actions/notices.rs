@@ -225,7 +225,7 @@ pub(super) fn asked(
         let letter = if *verb == Verb::Status {
             standing::letter(tx, property, ticket)?
         } else {
-            Letter::asked_for(language.help_subject().to_owned(), language.help(&property.commands))
+            Letter::asked_for(language, language.help_subject().to_owned(), &language.help(&property.commands))
         };
         send(tx, act, ticket, entry, member, letter)?;
     }

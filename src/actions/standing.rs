@@ -72,7 +72,8 @@ pub(super) fn letter(tx: &impl Read, property: &Property, ticket: &Ticket) -> Re
             }
         }
     }
-    Ok(Letter::asked_for(labelled(language, &ticket.reference.to_string(), &ticket.subject), text))
+    let subject = labelled(language, &ticket.reference.to_string(), &ticket.subject);
+    Ok(Letter::asked_for(language, subject, &text))
 }
 
 /// `label: value`, as the language sets its colons.

@@ -174,7 +174,8 @@ impl Letter {
     /// To a member who asked by a command: which commands there are, or how a ticket stands. It is in
     /// the thread of his mail, so its reply address makes a note of an answer to it.
     #[must_use]
-    pub fn asked_for(subject: String, text: String) -> Self {
+    pub fn asked_for(language: Language, subject: String, text: &str) -> Self {
+        let text = format!("{text}\n{}\n", language.answer_is_note());
         Self { subject, text, kind: LetterKind::Response, answer: Answer::Ticket }
     }
 

@@ -553,6 +553,7 @@ async fn help_and_status_come_back_to_who_asked() {
     assert_eq!(field(&help, "Subject").as_deref(), Some("Commands by mail"));
     let text = shown(&help).remove(0);
     assert!(text.contains("#close") && !text.contains("#assign"), "only what is allowed: {text}");
+    assert!(text.contains("An answer to this mail is a note to the team"), "{text}");
 
     desk.act(|tx, act| ticket::tag(tx, act, &ticket, "refund")).await;
     desk.act(|tx, act| ticket::cc(tx, act, &ticket, &address(DAVE))).await;

@@ -98,7 +98,7 @@ pub(super) fn addresses(value: &str) -> Result<Vec<Address>, Mistake> {
     for piece in list.split([',', ';']) {
         let mut rest = piece.trim();
         // Of a name nothing is kept: the contact is called as he calls himself.
-        while let Some((name, inner)) = rest.split_once('<').filter(|(name, _)| !name.contains('@')) {
+        while let Some((_, inner)) = rest.split_once('<').filter(|(name, _)| !name.contains('@')) {
             let (address, behind) = inner.split_once('>').unwrap_or((inner, ""));
             take(address)?;
             rest = behind.trim();

@@ -236,6 +236,17 @@ impl Language {
         format!("{how}\n\n{}\n\n{end}\n", list.join("\n"))
     }
 
+    /// What an answer to such a letter is.
+    #[must_use]
+    pub fn answer_is_note(self) -> &'static str {
+        match self {
+            Self::En => "An answer to this mail is a note to the team; commands in it count for the ticket.",
+            Self::Fr => {
+                "Une réponse à ce courriel est une note pour l’équipe\u{a0}; ses commandes valent pour le ticket."
+            }
+        }
+    }
+
     #[must_use]
     pub fn wrong_subject(self, subject: &str) -> String {
         match self {
