@@ -180,6 +180,7 @@ async fn a_wrong_command_does_nothing_and_sends_nothing_and_says_why() {
         ("#reject 999", "there is no 999 here"),
         ("#merge acme-999", "there is no acme-999 here"),
         (&format!("#merge {other}"), "tickets of two properties can't be merged"),
+        ("#merge bulle-999", "tickets of two properties can't be merged"),
         ("#close\n#open", "it contradicts #close"),
     ] {
         let (ticket, copy) = question(&desk).await;
