@@ -502,7 +502,7 @@ mod tests {
             assert!(Asked::of(&text).read(now()).len() <= MOST + 1);
         }
         // Addresses that go on for a megabyte, ten a line.
-        let line = |n| (0..10).map(|m| format!("x{n}.{m}@b.example ")).collect::<String>() + "\n";
+        let line = |n| (0..10).map(|m| format!("x{n}.{m}@b.example")).collect::<Vec<_>>().join(" ") + "\n";
         let asked = Asked::of(&(String::from("#cc a@b.example\n") + &(0..5_000).map(line).collect::<String>()));
         assert!(asked.lines[0].len() < 2_100 && asked.rest.is_empty());
         assert_eq!(asked.read(now())[0].1, Err(Mistake::TooManyValues(10)));
