@@ -121,7 +121,7 @@ impl Refusal {
 pub fn decide_answer(manner: Manner) -> Result<(), Refusal> {
     match manner {
         Manner::Resent => Err(Refusal::Resent),
-        // It is kept, and decides nothing.
+        // An automatic one is kept, and decides nothing.
         Manner::Automatic | Manner::Written => Ok(()),
     }
 }
