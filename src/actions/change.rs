@@ -118,9 +118,6 @@ pub fn cc(
     ticket: &mut Ticket,
     address: &Address,
 ) -> Result<(), ActionError> {
-    if act.desk.is_local(address) {
-        return Err(Mistake::OwnAddress(address.clone()).into());
-    }
     if let Some(member) = find::member_at(tx, property.id, address)? {
         return Err(Mistake::Colleague {
             member: member.login,
@@ -154,7 +151,8 @@ pub fn uncc(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, address: &Addre
 /// Makes a member a follower.
 pub fn follow(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, member: &Member) -> Result<(), ActionError> {
     if !member.is_of(ticket.property) {
-        return Err(ActionError::refused(format!("{} has no role in {}", member.login, ticket.reference.property)));
+        let (member, property) = (member.login.clone(), ticket.reference.property.clone());
+        return Err(Mistake::NoRole { member, property }.into());
     }
     if ticket.participant(Person::Member(member.id)).is_none() {
         post::follow(tx, ticket, member.id)?;

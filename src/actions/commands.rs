@@ -4,6 +4,8 @@
 //! [`add`] is the one way in for every door by which a member's own mail comes. That it is his was
 //! decided before: the act is by that member, the standpoint says on what evidence.
 
+use std::collections::BTreeMap;
+
 use super::post::{self, Content, Obeyed, Standpoint};
 use super::{Act, ActionError, Actor, change, find, held, notices, state};
 use crate::desk::address::Mailbox;
@@ -20,10 +22,12 @@ use crate::mime::understand::{Limits, Protection, Understood, understand};
 use crate::store::tables::ENTRIES;
 use crate::store::{Read, Tx};
 
-/// The commands that a mail begins with. What is signed or encrypted is never searched for them.
+/// The commands that a mail begins with. What is signed or encrypted is never searched for them, nor
+/// what is all quotation and signature: those lines are not its writer's.
 #[must_use]
 pub fn asked(understood: &Understood) -> Asked {
     match understood.protection {
+        Protection::None if understood.text.nothing_new => Asked::default(),
         Protection::None => Asked { below: understood.text.below, ..Asked::of(&understood.text.new) },
         Protection::Signed | Protection::Encrypted => Asked::default(),
     }
@@ -120,6 +124,7 @@ pub fn add(
     match done {
         Ok((before, changed, obeyed)) => {
             *ticket = changed;
+            let asked_for = obeyed.asked_for.clone();
             standpoint.obeyed = Some(obeyed);
             if silent {
                 standpoint.state = State::Kept;
@@ -131,9 +136,7 @@ pub fn add(
                 content.text.clone_from(&asked.rest);
             }
             let mut entry = post::add(tx, act, property, before.as_ref(), ticket, content, standpoint)?;
-            for command in ok().filter(|command| command.asks()) {
-                notices::asked(tx, act, property, ticket, &mut entry, &member, command.verb())?;
-            }
+            notices::asked(tx, act, property, ticket, &mut entry, &member, &asked_for)?;
             Ok(entry)
         }
         Err(Stop::Wrong(wrong)) => {
@@ -211,9 +214,6 @@ pub(super) fn obey(
         entry.commands.clone_from(&obeyed.lines);
         entry.text = post::bounded(asked.rest.clone());
     }
-    for verb in read.iter().filter_map(|(_, command)| command.as_ref().ok()).filter(|command| command.asks()) {
-        notices::asked(tx, act, property, ticket, entry, member, verb.verb())?;
-    }
     Ok(obeyed)
 }
 
@@ -252,13 +252,13 @@ impl Work<'_> {
         act: &Act<'_>,
         read: &[(&str, Result<Command, Mistake>)],
     ) -> Result<Obeyed, Stop> {
-        let mut wrong = Wrong::new();
+        let mut wrong = BTreeMap::new();
         let mut obeyed =
             Obeyed { lines: read.iter().map(|(line, _)| (*line).to_owned()).collect(), ..Obeyed::default() };
+        let mut lines: Vec<_> = read.iter().enumerate().collect();
         // What is merged first is what the others change.
-        let (merges, others): (Vec<_>, Vec<_>) =
-            read.iter().partition(|(_, command)| matches!(command, Ok(Command::Merge(_))));
-        for (line, command) in merges.into_iter().chain(others) {
+        lines.sort_by_key(|(_, (_, command))| !matches!(command, Ok(Command::Merge(_))));
+        for (at, (line, command)) in lines {
             let done = match command {
                 Ok(command) if !self.property.commands.allows(command.verb()) => {
                     Err(Mistake::NotAllowed(command.verb()))
@@ -266,25 +266,24 @@ impl Work<'_> {
                 Ok(command) => {
                     obeyed.status |= command.moves();
                     obeyed.aside |= *command == Command::Unfollow;
+                    obeyed.asked_for.extend(command.asks().then(|| command.verb()));
                     self.one(tx, act, command)?
                 }
                 Err(mistake) => Err(mistake.clone()),
             };
-            wrong.extend(done.err().map(|mistake| ((*line).to_owned(), mistake)));
+            wrong.extend(done.err().map(|mistake| (at, ((*line).to_owned(), mistake))));
         }
-        if wrong.is_empty() { Ok(obeyed) } else { Err(Stop::Wrong(wrong)) }
+        if wrong.is_empty() { Ok(obeyed) } else { Err(Stop::Wrong(wrong.into_values().collect())) }
     }
 
     /// Carries one out. The inner error is its own fault.
     fn one(&mut self, tx: &mut Tx<'_>, act: &Act<'_>, command: &Command) -> Result<Result<(), Mistake>, ActionError> {
         match self.apply(tx, act, command) {
             Ok(()) => Ok(Ok(())),
-            Err(error @ ActionError::Store(_)) => Err(error),
             Err(ActionError::Mistake(mistake)) => Ok(Err(mistake)),
             Err(ActionError::NotFound { near, .. }) => Ok(Err(Mistake::NotThere { name: named(command), near })),
-            Err(error @ (ActionError::Taken { .. } | ActionError::Refused(_))) => {
-                Ok(Err(Mistake::Other(error.to_string())))
-            }
+            // These have words in one language alone, so no command may lead to them.
+            Err(error @ (ActionError::Store(_) | ActionError::Taken { .. } | ActionError::Refused(_))) => Err(error),
         }
     }
 
@@ -346,6 +345,10 @@ impl Work<'_> {
             }
             Command::Merge(into) => {
                 let Some(before) = &self.before else { return Ok(()) };
+                // Of another property he is told nothing, not even which tickets are there.
+                if into.property != self.property.slug {
+                    return Err(Mistake::OtherProperty.into());
+                }
                 let into = find::ticket(tx, &into.to_string())?;
                 if into.id == ticket.id {
                     let (one, other) = (ticket.reference.to_string(), into.reference.to_string());

@@ -235,7 +235,7 @@ pub fn ticket_named(tx: &impl Read, name: &str) -> Result<Ticket, ActionError> {
         return tx.get(&TICKETS, &id)?.ok_or_else(|| dangling("ticket", id));
     }
     let newest = tx.range(&TICKET_NUMBERS, (property.id, 0)..=(property.id, u64::MAX), Order::Down, 1)?;
-    let newest = newest.into_iter().map(|((_, number), _)| format!("{}-{number} (the newest)", property.slug));
+    let newest = newest.into_iter().map(|((_, number), _)| format!("{}-{number}", property.slug));
     Err(ActionError::NotFound { what: "ticket", name: name.to_owned(), near: newest.collect() })
 }
 

@@ -4,6 +4,7 @@ use super::{Act, ActionError, find, post};
 use crate::desk::entry::{Author, Entry, State, Verified};
 use crate::desk::fanout::Voice;
 use crate::desk::member::Member;
+use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::ticket::{Ground, Participant, Person, Standing, Ticket};
 use crate::mime::understand::{Forwarded, Limits, understand};
@@ -18,14 +19,9 @@ pub(super) fn release(
     entry: &mut Entry,
     member: &Member,
 ) -> Result<(), ActionError> {
-    let Some(forwarded) = of(tx, entry)? else {
-        return Err(ActionError::refused(format!("entry {} hands on no message that can be read", entry.id)));
-    };
+    let forwarded = of(tx, entry)?.ok_or(Mistake::NoForward(entry.id))?;
     if !find::is_outside(tx, act.desk, property.id, &forwarded.from.address)? {
-        return Err(ActionError::refused(format!(
-            "entry {} hands on a message of {}, who is of the team by now",
-            entry.id, forwarded.from.address
-        )));
+        return Err(Mistake::ForwardOfTeam { entry: entry.id, address: forwarded.from.address }.into());
     }
     let person = Person::Contact(post::contact_for(tx, act, &forwarded.from)?);
     // Until now the ticket was for the member's own address.

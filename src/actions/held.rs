@@ -234,17 +234,19 @@ fn release(
     let own = act.with_actor(post::as_member(&member));
     let obeyed = commands::obey(tx, &own, property, before, ticket, entry, &member)?;
     if entry.hands_on {
-        return forward::release(tx, act, property, ticket, entry, &member);
+        forward::release(tx, act, property, ticket, entry, &member)?;
+        return notices::asked(tx, &own, property, ticket, entry, &member, &obeyed.asked_for);
     }
     confirmed(entry, &member);
     if entry.reason == Some(Reason::OnlyCommands) {
         entry.state = State::Kept;
-        return Ok(());
+    } else {
+        entry.state = State::Relayed;
+        entry.reason = None;
+        post::speak(tx, act, property, ticket, false, &obeyed, entry)?;
+        post::relay(tx, act, property, ticket, entry, Voice::Member, &member.addresses())?;
     }
-    entry.state = State::Relayed;
-    entry.reason = None;
-    post::speak(tx, act, property, ticket, false, &obeyed, entry)?;
-    post::relay(tx, act, property, ticket, entry, Voice::Member, &member.addresses())
+    notices::asked(tx, &own, property, ticket, entry, &member, &obeyed.asked_for)
 }
 
 /// Lets what was taken for spam go to members after all, and opens its ticket.

@@ -1,9 +1,11 @@
 //! Letters of the desk to members: composed in the transaction that makes them due, and queued like
 //! copies.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, Actor, claim, copies, find, forward, post, standing, state};
+use super::{Act, ActionError, Actor, claim, copies, find, forward, post, reach, standing, state};
 use crate::desk::address::Mailbox;
 use crate::desk::command::Verb;
 use crate::desk::copy::{Content, Copy, CopyState, Scope};
@@ -207,7 +209,8 @@ pub(super) fn wrong(
     Ok(send(tx, act, ticket, entry, &member, letter)?)
 }
 
-/// Answers a member's `#help` or `#status`, in the mail of which entry it stands.
+/// Answers a member's `#help` and `#status`, in the mail of which entry they stand. To be called when
+/// the entry has done to its ticket what it does, so that the letter tells that.
 pub(super) fn asked(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -215,15 +218,18 @@ pub(super) fn asked(
     ticket: &Ticket,
     entry: &mut Entry,
     member: &Member,
-    verb: Verb,
+    asked_for: &BTreeSet<Verb>,
 ) -> Result<(), ActionError> {
     let language = property.language;
-    let letter = if verb == Verb::Status {
-        standing::letter(tx, property, ticket)?
-    } else {
-        Letter::asked_for(language.help_subject().to_owned(), language.help(&property.commands))
-    };
-    Ok(send(tx, act, ticket, entry, member, letter)?)
+    for verb in asked_for {
+        let letter = if *verb == Verb::Status {
+            standing::letter(tx, property, ticket)?
+        } else {
+            Letter::asked_for(language, language.help_subject().to_owned(), &language.help(&property.commands))
+        };
+        send(tx, act, ticket, entry, member, letter)?;
+    }
+    Ok(())
 }
 
 /// Tells the author of an entry, if he is a member, that a copy of it failed. A letter that fails
@@ -250,11 +256,14 @@ pub(super) fn not_sent(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &Ticket, entry: &
     let Some(Person::Member(author)) = entry.author.person() else { return Ok(()) };
     for id in entry.copies.clone() {
         let copy = copies::get(tx, id)?;
-        if copy.state == CopyState::Cancelled && matches!(copy.person, Person::Contact(_)) {
+        if copy.state == CopyState::Cancelled
+            && matches!(copy.person, Person::Contact(_))
+            && let Some(suspension) = reach::suspension(tx, &copy.to)?
+        {
             let author = find::member_by_id(tx, author)?;
             let language = find::property_by_id(tx, ticket.property)?.language;
-            let (to, words) = (reader(tx, &copy)?, copy.reply.as_deref().unwrap_or_default());
-            let letter = Letter::not_sent(language, &ticket.reference, subject(ticket, entry), &to, words);
+            let (to, subject) = (reader(tx, &copy)?, subject(ticket, entry));
+            let letter = Letter::not_sent(language, &ticket.reference, subject, &to, &suspension);
             send(tx, act, ticket, entry, &author, letter)?;
         }
     }

@@ -1,10 +1,12 @@
 //! Adding a message or a note to a ticket, or opening a ticket with it: the one way for all doors.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{Act, ActionError, Actor, copies, find, notices, state};
 use crate::desk::address::{Address, Mailbox};
-use crate::desk::command::Asked;
+use crate::desk::command::{Asked, Verb};
 use crate::desk::contact::Contact;
 use crate::desk::copy::Scope;
 use crate::desk::entry::{Attachment, Author, Door, Entry, Kind, Machine, Reason, State, Verified, What};
@@ -12,6 +14,7 @@ use crate::desk::fanout::{Occasion, Voice, accepted_by_answer, readers};
 use crate::desk::id::{ContactId, EntryId, MemberId, RawId, TicketId};
 use crate::desk::member::Member;
 use crate::desk::message_id::MessageId;
+use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::thread::{Bearer, Bond};
 use crate::desk::ticket::{Assignee, Ground, Participant, Person, Priority, Standing, Status, Ticket, TicketRef};
@@ -26,7 +29,8 @@ const MOST_BEARERS: usize = 64;
 /// The most mentioned identifiers of one message that are remembered: the root's neighbourhood and
 /// the newest are what a colleague's answer can name.
 const MOST_MENTIONED: usize = 20;
-/// The most participants of one ticket; who comes later is not remembered.
+/// The most participants of one ticket. Whom a mail only names beyond that is not remembered; whom
+/// somebody lets in beyond that is a [`Mistake`].
 const MOST_PARTICIPANTS: usize = 100;
 
 /// What a message is, whichever door it came by.
@@ -62,6 +66,8 @@ pub struct Obeyed {
     pub status: bool,
     /// The member does not want to follow what he writes on.
     pub aside: bool,
+    /// He asked for these letters, to be written when all is done.
+    pub asked_for: BTreeSet<Verb>,
 }
 
 /// Who says it, and with what right.
@@ -394,7 +400,10 @@ pub fn propose(
     Ok(())
 }
 
-/// Makes a contact an accepted participant, if he is none yet.
+/// Makes a contact an accepted participant, and tells so in an event, if he is none yet.
+///
+/// # Errors
+/// As [`seat`].
 pub fn admit(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -402,15 +411,42 @@ pub fn admit(
     ticket: &mut Ticket,
     mailbox: &Mailbox,
 ) -> Result<(), ActionError> {
-    match ticket.participants.iter_mut().find(|participant| participant.address == mailbox.address) {
-        Some(participant) if participant.standing == Standing::Proposed => {
-            participant.standing = Standing::Accepted;
-        }
-        Some(_) => return Ok(()),
-        None => propose(tx, act, property, ticket, std::slice::from_ref(mailbox), Standing::Accepted, false)?,
+    if seat(tx, act, property, ticket, mailbox)? {
+        state::event(tx, act, ticket, What::Participant, None, Some(mailbox.address.to_string()))?;
     }
-    state::event(tx, act, ticket, What::Participant, None, Some(mailbox.address.to_string()))?;
     Ok(())
+}
+
+/// The same without an event; whether he was none.
+///
+/// # Errors
+/// [`Mistake::OwnAddress`] for whoever is not outside, [`Mistake::TooManyPeople`]: whom a member
+/// addresses is on the ticket, or the member hears that he is not.
+pub fn seat(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &mut Ticket,
+    mailbox: &Mailbox,
+) -> Result<bool, ActionError> {
+    let person = find::contact_at(tx, &mailbox.address)?.map(|contact| Person::Contact(contact.id));
+    let is_he = |known: &&mut Participant| known.address == mailbox.address || Some(known.person) == person;
+    if let Some(known) = ticket.participants.iter_mut().find(is_he) {
+        if known.standing == Standing::Accepted {
+            return Ok(false);
+        }
+        known.standing = Standing::Accepted;
+        known.address = mailbox.address.clone();
+        return Ok(true);
+    }
+    if !find::is_outside(tx, act.desk, property.id, &mailbox.address)? {
+        return Err(Mistake::OwnAddress(mailbox.address.clone()).into());
+    }
+    if ticket.participants.len() >= MOST_PARTICIPANTS {
+        return Err(Mistake::TooManyPeople { ticket: ticket.reference.clone(), most: MOST_PARTICIPANTS }.into());
+    }
+    propose(tx, act, property, ticket, std::slice::from_ref(mailbox), Standing::Accepted, false)?;
+    Ok(true)
 }
 
 /// The contact with this address; a new one where nobody has it. Gives him the name, if he has none.

@@ -47,7 +47,7 @@ pub(super) fn letter(tx: &impl Read, property: &Property, ticket: &Ticket) -> Re
     let proposed = facts.proposed.iter().collect();
     let mut line = |label: Label, items: Vec<String>| {
         if !items.is_empty() {
-            let _ = writeln!(text, "{}", labelled(language, label, &items.join(", ")));
+            let _ = writeln!(text, "{}", labelled(language, language.label(label), &items.join(", ")));
         }
     };
     line(Label::Requester, shown(requester));
@@ -66,20 +66,21 @@ pub(super) fn letter(tx: &impl Read, property: &Property, ticket: &Ticket) -> Re
     let latest: Vec<Entry> = newest.into_iter().map(|(_, entry)| entry).filter(said).take(LATEST).collect();
     for (label, entries) in [(Label::Waiting, waiting), (Label::Latest, latest)] {
         if !entries.is_empty() {
-            let _ = writeln!(text, "\n{}", labelled(language, label, "").trim_end());
+            let _ = writeln!(text, "\n{}", labelled(language, language.label(label), "").trim_end());
             for entry in entries {
                 text.push_str(&told(language, &entry));
             }
         }
     }
-    Ok(Letter::asked_for(format!("{}: {}", ticket.reference, ticket.subject), text))
+    let subject = labelled(language, &ticket.reference.to_string(), &ticket.subject);
+    Ok(Letter::asked_for(language, subject, &text))
 }
 
-/// `Label: value`, as the language sets its colons.
-fn labelled(language: Language, label: Label, value: &str) -> String {
+/// `label: value`, as the language sets its colons.
+fn labelled(language: Language, label: &str, value: &str) -> String {
     match language {
-        Language::En => format!("{}: {value}", language.label(label)),
-        Language::Fr => format!("{}\u{a0}: {value}", language.label(label)),
+        Language::En => format!("{label}: {value}"),
+        Language::Fr => format!("{label}\u{a0}: {value}"),
     }
 }
 

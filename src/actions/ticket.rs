@@ -44,9 +44,9 @@ pub fn compose(
     content: post::Content,
 ) -> Result<(Ticket, Entry), ActionError> {
     for mailbox in std::iter::once(&composition.requester).chain(&composition.cc) {
-        if act.desk.is_local(&mailbox.address) {
+        if !find::is_outside(tx, act.desk, property.id, &mailbox.address)? {
             return Err(ActionError::refused(format!(
-                "{} is an address of this desk; a ticket goes to people outside",
+                "{} is an address of this desk or its team; a ticket goes to people outside",
                 mailbox.address
             )));
         }
@@ -68,7 +68,9 @@ pub fn compose(
         continues: None,
     };
     let mut ticket = post::open(tx, act, property, &content.subject, opening)?;
-    post::propose(tx, act, property, &mut ticket, &composition.cc, Standing::Accepted, false)?;
+    for mailbox in &composition.cc {
+        post::seat(tx, act, property, &mut ticket, mailbox)?;
+    }
     for member in composition.followers {
         post::follow(tx, &mut ticket, member)?;
     }

@@ -22,6 +22,7 @@
 //! | GET `/members/{address}` | | [`types::Member`] |
 //! | PATCH `/members/{address}` | [`types::EditMember`] | [`types::Member`] |
 //! | DELETE `/members/{address}` | | [`types::Removed`] |
+//! | POST `/members/{address}/resume` | | [`types::Member`] |
 //! | GET `/members/{address}/app-passwords` | | [`types::AppPasswords`] |
 //! | POST `/members/{address}/app-passwords` | [`types::NewAppPassword`] | 201 [`types::MadeAppPassword`], the one time that it is told |
 //! | DELETE `/members/{address}/app-passwords/{name}` | | [`types::Removed`] |
@@ -34,6 +35,7 @@
 //! | GET `/contacts/{address}` | | [`types::Contact`] with its tickets |
 //! | PATCH `/contacts/{address}` | [`types::EditContact`] | [`types::Contact`] |
 //! | POST `/contacts/{address}/merge` | [`types::Merge`] | [`types::Contact`], the one that stays |
+//! | POST `/contacts/{address}/resume` | | [`types::Contact`] |
 //! | GET `/tickets` | `property`, `status`, `assignee`, `tag`, `query`, `held=true`, `limit`, `after` | [`types::Tickets`] |
 //! | POST `/tickets` | [`types::NewTicket`], `as` | 201 [`types::Ticket`] |
 //! | GET `/tickets/{ref}` | | [`types::Ticket`] with its entries |

@@ -40,7 +40,8 @@ Example:
         /// A distribution address without login: whoever answers from it is another member
         #[arg(long, conflicts_with = "password_stdin")]
         list: bool,
-        /// Read a password from the first line of standard input
+        /// Read a password from the first line of standard input: for doors of later releases, mail
+        /// clients take one of `app-password`
         #[arg(long)]
         password_stdin: bool,
     },
@@ -117,7 +118,8 @@ pub(super) struct Changes {
     /// Whether copies go out by mail
     #[arg(long, value_parser = one_of(ON_OFF))]
     copies: Option<bool>,
-    /// Read a new password from the first line of standard input
+    /// Read a new password from the first line of standard input: for doors of later releases, mail
+    /// clients take one of `app-password`
     #[arg(long)]
     password_stdin: bool,
 }

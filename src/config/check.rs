@@ -132,6 +132,13 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             warnings.push(config.problem(key, text));
         }
     }
+    let members = config.submission.listen_tls.iter().chain(&config.submission.listen);
+    // On loopback it is a trial.
+    if config.tls.is_none() && members.into_iter().any(|address| !address.ip().is_loopback()) {
+        let text = "members' mail clients refuse the self-signed certificate; give certificate and key of one that \
+                    they know, for the hostname";
+        warnings.push(config.problem("tls", text.to_owned()));
+    }
     warnings
 }
 
@@ -226,10 +233,26 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_members_clients_refuse_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = "[tls]\ncertificate = \"a.pem\"\nkey = \"b.pem\"\n";
+        let nobody = "[submission]\nlisten = []\nlisten_tls = []\n";
+        let on_loopback = "[submission]\nlisten = [\"127.0.0.1:2587\"]\nlisten_tls = []\n";
+        for (rest, expected) in [("", 1), (certificate, 0), (nobody, 0), (on_loopback, 0)] {
+            let config = config(folder.path(), &format!("[relay]\nmode = \"capture\"\n{rest}"));
+            let told: Vec<_> = warnings(&config).into_iter().map(|warning| warning.key).collect();
+            assert_eq!(told, vec!["tls"; expected], "{rest}");
+        }
+    }
+
+    #[test]
     fn a_password_that_everyone_can_read_is_a_warning() {
         let folder = tempfile::tempdir().unwrap();
-        let config =
-            config(folder.path(), "[relay]\nmode = \"smarthost\"\nsmarthost = \"smtps://bob:x@mail.example.org\"\n");
+        let config = config(
+            folder.path(),
+            "[relay]\nmode = \"smarthost\"\nsmarthost = \"smtps://bob:x@mail.example.org\"\n\
+             [submission]\nlisten = []\nlisten_tls = []\n",
+        );
         for (mode, expected) in [(0o644, 1), (0o640, 0)] {
             fs::set_permissions(&config.source.file, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(warnings(&config).len(), expected, "{mode:o}");

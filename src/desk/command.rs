@@ -5,6 +5,9 @@
 //! cut by it, so that the two can't differ. Whose text it is decides elsewhere whether anything
 //! here counts.
 
+mod lines;
+mod values;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -14,17 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::id::EntryId;
-use super::language::commands::{Word, fold, near, verb, word};
 use super::mistake::Mistake;
-use super::snooze;
 use super::ticket::{Priority, TicketRef, named};
+use lines::tidy;
+pub use lines::{Is, Lines, is_blank};
 
 /// The most commands of one mail.
 pub const MOST: usize = 20;
-/// The most addresses or tags of one command.
-const MOST_VALUES: usize = 10;
-/// The most octets of a line that are looked at.
-const LONGEST_LINE: usize = 2_000;
 
 /// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -228,7 +227,7 @@ impl Command {
 /// The commands that a text begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// As they were written, each in one line.
+    /// As they were written, each in one line; one more than there may be at most.
     pub lines: Vec<String>,
     /// The text behind them.
     pub rest: String,
@@ -247,11 +246,12 @@ impl Asked {
         while !rest.is_empty() {
             let (line, behind) = rest.split_once('\n').unwrap_or((rest, ""));
             match reader.next(line) {
+                // One too many is wrong already.
+                Is::Command | Is::More if lines.len() > MOST => {}
                 Is::Command => lines.push(tidy(line)),
                 Is::More => {
                     if let Some(last) = lines.last_mut() {
-                        last.push(' ');
-                        last.push_str(&tidy(line));
+                        *last = tidy(&format!("{last} {line}"));
                     }
                 }
                 Is::Blank => {}
@@ -276,7 +276,7 @@ impl Asked {
             let earlier = |command: &Command| {
                 read.iter().find(|(_, other)| other.as_ref().is_ok_and(|other| other.contradicts(command)))
             };
-            let mut command = if at < MOST { read_line(line, now) } else { Err(Mistake::TooMany(MOST)) };
+            let mut command = if at < MOST { values::read(line, now) } else { Err(Mistake::TooMany(MOST)) };
             if let Ok(found) = &command
                 && let Some((other, _)) = earlier(found)
             {
@@ -289,214 +289,6 @@ impl Asked {
         }
         read
     }
-}
-
-/// What a line is, at the beginning of a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Is {
-    Command,
-    /// The last command goes on: a client wrapped its addresses.
-    More,
-    Blank,
-    /// The text begins; no command comes any more.
-    Text,
-}
-
-/// Tells the lines of a text, from its first on, until [`Is::Text`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lines {
-    /// The line before was a command that takes addresses.
-    addresses: bool,
-}
-
-impl Lines {
-    pub fn next(&mut self, line: &str) -> Is {
-        let line = tidy(line);
-        let took_addresses = std::mem::take(&mut self.addresses);
-        if line.is_empty() {
-            return Is::Blank;
-        }
-        if let Some((word, _)) = split(&line) {
-            self.addresses = matches!(verb(&word), Some(Verb::Cc | Verb::Uncc));
-            return Is::Command;
-        }
-        if took_addresses && addresses(&line).is_ok() {
-            self.addresses = true;
-            return Is::More;
-        }
-        Is::Text
-    }
-}
-
-/// Blanks of any kind, and what has no width: zero-width characters, soft hyphens, marks that turn
-/// the direction of writing (Unicode UAX #9).
-#[must_use]
-pub fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || is_invisible(c)
-}
-
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-    )
-}
-
-/// A line as a reader sees it, with one blank where there are some. `*#close*`, as a client writes
-/// bold text in plain one, is `#close`.
-fn tidy(line: &str) -> String {
-    let start = &line[..line.floor_char_boundary(LONGEST_LINE)];
-    let mut out = String::with_capacity(start.len());
-    for c in start.chars().filter(|c| !is_invisible(*c)) {
-        if !c.is_whitespace() && !c.is_control() {
-            out.push(c);
-        } else if !out.is_empty() && !out.ends_with(' ') {
-            out.push(' ');
-        }
-    }
-    let shown = out.trim_end();
-    let plain = shown.trim_start_matches(['*', '_']);
-    if plain.len() < shown.len() && plain.starts_with(is_sharp) {
-        return plain.trim_end_matches(['*', '_']).to_owned();
-    }
-    shown.to_owned()
-}
-
-/// `#`, also in the widths of East Asian keyboards.
-fn is_sharp(c: char) -> bool {
-    matches!(c, '#' | '＃' | '﹟')
-}
-
-/// The word of a command and its value, of a tidy line; `None` where it is text.
-fn split(line: &str) -> Option<(String, &str)> {
-    let behind = line.strip_prefix(is_sharp)?;
-    let text = behind.strip_prefix(' ').unwrap_or(behind);
-    if !text.starts_with(char::is_alphabetic) {
-        return None;
-    }
-    let part_of_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '\u{300}'..='\u{36f}');
-    let (word, value) = text.split_at(text.find(|c| !part_of_word(c)).unwrap_or(text.len()));
-    let word = fold(word);
-    if text.len() < behind.len() && verb(&word).is_none() {
-        return None;
-    }
-    let value = value.trim_start();
-    let value = value.strip_prefix([':', '：']).unwrap_or(value);
-    Some((word, value.trim().trim_end_matches(['.', '!']).trim_end()))
-}
-
-/// Reads one command.
-fn read_line(line: &str, now: Timestamp) -> Result<Command, Mistake> {
-    let (name, value) = split(line).ok_or(Mistake::Unknown { near: None })?;
-    let verb = verb(&name).ok_or_else(|| Mistake::Unknown { near: near(&name) })?;
-    let value = unquoted(value);
-    let alone = |command| if value.is_empty() { Ok(command) } else { Err(Mistake::Alone(verb)) };
-    let given = || if value.is_empty() { Err(Mistake::Missing(verb)) } else { Ok(value) };
-    match verb {
-        Verb::Close => alone(Command::Close),
-        Verb::Open => alone(Command::Open),
-        Verb::Pending => alone(Command::Pending),
-        Verb::Spam => alone(Command::Spam),
-        Verb::Follow => alone(Command::Follow),
-        Verb::Unfollow => alone(Command::Unfollow),
-        Verb::Note => alone(Command::Note),
-        Verb::Help => alone(Command::Help),
-        Verb::Status => alone(Command::Status),
-        Verb::Snooze => snooze::until(given()?, now).map(Command::Snooze),
-        Verb::Assign => given().map(|who| Command::Assign(assignee(who))),
-        Verb::Tag => tags(given()?).map(Command::Tag),
-        Verb::Untag => tags(given()?).map(Command::Untag),
-        Verb::Priority => match word(given()?) {
-            Some(Word::Priority(priority)) => Ok(Command::Priority(priority)),
-            _ => Err(Mistake::NoPriority),
-        },
-        Verb::Cc => addresses(given()?).map(Command::Cc),
-        Verb::Uncc => addresses(given()?).map(Command::Uncc),
-        Verb::Accept => {
-            let (entry, joins) = decision(value)?;
-            Ok(Command::Accept { entry, joins })
-        }
-        Verb::Reject => match decision(value)? {
-            (entry, None) => Ok(Command::Reject { entry }),
-            (_, Some(_)) => Err(Mistake::NoEntry(value.to_owned())),
-        },
-        Verb::Merge => {
-            let name = given()?;
-            let name = name.strip_prefix(is_sharp).unwrap_or(name);
-            name.parse().map(Command::Merge).map_err(|_| Mistake::NoTicket(name.to_owned()))
-        }
-    }
-}
-
-/// Without the quotes, straight or typographic, that it stands in.
-fn unquoted(value: &str) -> &str {
-    value.trim_matches(['"', '\'', '“', '”', '„', '‘', '’', '‚', '«', '»', '‹', '›', ' '])
-}
-
-fn assignee(who: &str) -> Who {
-    match word(who) {
-        Some(Word::Me) => Who::Me,
-        Some(Word::Nobody) => Who::Nobody,
-        _ => match addresses(who).as_deref() {
-            Ok([address]) => Who::Named(address.to_string()),
-            _ => Who::Named(who.strip_prefix('@').unwrap_or(who).to_owned()),
-        },
-    }
-}
-
-fn tags(value: &str) -> Result<Vec<String>, Mistake> {
-    let words = value.split([' ', ',', ';']).map(unquoted).map(|tag| tag.strip_prefix(is_sharp).unwrap_or(tag));
-    let tags: Vec<String> = words.filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-    if tags.len() > MOST_VALUES { Err(Mistake::TooManyValues(MOST_VALUES)) } else { Ok(tags) }
-}
-
-/// `a@b`, several of them between blanks or commas, `Name <a@b>`, and what clients make of a link:
-/// `a@b<mailto:a@b>`.
-fn addresses(value: &str) -> Result<Vec<Address>, Mistake> {
-    let mut found: Vec<Address> = Vec::new();
-    let wrong = |piece: &str| Mistake::NoAddress(piece.to_owned());
-    let mut take = |text: &str| {
-        let text = text.trim_matches(['<', '>', '(', ')', '[', ']', ' ']);
-        let text = text.strip_prefix("mailto:").unwrap_or(text);
-        let address: Address = unquoted(text).parse().map_err(|_| wrong(text))?;
-        if !found.contains(&address) {
-            found.push(address);
-        }
-        Ok(())
-    };
-    let list = value.trim().trim_end_matches([',', ';']);
-    for piece in list.split([',', ';']) {
-        let piece = piece.trim();
-        match piece.split_once('<') {
-            // Of a name nothing is kept: the contact is called as he calls himself.
-            Some((before, inner)) if !before.contains('@') => take(inner.split('>').next().unwrap_or(inner))?,
-            _ => {
-                for word in piece.replace('<', " <").split(' ').filter(|word| !word.is_empty()) {
-                    take(word)?;
-                }
-            }
-        }
-    }
-    match found.len() {
-        0 => Err(wrong(value)),
-        1..=MOST_VALUES => Ok(found),
-        _ => Err(Mistake::TooManyValues(MOST_VALUES)),
-    }
-}
-
-/// `17`, `#17`, `same`, `cc`, or both.
-fn decision(value: &str) -> Result<(Option<EntryId>, Option<Joins>), Mistake> {
-    let (mut entry, mut joins) = (None, None);
-    for piece in value.split(' ').filter(|piece| !piece.is_empty()) {
-        let number = piece.strip_prefix(is_sharp).unwrap_or(piece).parse().map(EntryId);
-        match (number, word(piece)) {
-            (Ok(number), _) if entry.is_none() => entry = Some(number),
-            (_, Some(Word::Joins(how))) if joins.is_none() => joins = Some(how),
-            _ => return Err(Mistake::NoEntry(piece.to_owned())),
-        }
-    }
-    Ok((entry, joins))
 }
 
 #[cfg(test)]
@@ -565,6 +357,14 @@ mod tests {
                 ],
                 Command::Cc(dave()),
             ),
+            (
+                &[
+                    "#cc Dave Jones <dave@example.com> eve@example.com",
+                    "#cc Dave <dave@example.com> Eve <eve@example.com>",
+                    "#cc dave@example.com eve@example.com;",
+                ],
+                Command::Cc(vec![address("dave@example.com"), address("eve@example.com")]),
+            ),
             (&["#uncc dave@example.com", "#sans-copie dave@example.com"], Command::Uncc(dave())),
             (&["#accept", "#accepter"], Command::Accept { entry: None, joins: None }),
             (&["#accept 17", "#accepter #17"], Command::Accept { entry: Some(EntryId(17)), joins: None }),
@@ -614,7 +414,8 @@ mod tests {
             ("#cc dave", Mistake::NoAddress("dave".to_owned())),
             ("#cc dave@example.com dave", Mistake::NoAddress("dave".to_owned())),
             ("#accept it", Mistake::NoEntry("it".to_owned())),
-            ("#reject same", Mistake::NoEntry("same".to_owned())),
+            ("#reject same", Mistake::NoNumber("same".to_owned())),
+            ("#reject it", Mistake::NoNumber("it".to_owned())),
             ("#merge 7", Mistake::NoTicket("7".to_owned())),
             ("#tag a b c d e f g h i j k", Mistake::TooManyValues(10)),
         ] {
@@ -654,6 +455,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_cut_off_names_nobody_else() {
+        for beyond in 1..20 {
+            let line = format!("#cc {}<dave@example.community>", "D".repeat(2_000 + beyond - 28));
+            assert_eq!(line.len(), 2_000 + beyond);
+            assert!(one(&line).is_err(), "{beyond}");
+        }
+    }
+
+    #[test]
     fn commands_of_one_mail_agree() {
         let read = |text: &str| -> Vec<Option<Mistake>> {
             Asked::of(text).read(now()).into_iter().map(|(_, command)| command.err()).collect()
@@ -663,7 +473,7 @@ mod tests {
         assert_eq!(read("#assign me\n#close\n#assigner bob"), [None, None, against("#assign me")]);
         assert_eq!(read("#close\n#fermer\n#tag a\n#tag b\n#cc a@b.example\n#cc c@d.example"), [const { None }; 6]);
         let many = read(&"#tag a\n".repeat(MOST + 2));
-        assert_eq!(many[MOST - 1..], [None, Some(Mistake::TooMany(MOST)), Some(Mistake::TooMany(MOST))]);
+        assert_eq!(many[MOST - 1..], [None, Some(Mistake::TooMany(MOST))], "that is told once");
         let below = Asked { below: true, ..Asked::of("#close") };
         assert_eq!(below.read(now()), [("#close", Err(Mistake::Below))]);
     }
@@ -689,7 +499,12 @@ mod tests {
     fn long_and_strange_lines_are_read_in_a_moment() {
         for piece in ["#", "#a", "#cc ", "a@b.example ", "\u{200b}", "<", "#cc a@b.example\n", "*"] {
             let text = piece.repeat(50_000);
-            assert!(Asked::of(&text).read(now()).len() <= 50_001);
+            assert!(Asked::of(&text).read(now()).len() <= MOST + 1);
         }
+        // Addresses that go on for a megabyte, ten a line.
+        let line = |n| (0..10).map(|m| format!("x{n}.{m}@b.example")).collect::<Vec<_>>().join(" ") + "\n";
+        let asked = Asked::of(&(String::from("#cc a@b.example\n") + &(0..5_000).map(line).collect::<String>()));
+        assert!(asked.lines[0].len() < 2_100 && asked.rest.is_empty());
+        assert_eq!(asked.read(now())[0].1, Err(Mistake::TooManyValues(10)));
     }
 }

@@ -12,6 +12,7 @@ use super::entry::Reason;
 use super::id::{ClaimId, EntryId};
 use super::language::Language;
 use super::mistake::Mistake;
+use super::reach::Suspension;
 use super::ticket::TicketRef;
 
 /// A mail in the desk's own words.
@@ -170,18 +171,20 @@ impl Letter {
         Self { subject: language.wrong_subject(subject), text: out, kind: LetterKind::Notice, answer: Answer::Property }
     }
 
-    /// To a member who asked by a command: which commands there are, or how a ticket stands.
+    /// To a member who asked by a command: which commands there are, or how a ticket stands. It is in
+    /// the thread of his mail, so its reply address makes a note of an answer to it.
     #[must_use]
-    pub fn asked_for(subject: String, text: String) -> Self {
-        Self { subject, text, kind: LetterKind::Response, answer: Answer::Property }
+    pub fn asked_for(language: Language, subject: String, text: &str) -> Self {
+        let text = format!("{text}\n{}\n", language.answer_is_note());
+        Self { subject, text, kind: LetterKind::Response, answer: Answer::Ticket }
     }
 
-    /// To an author: a copy did not reach its reader. `reply`: the remote server's words.
+    /// To an author: a copy did not reach its reader. `reply`: what it failed with.
     #[must_use]
     pub fn failed(language: Language, ticket: &TicketRef, subject: &str, to: &Mailbox, reply: &str) -> Self {
         Self {
             subject: language.failed_subject(subject),
-            text: format!("{}\n\n{}\n", language.failed(ticket, &to.shown()), quoted(reply, "    ")),
+            text: format!("{}\n{}", language.failed(ticket, &to.shown()), failure(language, reply)),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
@@ -203,26 +206,31 @@ impl Letter {
         Self { subject: language.forwarding_subject(mailbox), text, kind: LetterKind::Notice, answer: Answer::Property }
     }
 
-    /// To an author: a reader gets no copy, since his address is suspended. `why`: since when, and the
-    /// remote server's last words.
+    /// To an author: a reader gets no copy, since his address is suspended.
     #[must_use]
-    pub fn not_sent(language: Language, ticket: &TicketRef, subject: &str, to: &Mailbox, why: &str) -> Self {
-        let said = language.not_sent(ticket, &to.shown(), to.address.as_str());
+    pub fn not_sent(
+        language: Language,
+        ticket: &TicketRef,
+        subject: &str,
+        to: &Mailbox,
+        suspension: &Suspension,
+    ) -> Self {
+        let said = language.not_sent(ticket, &to.shown(), to.address.as_str(), suspension.since);
         Self {
             subject: language.failed_subject(subject),
-            text: format!("{}\n\n{}\n\n{}\n", said.0, quoted(why, "    "), said.1),
+            text: format!("{}\n{}\n{}\n", said.0, failure(language, &suspension.words), said.1),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
     }
 
-    /// To an admin: copies to a member are suspended. `reply`: the remote server's last words.
+    /// To an admin: copies to a member are suspended. `reply`: what the last one failed with.
     #[must_use]
     pub fn suspended(language: Language, property: &str, member: &Mailbox, reply: &str) -> Self {
         let said = language.member_suspended(property, &member.shown(), member.address.as_str());
         Self {
             subject: language.member_suspended_subject(member.label()),
-            text: format!("{}\n\n{}\n\n{}\n", said.0, quoted(reply, "    "), said.1),
+            text: format!("{}\n{}\n{}\n", said.0, failure(language, reply), said.1),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
@@ -251,6 +259,11 @@ impl Letter {
             answer: Answer::Ticket,
         }
     }
+}
+
+/// Why something failed, in the reader's language and in a mail server's.
+fn failure(language: Language, words: &str) -> String {
+    format!("{}\n\n{}\n{}\n", language.why_not_delivered(words), language.details(), quoted(words, "    "))
 }
 
 /// Each line behind a mark.

@@ -41,7 +41,9 @@ pub enum Mistake {
     TooFar,
     NoPriority,
     NoAddress(String),
-    /// Not the number of an entry, nor how its writer is to join.
+    /// Not the number of an entry.
+    NoNumber(String),
+    /// Neither that nor how its writer is to join.
     NoEntry(String),
     /// Not the name of a ticket.
     NoTicket(String),
@@ -74,6 +76,11 @@ pub enum Mistake {
         property: PropertySlug,
         ticket: TicketRef,
     },
+    /// The ticket has as many people on it as it may.
+    TooManyPeople {
+        ticket: TicketRef,
+        most: usize,
+    },
     /// The ticket has as many tags as it may.
     TooManyTags {
         ticket: TicketRef,
@@ -105,8 +112,13 @@ pub enum Mistake {
     NothingWaits(TicketRef),
     /// Several entries wait, and none was named.
     SeveralWait(Vec<EntryId>),
+    /// A held forward in which nothing is found that was forwarded.
+    NoForward(EntryId),
+    /// A held forward of somebody who is of the team by now.
+    ForwardOfTeam {
+        entry: EntryId,
+        address: Address,
+    },
     /// The commands that a held entry begins with are wrong, each with its line.
     Commands(Vec<(String, Mistake)>),
-    /// Anything else, in the words of whoever refused it.
-    Other(String),
 }

@@ -45,6 +45,13 @@ impl Pace {
         Ok(())
     }
 
+    /// Takes so many whether or not there are so many: what is missing has to come back before there is
+    /// one again. Of more than there ever are at once the rest is forgiven.
+    pub fn charge(&self, level: &mut Level, count: usize, now: Timestamp) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(self.each).min(self.most);
+        level.0 = level.0.max(now.as_millisecond()) + count;
+    }
+
     /// Gives back what was taken and not used.
     pub fn give_back(&self, level: &mut Level, count: usize) {
         level.0 -= i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(self.each).min(self.most);
@@ -83,6 +90,11 @@ mod tests {
         pace.give_back(&mut level, 1);
         assert!(pace.take(&mut level, 1, at(40)).is_ok());
         assert!(!Pace::is_full(level, at(69)) && Pace::is_full(level, at(70)));
+        let mut level = Level::default();
+        pace.charge(&mut level, 5, at(0));
+        pace.charge(&mut level, 1, at(0));
+        assert_eq!(pace.take(&mut level, 1, at(0)).map_err(|wait| wait.as_secs()), Err(20));
+        assert!(pace.take(&mut level, 1, at(20)).is_ok());
         let hour = Pace::an_hour(1000);
         let mut level = Level::default();
         assert!(hour.take(&mut level, 1000, at(0)).is_ok() && hour.take(&mut level, 1, at(3)).is_err());

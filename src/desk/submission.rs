@@ -23,10 +23,21 @@ pub enum Answered {
     },
 }
 
+/// How the mail came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    Written,
+    /// A client answered by itself: he is away, he has read it.
+    Automatic,
+    /// A copy that the desk sent, sent on as it is ("redirect").
+    Resent,
+}
+
 /// All that decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Submission {
     pub sender: Sender,
+    pub manner: Manner,
     /// The scope of the reply addresses of his among the recipients, the narrowest.
     pub reply: Option<Scope>,
     /// Whether a property's or department's own address is among the recipients.
@@ -54,6 +65,10 @@ pub enum Course {
 /// Why it is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// He belongs to no property.
+    NoRole,
+    Resent,
+    Automatic,
     From,
     OwnFrom,
     NoteToOutsiders,
@@ -63,10 +78,17 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What to say, and what to do instead. `from` is an address that he may send from.
+    /// What to say, and what to do instead. `from` is an address that he may send from, which all who
+    /// belong to a property have.
     #[must_use]
-    pub fn text(self, from: &Address) -> String {
+    pub fn text(self, from: Option<&Address>) -> String {
+        let from = from.map_or("your property", Address::as_str);
         match self {
+            Self::NoRole => "you have no role in any property of this desk".to_owned(),
+            Self::Resent => {
+                "this is a copy that the desk sent, sent once more; forward it instead, or answer it".to_owned()
+            }
+            Self::Automatic => "the desk sends no automatic answers to others".to_owned(),
             Self::From => format!("From is neither an address of yours nor of a desk of yours; send as {from}"),
             Self::OwnFrom => {
                 format!(
@@ -92,11 +114,31 @@ impl Refusal {
     }
 }
 
+/// The row for mail that goes to questions of the desk alone, whatever stands in From.
+///
+/// # Errors
+/// [`Refusal::Resent`].
+pub fn decide_answer(manner: Manner) -> Result<(), Refusal> {
+    match manner {
+        Manner::Resent => Err(Refusal::Resent),
+        // An automatic one is kept, and decides nothing.
+        Manner::Automatic | Manner::Written => Ok(()),
+    }
+}
+
 /// The table.
 ///
 /// # Errors
 /// [`Refusal`]; then nothing of the mail is taken.
 pub fn decide(mail: &Submission) -> Result<Course, Refusal> {
+    decide_answer(mail.manner)?;
+    match by_recipients(mail)? {
+        Course::Join | Course::Compose if mail.manner == Manner::Automatic => Err(Refusal::Automatic),
+        course => Ok(course),
+    }
+}
+
+fn by_recipients(mail: &Submission) -> Result<Course, Refusal> {
     let outside = mail.outsiders > 0;
     match (mail.sender, mail.reply) {
         (Sender::Other, _) => Err(Refusal::From),
@@ -125,11 +167,20 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table_and_its_nearest_neighbour() {
-        let base =
-            Submission { sender: Sender::Property, reply: None, inbox: false, outsiders: 1, blind: 0, answered: None };
+        let base = Submission {
+            sender: Sender::Property,
+            manner: Manner::Written,
+            reply: None,
+            inbox: false,
+            outsiders: 1,
+            blind: 0,
+            answered: None,
+        };
         let own = Submission { sender: Sender::Own, ..base };
         let note = Some(Scope::Note);
         let public = Some(Scope::Public);
+        let automatic = Submission { manner: Manner::Automatic, ..base };
+        let resent = Submission { manner: Manner::Resent, ..base };
         let answers = |to_requester| Some(Answered::Public { to_requester });
         for (row, mail, expected) in [
             ("to his reply address", Submission { reply: public, outsiders: 0, ..own }, Ok(Course::Reply)),
@@ -165,9 +216,30 @@ mod tests {
             ),
             ("an answer to somebody else", Submission { answered: answers(false), ..base }, Ok(Course::Compose)),
             ("an answer as himself", Submission { answered: answers(true), ..own }, Err(Refusal::OwnFrom)),
+            ("an automatic answer to others", automatic, Err(Refusal::Automatic)),
+            (
+                "an automatic answer to the requester",
+                Submission { answered: answers(true), ..automatic },
+                Err(Refusal::Automatic),
+            ),
+            (
+                "an automatic answer to his reply address",
+                Submission { reply: public, outsiders: 0, ..automatic },
+                Ok(Course::Reply),
+            ),
+            ("an automatic answer to the desk", Submission { inbox: true, outsiders: 0, ..automatic }, Ok(Course::Own)),
+            ("a copy sent on to others", resent, Err(Refusal::Resent)),
+            (
+                "a copy sent on to his reply address",
+                Submission { reply: public, outsiders: 0, ..resent },
+                Err(Refusal::Resent),
+            ),
             ("an answer to a note", Submission { answered: Some(Answered::Note), ..base }, Err(Refusal::AnswersNote)),
         ] {
             assert_eq!(decide(&mail), expected, "{row}");
         }
+        assert_eq!(decide_answer(Manner::Written), Ok(()));
+        assert_eq!(decide_answer(Manner::Automatic), Ok(()), "kept");
+        assert_eq!(decide_answer(Manner::Resent), Err(Refusal::Resent));
     }
 }

@@ -114,6 +114,8 @@ impl From<ActionError> for Rejection {
     fn from(error: ActionError) -> Self {
         match error {
             ActionError::Store(error) => error.into(),
+            // To try it again would be the same mistake.
+            error @ ActionError::Mistake(_) => Self::new(550, (5, 7, 1), error.to_string()),
             error => {
                 tracing::error!(%error, "a message could not be filed");
                 Self::new(451, (4, 3, 0), "the message could not be filed; try again later").because(Refusal::Store)

@@ -1,5 +1,6 @@
 //! How many recipients one member may write to, so that a stolen password does not make a spammer's
-//! relay of the desk. Counted in memory, for members alone.
+//! relay of the desk. Counted in memory, for members alone: whoever has a password can't have the
+//! daemon start anew.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,12 @@ impl Quota {
     pub(super) fn take(&self, member: MemberId, recipients: usize, now: Timestamp) -> Result<(), Rejection> {
         let mut used = self.lock();
         self.take_of(used.entry(member).or_default(), recipients, now)
+    }
+
+    /// Takes for those outside whom a message went to besides its recipients, since they are on its
+    /// ticket. It has gone out: what is too much is missing for the next.
+    pub(super) fn charge(&self, member: MemberId, more: usize, now: Timestamp) {
+        self.pace.charge(self.lock().entry(member).or_default(), more, now);
     }
 
     /// Gives back what a message took that was refused.

@@ -23,9 +23,9 @@ use crate::desk::id::{DepartmentId, MemberId, PropertyId, RawId};
 use crate::desk::login::Login;
 use crate::desk::member::Member;
 use crate::desk::recipient::{Refusal as NotHere, Target};
-use crate::desk::submission::{Answered, Course, Refusal, Sender, Submission, decide};
+use crate::desk::submission::{Answered, Course, Manner, Refusal, Sender, Submission, decide, decide_answer};
 use crate::desk::thread::Found;
-use crate::desk::ticket::{Person, Standing, Status, Ticket, TicketRef};
+use crate::desk::ticket::{Participant, Person, Standing, Status, Ticket, TicketRef};
 use crate::desk::token::ReplyToken;
 use crate::metrics::{Rate, Refusal as NotTaken};
 use crate::mime::marks;
@@ -73,9 +73,10 @@ impl Intake {
                 file(tx, &act, &mail, login, raw)
             })
             .await;
-        let (accepted, counts) = filed.inspect_err(|_| self.quota.give_back(login.member(), recipients))?;
-        self.count(counts, envelope.at);
-        Ok(accepted)
+        let filed = filed.inspect_err(|_| self.quota.give_back(login.member(), recipients))?;
+        self.quota.charge(login.member(), filed.reached.saturating_sub(recipients), envelope.at);
+        self.count(filed.counts, envelope.at);
+        Ok(filed.accepted)
     }
 }
 
@@ -227,19 +228,28 @@ fn named<'a>(mail: &'a Mail<'_>, address: &Address) -> Option<&'a Mailbox> {
     header(mail).find(|mailbox| mailbox.address == *address)
 }
 
-type Filed = (Accepted, Vec<Counts>);
+/// What became of a message.
+struct Filed {
+    accepted: Accepted,
+    counts: Vec<Counts>,
+    /// How many people outside are on the tickets that it was written on.
+    reached: usize,
+}
 
 /// Files a member's message: all of it, or nothing.
 fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: RawId) -> Result<Filed, Rejection> {
     let member = logged_in(tx, login)?;
-    if !mail.understood.loop_headers.is_empty() {
-        let text = "this is a copy that the desk sent, sent once more; forward it instead, or answer it";
-        return Err(Rejection::new(550, (5, 7, 1), text));
-    }
+    let manner = match mail.machine {
+        _ if !mail.understood.loop_headers.is_empty() => Manner::Resent,
+        Some((Machine::Silent, _)) => Manner::Automatic,
+        Some((Machine::Talking, _)) | None => Manner::Written,
+    };
     let recipients = Recipients::of(tx, act.desk, &member, mail)?;
+    // First, since it may change the tickets that are looked at from here on.
     let answered_on = answer(tx, act, mail, &member, &recipients, raw)?;
     if recipients.is_questions() {
-        return Ok((Accepted { tickets: answered_on }, Vec::new()));
+        decide_answer(manner).map_err(|refusal| refused(tx, act.desk, refusal, None))?;
+        return Ok(Filed { accepted: Accepted { tickets: answered_on }, counts: Vec::new(), reached: 0 });
     }
     let (sender, home) = sender(tx, act.desk, &member, &mail.from.address)?;
     // Who writes as himself is where he writes to.
@@ -260,13 +270,14 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
     let unseen = |mailbox: &&Mailbox| named(mail, &mailbox.address).is_none() && !takes_part(on_ticket, mailbox);
     let course = decide(&Submission {
         sender,
+        manner,
         reply: replies.first().map(|(_, scope)| *scope),
         inbox: !recipients.inboxes.is_empty(),
         outsiders: addressed.contacts.len(),
         blind: addressed.contacts.iter().filter(unseen).count(),
         answered,
     })
-    .map_err(|refusal| refused(tx, act.desk, refusal, home))?;
+    .map_err(|refusal| refused(tx, act.desk, refusal, Some(home)))?;
 
     let speaker = Speaker::logged_in(login);
     // Within a property the most specific address counts.
@@ -274,16 +285,13 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
     for ticket in &answered_on {
         served.insert(find::ticket_named(tx, &ticket.to_string())?.property);
     }
-    let mut filing = Filing { tx, act, speaker, served, tickets: Vec::new(), counts: Vec::new() };
+    let mut filing = Filing { tx, act, speaker, served, tickets: Vec::new(), counts: Vec::new(), reached: 0 };
     match (course, own) {
         (Course::Reply, _) => {
             let mut addressed = addressed;
             for (case, scope) in &replies {
                 filing.speak(case, *scope, &std::mem::take(&mut addressed))?;
             }
-        }
-        (Course::Join | Course::Compose, _) if matches!(mail.machine, Some((Machine::Silent, _))) => {
-            return Err(Rejection::new(550, (5, 7, 1), "the desk sends no automatic answers to others"));
         }
         (Course::Join, Some(case)) => filing.speak(&case, Scope::Public, &addressed)?,
         (Course::Compose, Some(mut case)) => {
@@ -303,11 +311,11 @@ fn file(tx: &mut Tx<'_>, act: &Act<'_>, mail: &Mail<'_>, login: &Login, raw: Raw
             }
         }
     }
-    let (mut tickets, counts) = (filing.tickets, filing.counts);
+    let Filing { mut tickets, counts, reached, .. } = filing;
     tickets.extend(answered_on);
     tickets.sort();
     tickets.dedup();
-    Ok((Accepted { tickets }, counts))
+    Ok(Filed { accepted: Accepted { tickets }, counts, reached })
 }
 
 /// Answers the questions of the desk among the recipients; the tickets that they were about.
@@ -356,9 +364,8 @@ fn replies<'a>(
 
 /// Whose address From has, and the property that the mail is to be sent for.
 fn sender(tx: &impl Read, desk: &Desk, member: &Member, from: &Address) -> Result<(Sender, PropertyId), Rejection> {
-    let Some(first) = member.roles.keys().next().copied() else {
-        return Err(Rejection::new(550, (5, 7, 1), "you have no role in any property of this desk"));
-    };
+    let first = member.roles.keys().next().copied();
+    let first = first.ok_or_else(|| refused(tx, desk, Refusal::NoRole, None))?;
     if member.has(from) {
         return Ok((Sender::Own, first));
     }
@@ -374,11 +381,12 @@ fn sender(tx: &impl Read, desk: &Desk, member: &Member, from: &Address) -> Resul
     })
 }
 
-fn refused(tx: &impl Read, desk: &Desk, refusal: Refusal, home: PropertyId) -> Rejection {
-    match find::property_by_id(tx, home) {
+/// A refusal, with the address of the property that he may send from.
+fn refused(tx: &impl Read, desk: &Desk, refusal: Refusal, home: Option<PropertyId>) -> Rejection {
+    match home.map(|home| find::property_by_id(tx, home)).transpose() {
         Ok(property) => {
-            let from = property.forwarding_address(desk.domains.first());
-            Rejection::new(550, (5, 7, 1), refusal.text(&from))
+            let from = property.map(|property| property.forwarding_address(desk.domains.first()));
+            Rejection::new(550, (5, 7, 1), refusal.text(from.as_ref()))
         }
         Err(error) => error.into(),
     }
@@ -428,6 +436,14 @@ fn takes_part(ticket: Option<&Ticket>, mailbox: &Mailbox) -> bool {
     })
 }
 
+/// How many people outside get what is said on a ticket.
+fn outside(ticket: &Ticket) -> usize {
+    let gets_it = |participant: &&Participant| {
+        matches!(participant.person, Person::Contact(_)) && participant.standing == Standing::Accepted
+    };
+    ticket.participants.iter().filter(gets_it).count()
+}
+
 /// What was filed so far.
 struct Filing<'a, 'b, 'c> {
     tx: &'a mut Tx<'b>,
@@ -436,6 +452,7 @@ struct Filing<'a, 'b, 'c> {
     served: BTreeSet<PropertyId>,
     tickets: Vec<TicketRef>,
     counts: Vec<Counts>,
+    reached: usize,
 }
 
 impl Filing<'_, '_, '_> {
@@ -445,6 +462,9 @@ impl Filing<'_, '_, '_> {
             Some(arrival) => arrival,
             None => filing::by_member(self.tx, self.act, case, self.speaker, scope, addressed)?,
         };
+        if let (Arrival::Filed(ticket, _), Scope::Public) = (&arrival, scope) {
+            self.reached += outside(&find::ticket(self.tx, &ticket.to_string())?);
+        }
         self.filed(case, arrival)
     }
 

@@ -10,6 +10,9 @@
 //! them it is for is its [`Service`].
 
 mod auth;
+mod message;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -22,9 +25,10 @@ use crate::desk::login::Login;
 use crate::login::sasl::{Exchange, Question};
 
 use super::command::{self, Command, Mail, Recipient, Refusal};
-use super::data::{ContentLimits, Defect, Piece, Scanner};
+use super::data::{ContentLimits, Piece, Scanner};
 use super::line::{AUTH_LINE, COMMAND_LINE, Line, Lines};
 use super::reply::Reply;
+use message::Chunk;
 
 /// What a session may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,15 +149,6 @@ enum Mode {
     Chunk(Chunk),
     HandshakeDue,
     Closed,
-}
-
-#[derive(Clone, Debug)]
-struct Chunk {
-    octets: u64,
-    left: u64,
-    last: bool,
-    /// Why it is only taken off the wire.
-    refused: Option<Reply>,
 }
 
 impl Session {
@@ -439,131 +434,6 @@ impl Session {
         self.mode = Mode::Asked(address);
     }
 
-    /// Why no message may begin now.
-    fn message_refusal(&self) -> Option<Reply> {
-        let other = || match &self.transaction {
-            None => Some(Reply::new(503, (5, 5, 1), "say MAIL and RCPT first")),
-            Some(transaction) if transaction.recipients.is_empty() => {
-                Some(Reply::new(554, (5, 5, 1), "no valid recipients"))
-            }
-            Some(_) => None,
-        };
-        self.login_refusal().or_else(other)
-    }
-
-    fn data(&mut self, now: Timestamp) {
-        let mixed = self.transaction.as_ref().is_some_and(|transaction| transaction.chunks.is_some());
-        let mixed = mixed.then(|| Reply::new(503, (5, 5, 1), "BDAT has begun the message; RSET forgets it"));
-        if let Some(refusal) = mixed.or_else(|| self.message_refusal()) {
-            return self.refuse(refusal);
-        }
-        self.begin(now);
-        self.mode = Mode::Data(Scanner::dotted(self.limits.content));
-        self.say(Reply::plain(354, "end with a line that has a dot only"));
-    }
-
-    fn begin(&mut self, at: Timestamp) {
-        let (Some((helo, extended)), Some(transaction)) = (&self.greeted, &self.transaction) else { return };
-        self.messages += 1;
-        let envelope = Envelope {
-            client: self.client,
-            helo: helo.clone(),
-            reverse_path: transaction.mail.reverse_path.clone(),
-            recipients: transaction.recipients.clone(),
-            tls: self.tls == Tls::Active,
-            extended: *extended,
-            eight_bit: transaction.mail.eight_bit,
-            smtputf8: transaction.mail.smtputf8,
-            login: self.login.clone(),
-            at,
-            id: format!("{}.{}", self.id, self.messages),
-        };
-        self.due.push_back(Effect::Begin(envelope, transaction.mail.size.unwrap_or(0)));
-    }
-
-    fn end_of_message(&mut self) {
-        let Mode::Data(scanner) = std::mem::replace(&mut self.mode, Mode::Command) else { return };
-        self.take_message(&scanner);
-    }
-
-    /// The message is over: hand it on, or say what is wrong with it.
-    fn take_message(&mut self, scanner: &Scanner) {
-        self.transaction = None;
-        self.idle_commands = 0;
-        if let Some(defect) = scanner.defect() {
-            self.mode = Mode::Command;
-            return self.refuse(defect.reply());
-        }
-        self.mode = Mode::Delivering;
-        self.due.push_back(Effect::Complete);
-    }
-
-    /// The chunk is taken off the wire even if it is refused: it follows the command without
-    /// waiting for the answer (RFC 3030 §2).
-    fn bdat(&mut self, octets: u64, last: bool, now: Timestamp) {
-        let mut refused = self.message_refusal();
-        if refused.is_none() && octets > self.limits.content.message {
-            refused = Some(Defect::TooLarge.reply());
-            self.forget_transaction();
-        }
-        let first = self.transaction.as_ref().is_some_and(|transaction| transaction.chunks.is_none());
-        if refused.is_none() && first {
-            self.begin(now);
-            if let Some(transaction) = &mut self.transaction {
-                transaction.chunks = Some(Scanner::counted(self.limits.content));
-            }
-        }
-        self.mode = Mode::Chunk(Chunk { octets, left: octets, last, refused });
-    }
-
-    fn chunk<'a>(&mut self, input: &mut &'a [u8]) -> Option<Effect<'a>> {
-        let Mode::Chunk(chunk) = &mut self.mode else { return None };
-        if chunk.left > 0 {
-            if input.is_empty() {
-                return Some(Effect::Read);
-            }
-            let length = usize::try_from(chunk.left).unwrap_or(usize::MAX).min(input.len());
-            let (mut part, rest) = input.split_at(length);
-            *input = rest;
-            chunk.left -= length as u64;
-            let scanner = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
-            return match scanner.filter(|_| chunk.refused.is_none())?.next(&mut part) {
-                Piece::Content(bytes) => Some(Effect::Content(bytes)),
-                Piece::More | Piece::End => None,
-            };
-        }
-        let chunk = chunk.clone();
-        self.end_of_chunk(chunk);
-        None
-    }
-
-    fn end_of_chunk(&mut self, chunk: Chunk) {
-        self.mode = Mode::Command;
-        if let Some(reply) = chunk.refused {
-            return self.refuse(reply);
-        }
-        let Some(mut scanner) = self.transaction.as_mut().and_then(|transaction| transaction.chunks.take()) else {
-            return;
-        };
-        if chunk.last {
-            scanner.finish();
-        }
-        match scanner.defect() {
-            Some(defect) => {
-                self.due.push_back(Effect::Discard);
-                self.transaction = None;
-                self.refuse(defect.reply());
-            }
-            None if chunk.last => self.take_message(&scanner),
-            None => {
-                if let Some(transaction) = &mut self.transaction {
-                    transaction.chunks = Some(scanner);
-                }
-                self.say(Reply::ok(format!("{} octets taken", chunk.octets)));
-            }
-        }
-    }
-
     /// Whatever the client sent behind STARTTLS without waiting is thrown away, here by
     /// [`Self::advance`] and in the driver's buffer: else a man in the middle could put commands
     /// in front of the encrypted ones (CVE-2011-0411).
@@ -612,162 +482,5 @@ impl Session {
         if self.refused_recipients >= self.limits.refused_recipients {
             self.close(Reply::closing((4, 7, 0), "too many refused recipients"));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::num::NonZeroU32;
-
-    use super::*;
-    use crate::desk::id::{AppPasswordId, MemberId};
-    use crate::desk::login::{AppPassword, by_password};
-    use crate::desk::scram::{Keys, Salt};
-    use crate::login::sasl::Answer;
-
-    /// Pieces that dialogues are made of, and pieces that they should not be made of.
-    const PIECES: [&str; 32] = [
-        "EHLO a.example\r\n",
-        "MAIL FROM:<a@b.example>\r\n",
-        "MAIL FROM:<> SIZE=20\r\n",
-        "RCPT TO:<c@d.example>\r\n",
-        "RCPT TO:<no@d.example>\r\n",
-        "MAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n",
-        "MAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nBDAT 9\r\n",
-        "MAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nhi\r\n.\r\n",
-        "RSET\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nBDAT 9\r\none\r\nBDAT",
-        "DATA\r\n",
-        "BDAT 7\r\n",
-        "BDAT 5 LAST\r\n",
-        "BDAT 0 LAST\r\n",
-        "BDAT 70\r\n",
-        "RSET\r\n",
-        "NOOP\r\n",
-        "STARTTLS\r\n",
-        "AUTH PLAIN AGEAYg==\r\n",
-        "AUTH PLAIN\r\n",
-        "AGEAYg==\r\n",
-        "*\r\n",
-        "H: 1\r\n\r\nbody\r\n.\r\n",
-        "\r\n.\r\n",
-        "\r\n",
-        "..\r\n",
-        ".",
-        "\r",
-        "\n",
-        "\0",
-        "\u{16}",
-        "text",
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-    ];
-
-    /// Somebody.
-    fn login() -> Login {
-        let salt = Salt { octets: [0; 16], iterations: NonZeroU32::MIN };
-        let password = AppPassword {
-            id: AppPasswordId(1),
-            member: MemberId(1),
-            name: String::new(),
-            salt,
-            keys: Keys::of("b", &salt),
-            created_at: Timestamp::UNIX_EPOCH,
-            last_use: None,
-        };
-        by_password(&[password], &Keys::of("b", &salt)).unwrap()
-    }
-
-    /// What comes of a dialogue that arrives in pieces of `size` octets. Text of messages that were
-    /// dropped counts for nothing.
-    fn play(dialogue: &[u8], size: usize, service: Service) -> Vec<String> {
-        let limits = SessionLimits {
-            content: ContentLimits { message: 60, header: 40, line: 50 },
-            errors: 20,
-            ..SessionLimits::default()
-        };
-        let client = IpAddr::from([192, 0, 2, 1]);
-        let tls = if service == Service::World { Tls::Unavailable } else { Tls::Active };
-        let mut session = Session::new("desk.example".into(), client, "s".into(), limits, service, tls);
-        let (mut seen, mut text) = (Vec::new(), Vec::new());
-        for mut input in dialogue.chunks(size) {
-            loop {
-                match session.advance(Timestamp::UNIX_EPOCH, &mut input) {
-                    Effect::Read => break,
-                    Effect::Content(octets) => text.extend_from_slice(octets),
-                    Effect::Login(_) => session.login_answered(Answer::Login(login(), None)),
-                    Effect::Recipient(_, address) => {
-                        let known = address.local() != "no";
-                        session.recipient_answered(if known { Ok(()) } else { Err(Reply::no_such_recipient("no")) });
-                    }
-                    Effect::Discard => {
-                        text.clear();
-                        seen.push("dropped".into());
-                    }
-                    Effect::Complete => {
-                        seen.push(format!("message {:?}", text.escape_ascii().to_string()));
-                        text.clear();
-                        session.delivered(Reply::ok("taken"));
-                    }
-                    Effect::Close(reply) => {
-                        seen.push(format!("close {reply}"));
-                        return seen;
-                    }
-                    other => seen.push(format!("{other:?}")),
-                }
-            }
-        }
-        seen
-    }
-
-    #[test]
-    fn any_dialogue_comes_to_the_same_however_it_is_split() {
-        let mut random = 7_u64;
-        let mut taken = [0; 2];
-        for round in 0..4000 {
-            let mut dialogue = b"EHLO a.example\r\n".to_vec();
-            let service = if round % 2 == 0 { Service::World } else { Service::Submission };
-            if round % 4 == 1 {
-                dialogue.extend_from_slice(b"AUTH PLAIN AGEAYg==\r\n");
-            }
-            for _ in 0..30 {
-                // Knuth's MMIX generator: the same dialogues at every run.
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let piece = usize::try_from(random >> 33).unwrap() % PIECES.len();
-                dialogue.extend_from_slice(PIECES[piece].as_bytes());
-            }
-            let whole = play(&dialogue, dialogue.len(), service);
-            for size in [1, 2, 3, 7] {
-                assert_eq!(play(&dialogue, size, service), whole, "round {round}, {size}: {}", dialogue.escape_ascii());
-            }
-            taken[round % 2] += whole.iter().filter(|line| line.starts_with("message")).count();
-        }
-        assert!(
-            taken.iter().all(|taken| *taken > 500),
-            "the dialogues should come to something, not only to {taken:?}"
-        );
-    }
-
-    #[test]
-    fn answers_that_nobody_asked_for_change_nothing() {
-        let client = IpAddr::from([192, 0, 2, 1]);
-        let mut session = Session::new(
-            "desk.example".into(),
-            client,
-            "s".into(),
-            SessionLimits::default(),
-            Service::World,
-            Tls::Unavailable,
-        );
-        session.login_answered(Answer::Login(login(), None));
-        session.recipient_answered(Ok(()));
-        session.delivered(Reply::ok("taken"));
-        session.tls_started();
-        let mut input = &b"MAIL FROM:<>\r\n"[..];
-        assert!(
-            matches!(session.advance(Timestamp::UNIX_EPOCH, &mut input), Effect::Reply(reply) if reply.code == 220)
-        );
-        assert!(
-            matches!(session.advance(Timestamp::UNIX_EPOCH, &mut input), Effect::Reply(reply) if reply.code == 503)
-        );
-        assert!(!session.in_transaction());
     }
 }

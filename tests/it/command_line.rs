@@ -11,6 +11,7 @@ demo --fresh
 init --hostname --domain --data-dir --relay --password-file --listen --submission-tls --submission --property --property-name --language --member --member-name --force
 check
 dns
+metrics
 verify
 rebuild
 backup DIRECTORY
@@ -20,8 +21,12 @@ man
 property add SLUG --name --address --public --language
 property list
 property show SLUG
-property edit SLUG --name --address --remove-address --public --language --default-assignee --after-reply --auto-close --strict --no-strict
-property trust SLUG ADDRESS
+property edit SLUG --name --address --remove-address --public --language --default-assignee --after-reply --auto-close --strict --no-strict --forwarder --remove-forwarder --acknowledge --acknowledgement --remove-acknowledgement --commands
+property trust SLUG ADDRESS --remove
+property block SLUG SENDER
+property unblock SLUG SENDER
+property allow SLUG SENDER
+property disallow SLUG SENDER
 property remove SLUG
 member add ADDRESS --name --property --role --alias --list --password-stdin
 member list

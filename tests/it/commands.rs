@@ -180,6 +180,7 @@ async fn a_wrong_command_does_nothing_and_sends_nothing_and_says_why() {
         ("#reject 999", "there is no 999 here"),
         ("#merge acme-999", "there is no acme-999 here"),
         (&format!("#merge {other}"), "tickets of two properties can't be merged"),
+        ("#merge bulle-999", "tickets of two properties can't be merged"),
         ("#close\n#open", "it contradicts #close"),
     ] {
         let (ticket, copy) = question(&desk).await;
@@ -226,6 +227,49 @@ async fn each_wrong_line_is_told_in_the_propertys_language() {
         assert!(told.replace("\r\n", "\n").contains(line), "{line} is not in {told}");
     }
     assert!(!told.contains("    #close"), "what was right is not complained of: {told}");
+
+    // Whatever can be wrong: in the order of the lines, and without a word of another language.
+    let other = desk.post(&letter("eve@example.com").to("acme@desk.example.org")).await;
+    let lines = [
+        "#close now",
+        "#assigner",
+        "#assigner zoe",
+        "#étiquette a,b c#d",
+        "#sans-étiquette payé",
+        "#priorité top",
+        "#reporter 400j",
+        "#reporter 2020-01-01",
+        "#copie dave",
+        "#copie bulle@desk.example.org",
+        "#copie alice@team.example",
+        "#sans-copie gina@example.com",
+        "#accepter",
+        "#accepter 999",
+        "#accepter peut-être",
+        "#rejeter même",
+        "#fusionner bulle-999",
+        "#fusionner 7",
+    ];
+    let wrong = async |text: String| {
+        let mail = reply(ALICE, &copy).body("text/plain; charset=utf-8", &format!("{text}\n\nBonjour\n"));
+        desk.post(&mail.field("Content-Transfer-Encoding", "8bit")).await;
+        letter_to(&desk, "alice@team.example").await.replace("\r\n", "\n")
+    };
+    let told = wrong(lines.join("\n")).await;
+    let shown: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("    #")).collect();
+    let written: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix('#')).collect();
+    assert_eq!(shown, written, "{told}");
+    let others = [format!("#fusionner {other}"), "#fermer\n#ouvrir".to_owned(), "#tag a\n".repeat(21)];
+    let mut letters = vec![told];
+    for text in others {
+        letters.push(wrong(text).await);
+    }
+    for told in letters {
+        let words: Vec<_> = told.split(|c: char| !c.is_alphanumeric()).collect();
+        for english in ["the", "is", "no", "not", "of", "and", "to", "there", "did", "newest", "already"] {
+            assert!(!words.contains(&english), "{english} is not French: {told}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -435,6 +479,13 @@ async fn only_the_first_lines_of_what_is_new_are_commands() {
         assert_eq!((entry.state, desk.ticket(&ticket).status), (State::Relayed, Status::Pending), "{text}");
         assert_eq!(desk.readers(&entry), ["bob@team.example", "carol@example.com"], "{text}");
     }
+    // What is a signature alone is nobody's word, whatever it begins with.
+    let (ticket, copy) = question(&desk).await;
+    let signature = "<div><br></div><div class=\"gmail_signature\">#close<br>Alice</div>\n";
+    desk.post(&reply(ALICE, &copy).body("text/html; charset=utf-8", signature)).await;
+    let entry = desk.newest(&ticket);
+    assert_eq!((entry.state, entry.commands.len()), (State::Relayed, 0), "{}", entry.text);
+    assert_eq!(desk.ticket(&ticket).status, Status::Pending);
     // Below a quotation they could not be cut from what goes out.
     let (ticket, copy) = question(&desk).await;
     desk.post(&reply(ALICE, &copy).text("On Mon, 23 Nov 2026, Acme wrote:\n> It is wrong.\n\n#close\nDone.\n")).await;
@@ -503,6 +554,7 @@ async fn help_and_status_come_back_to_who_asked() {
     assert_eq!(field(&help, "Subject").as_deref(), Some("Commands by mail"));
     let text = shown(&help).remove(0);
     assert!(text.contains("#close") && !text.contains("#assign"), "only what is allowed: {text}");
+    assert!(text.contains("An answer to this mail is a note to the team"), "{text}");
 
     desk.act(|tx, act| ticket::tag(tx, act, &ticket, "refund")).await;
     desk.act(|tx, act| ticket::cc(tx, act, &ticket, &address(DAVE))).await;
@@ -515,7 +567,7 @@ async fn help_and_status_come_back_to_who_asked() {
         .await
         .into_iter()
         .rfind(|mail| field(mail, "Subject").is_some_and(|subject| subject == format!("{ticket}: My invoice")));
-    let text = shown(&status.unwrap()).remove(0);
+    let text = shown(status.as_ref().unwrap()).remove(0);
     for fact in [
         &format!("{ticket} · Pending · Assigned to Billing"),
         "Requester: Carol <carol@example.com>",
@@ -529,6 +581,15 @@ async fn help_and_status_come_back_to_who_asked() {
     ] {
         assert!(text.contains(fact), "{fact} is not in {text}");
     }
+    // What is said to the desk is not said to the customer, though it is in one thread with what is.
+    let before = desk.inbox("carol@example.com").await.len();
+    for (letter, answer) in [(help, "Thank you.\n"), (status.unwrap(), "#close\nThat will do.\n")] {
+        desk.post(&reply(ALICE, &letter).text(answer)).await;
+        let entry = desk.newest(&ticket);
+        assert_eq!((entry.kind, entry.state), (Kind::Note, State::Relayed), "{answer}");
+        assert_eq!(desk.inbox("carol@example.com").await.len(), before, "{answer}");
+    }
+    assert_eq!(desk.ticket(&ticket).status, Status::Closed);
     // Everything else is done in silence.
     let before = desk.inbox("alice@team.example").await.len();
     desk.post(&reply(ALICE, &copy).text("#close\n")).await;
@@ -631,6 +692,15 @@ async fn held_mail_runs_its_commands_when_it_is_accepted() {
         let what = event.event.unwrap().what;
         let by_alice = event.author.mailbox().is_some_and(|by| by.address == address("alice@team.example"));
         assert_eq!(by_alice, what != What::Accepted, "{what:?} is in her name");
+    }
+
+    // #status tells what the mail itself made of its ticket.
+    let (ticket, copy) = question(&desk).await;
+    desk.post(&reply(ALICE, &copy).by(NOBODY).text("#status\n#tag refund\n\nIt is paid back.\n")).await;
+    desk.accept(&ticket, desk.newest(&ticket).id, None).await;
+    let told = letter_to(&desk, "alice@team.example").await;
+    for fact in [&format!("{ticket} · Pending · Assigned to Billing"), "Followed by: Alice", "Tags: refund"] {
+        assert!(told.contains(fact), "{fact} is not in {told}");
     }
 
     // By a crossed member's own yes.

@@ -71,6 +71,43 @@ async fn a_contact_who_can_not_be_reached_is_suspended_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn why_something_failed_is_told_in_the_propertys_language() {
+    let desk = TestDesk::start().await;
+    desk.members(&["alice"]).await;
+    desk.act(|tx, act| {
+        let roles = [("bulle".to_owned(), Role::Admin)].into();
+        let changes = guichet::actions::member::Changes { roles, ..Default::default() };
+        guichet::actions::member::edit(tx, act, "alice", changes)
+    })
+    .await;
+    let ticket = desk.post(&letter(CAROL).to("bulle@desk.example.org").subject("Aide")).await;
+    let told = async || {
+        let mail = desk.last("alice@team.example").await;
+        let mail = mail_parser::MessageParser::new().parse(mail.as_bytes()).unwrap();
+        mail.body_text(0).unwrap().replace("\r\n", "\n")
+    };
+    for (refusal, why) in [
+        (GONE, "Le serveur de messagerie du destinataire ne connaît pas cette adresse."),
+        ("552 5.2.2 over quota", "La boîte aux lettres est pleine."),
+        ("554 5.7.1 no", "Le serveur de messagerie du destinataire a refusé le message selon ses règles."),
+    ] {
+        desk.sink.behave();
+        desk.sink.rule("RCPT TO:<carol@", Act::Say(refusal.to_owned()), false);
+        write(&desk, &ticket, "carol@example.com").await;
+        let told = told().await;
+        let end = format!("nouvel essai.\n{why}\n\nDétails\u{a0}:\n    {refusal}\n");
+        assert!(told.ends_with(&end), "{refusal}: {told}");
+    }
+    desk.sink.rule("RCPT TO:<carol@", Act::Say(GONE.to_owned()), false);
+    for _ in 0..5 {
+        write(&desk, &ticket, "carol@example.com").await;
+    }
+    let told = told().await;
+    assert!(suspended(&desk, "carol@example.com") && told.contains("elle n’en reçoit donc plus depuis le "), "{told}");
+    assert!(!told.contains("suspended"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mail_that_is_surely_of_an_address_resumes_it_and_no_other_does() {
     let desk = TestDesk::start().await;
     desk.members(&["alice"]).await;

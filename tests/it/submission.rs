@@ -268,6 +268,68 @@ async fn recipients_an_hour_are_capped() {
 }
 
 #[tokio::test]
+async fn who_is_on_the_ticket_counts_as_a_recipient_however_he_came_there() {
+    let desk = with("[limits]\nsubmitted_recipients = 6\n").await;
+    let copy = desk.last("alice@team.example").await;
+    let mut alice = Agent::log_in(&desk, "alice").await;
+    let commands = "#cc dan@example.com, erin@example.com\n#cc frank@example.com\n\nHello all.\n";
+    alice.post(&reply(ALICE, &copy).text(commands)).await;
+    assert_eq!(desk.readers(&desk.newest("acme-1")).len(), 4);
+    // A note goes to nobody outside.
+    desk.write("acme-1", None, Scope::Note, "Is that so?").await;
+    alice.post(&reply(ALICE, &desk.last("alice@team.example").await).text("Yes.\n")).await;
+    // The sixth is free: what it brings besides is missing for the next.
+    alice.post(&reply(ALICE, &copy).text("And once more.\n")).await;
+    let refused = alice.offer(&reply(ALICE, &copy).text("And again.\n")).await;
+    assert!(refused.starts_with("450 4.7.1 more than 6 recipients within an hour"), "{refused}");
+}
+
+#[tokio::test]
+async fn whom_a_member_addresses_is_on_the_ticket_or_the_member_hears_that_he_is_not() {
+    let desk = desk().await;
+    let public = Some(Some(address("support@acme.example")));
+    desk.edit("acme", property::Changes { public, ..property::Changes::default() }).await;
+    let mut alice = Agent::log_in(&desk, "alice").await;
+    let first = desk.last("alice@team.example").await;
+    let people = |from: usize, to: usize| (from..to).map(|n| format!("p{n}@example.com")).collect::<Vec<_>>();
+    let to = |people: &[String]| people.iter().fold(reply_by_address(ALICE, &first), |mail, who| mail.to(who));
+    alice.post(&to(&people(0, 60))).await;
+    assert_eq!(desk.readers(&desk.newest("acme-1")).len(), 61);
+    let before = desk.newest("acme-1").id;
+    let refused = alice.refused(&to(&people(60, 99))).await;
+    assert!(refused.contains("acme-1 has 100 people on it already"), "{refused}");
+    assert_eq!(desk.newest("acme-1").id, before, "nothing of it is on the ticket");
+    alice.post(&to(&people(60, 98))).await;
+    assert_eq!(desk.readers(&desk.newest("acme-1")).len(), 99);
+    for (line, why) in [
+        ("#cc p99@example.com", "acme-1 has 100 people on it already"),
+        ("#cc support@acme.example", "support@acme.example is an address of this desk"),
+    ] {
+        alice.post(&reply_by_address(ALICE, &first).text(&format!("{line}\n\nHello.\n"))).await;
+        assert_eq!(desk.newest("acme-1").reason, Some(Reason::Command), "{line}");
+        let told = desk.last("alice@team.example").await;
+        assert!(told.contains(why), "{line}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_contact_is_let_in_by_any_of_his_addresses() {
+    let desk = desk().await;
+    let mut alice = Agent::log_in(&desk, "alice").await;
+    desk.post(&letter("dan@example.com").to(ACME).subject("Gloves")).await;
+    desk.post(&letter("dan@home.example").to(ACME).subject("More gloves")).await;
+    desk.act(|tx, act| guichet::actions::contact::merge(tx, act, "dan@home.example", "dan@example.com").map(drop))
+        .await;
+    // Named by somebody whom nothing vouches for, he is only proposed.
+    let first = letter("erin@example.com").to(ACME).cc("dan@example.com").by("x@evil.example").subject("Hats");
+    let ticket = desk.post(&first).await;
+    assert_eq!(desk.participant(&ticket, "dan@example.com").unwrap().standing, Standing::Proposed);
+    let copy = desk.last("alice@team.example").await;
+    alice.post(&reply(ALICE, &copy).text("#cc dan@home.example\n\nHello both.\n")).await;
+    assert_eq!(desk.readers(&desk.newest(&ticket)), ["dan@home.example", "erin@example.com"]);
+}
+
+#[tokio::test]
 async fn a_list_members_reply_address_is_every_members() {
     let desk = desk().await;
     desk.act(|tx, act| {

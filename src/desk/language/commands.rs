@@ -227,13 +227,24 @@ impl Language {
                 "A mail of commands alone sends nothing to anybody.",
             ),
             Self::Fr => (
-                "Écrivez les commandes au-dessus de votre texte, une par ligne, en français ou en anglais. Personne ne les lit hormis le guichet\u{a0}; si l’une est fausse, rien n’est fait ni envoyé, et vous en êtes informé.",
+                "Écrivez les commandes au-dessus de votre texte, une par ligne, en français ou en anglais. Personne ne les lit hormis le guichet\u{a0}; si l’une d’elles est incorrecte, rien n’est fait ni envoyé, et vous en êtes informé.",
                 "Un courriel qui ne contient que des commandes n’envoie rien à personne.",
             ),
         };
         let known = NAMES.iter().map(|(verb, ..)| *verb).filter(|verb| allowed.allows(*verb));
         let list: Vec<String> = known.map(|verb| format!("{}\n    {}", self.usage(verb), self.meaning(verb))).collect();
         format!("{how}\n\n{}\n\n{end}\n", list.join("\n"))
+    }
+
+    /// What an answer to such a letter is.
+    #[must_use]
+    pub fn answer_is_note(self) -> &'static str {
+        match self {
+            Self::En => "An answer to this mail is a note to the team; commands in it count for the ticket.",
+            Self::Fr => {
+                "Une réponse à ce courriel est une note pour l’équipe\u{a0}; ses commandes valent pour le ticket."
+            }
+        }
     }
 
     #[must_use]
@@ -255,10 +266,10 @@ impl Language {
                 format!("Nothing of your message on {ticket} has been done or sent, since commands in it are wrong:")
             }
             (Self::Fr, 1) => format!(
-                "Rien de votre message sur {ticket} n’a été fait ni envoyé, car il contient une commande fausse\u{a0}:"
+                "Rien de votre message sur {ticket} n’a été fait ni envoyé, car il contient une commande incorrecte\u{a0}:"
             ),
             (Self::Fr, _) => format!(
-                "Rien de votre message sur {ticket} n’a été fait ni envoyé, car il contient des commandes fausses\u{a0}:"
+                "Rien de votre message sur {ticket} n’a été fait ni envoyé, car il contient des commandes incorrectes\u{a0}:"
             ),
         }
     }
@@ -268,11 +279,11 @@ impl Language {
     pub fn send_again(self, help: bool) -> String {
         let (again, with_help) = match self {
             Self::En => (
-                "Correct it and send your message again, as an answer to the same mail as before. If the line was meant to be read, let your text begin with something else than “#”.",
+                "Correct your message and send it again in the same way as before. If the line was meant to be read, let your text begin with something else than “#”.",
                 "The command #help lists what there is.",
             ),
             Self::Fr => (
-                "Corrigez-le et renvoyez votre message, en réponse au même courriel que la première fois. Si la ligne était à lire telle quelle, commencez votre texte par autre chose que «\u{a0}#\u{a0}».",
+                "Corrigez votre message et renvoyez-le de la même façon que la première fois. Si la ligne était à lire telle quelle, commencez votre texte par autre chose que «\u{a0}#\u{a0}».",
                 "La commande #aide énumère celles qui existent.",
             ),
         };

@@ -11,7 +11,7 @@ impl Language {
             (Self::En, Some(mailbox)) => format!("Please confirm: forwarding from {mailbox}"),
             (Self::En, None) => "Please confirm: forwarding to this desk".to_owned(),
             (Self::Fr, Some(mailbox)) => format!("À confirmer\u{a0}: transfert depuis {mailbox}"),
-            (Self::Fr, None) => "À confirmer\u{a0}: transfert vers ce bureau".to_owned(),
+            (Self::Fr, None) => "À confirmer\u{a0}: transfert vers ce guichet".to_owned(),
         }
     }
 

@@ -55,6 +55,7 @@ fn english(mistake: &Mistake) -> String {
         Mistake::TooFar => "that is more than a year away".to_owned(),
         Mistake::NoPriority => "a priority is low, normal, high or urgent".to_owned(),
         Mistake::NoAddress(text) => format!("{text:?} is not an address"),
+        Mistake::NoNumber(text) => format!("{text:?} is not the number of an entry"),
         Mistake::NoEntry(text) => format!("{text:?} is neither the number of an entry nor same or cc"),
         Mistake::NoTicket(text) => format!("{text:?} is not a ticket; its name looks like acme-1042"),
         Mistake::NoTag { tag, longest } => format!(
@@ -69,6 +70,7 @@ fn english(mistake: &Mistake) -> String {
         Mistake::Colleague { member, property, ticket } => {
             format!("{member} is a member of {property}; try: guichet ticket follow {ticket} {member}")
         }
+        Mistake::TooManyPeople { ticket, most } => format!("{ticket} has {most} people on it already"),
         Mistake::TooManyTags { ticket, most } => format!("{ticket} has {most} tags already"),
         Mistake::NotFollowing { member, ticket } => format!("{member} does not follow {ticket}"),
         Mistake::OneTicket { one, other } => format!("{one} and {other} are one ticket already"),
@@ -85,8 +87,11 @@ fn english(mistake: &Mistake) -> String {
             let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
             format!("several entries wait, say which: {}", entries.join(", "))
         }
+        Mistake::NoForward(entry) => format!("entry {entry} hands on no message that can be read"),
+        Mistake::ForwardOfTeam { entry, address } => {
+            format!("entry {entry} hands on a message of {address}, who is of the team by now")
+        }
         Mistake::Commands(wrong) => format!("it begins with commands that are wrong:\n{}", en.mistakes(wrong)),
-        Mistake::Other(words) => words.clone(),
     }
 }
 
@@ -118,6 +123,7 @@ fn french(mistake: &Mistake) -> String {
         Mistake::TooFar => "c’est dans plus d’un an".to_owned(),
         Mistake::NoPriority => "une priorité est basse, normale, haute ou urgente".to_owned(),
         Mistake::NoAddress(text) => format!("«\u{a0}{text}\u{a0}» n’est pas une adresse"),
+        Mistake::NoNumber(text) => format!("«\u{a0}{text}\u{a0}» n’est pas le numéro d’un élément"),
         Mistake::NoEntry(text) => {
             format!(
                 "«\u{a0}{text}\u{a0}» n’est ni le numéro d’un élément, ni «\u{a0}même\u{a0}» ou «\u{a0}copie\u{a0}»"
@@ -129,7 +135,9 @@ fn french(mistake: &Mistake) -> String {
         Mistake::NoTag { tag, longest } => format!(
             "«\u{a0}{tag}\u{a0}» ne peut pas être une étiquette\u{a0}: un mot de {longest} caractères au plus, sans ( ) {{ }} % * \" \\ ] , #"
         ),
-        Mistake::NotThere { name, near } => format!("il n’y a pas de {name} ici{}", fr.did_you_mean(near)),
+        Mistake::NotThere { name, near } => {
+            format!("«\u{a0}{name}\u{a0}» n’existe pas ici{}", fr.did_you_mean(near))
+        }
         Mistake::Ambiguous { name, one, two } => {
             format!("{name} désigne à la fois {one} et {two}\u{a0}; donnez l’adresse entière")
         }
@@ -140,6 +148,7 @@ fn french(mistake: &Mistake) -> String {
         Mistake::Colleague { member, property, ticket } => {
             format!("{member} est membre de {property}\u{a0}; essayez\u{a0}: guichet ticket follow {ticket} {member}")
         }
+        Mistake::TooManyPeople { ticket, most } => format!("{ticket} réunit déjà {most} personnes"),
         Mistake::TooManyTags { ticket, most } => format!("{ticket} a déjà {most} étiquettes"),
         Mistake::NotFollowing { member, ticket } => format!("{member} ne suit pas {ticket}"),
         Mistake::OneTicket { one, other } => format!("{one} et {other} ne font déjà qu’un"),
@@ -160,7 +169,10 @@ fn french(mistake: &Mistake) -> String {
             let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
             format!("plusieurs éléments attendent, précisez lequel\u{a0}: {}", entries.join(", "))
         }
-        Mistake::Commands(wrong) => format!("il commence par des commandes fausses\u{a0}:\n{}", fr.mistakes(wrong)),
-        Mistake::Other(words) => format!("refusé\u{a0}: {words}"),
+        Mistake::NoForward(entry) => format!("l’élément {entry} ne transmet aucun message lisible"),
+        Mistake::ForwardOfTeam { entry, address } => {
+            format!("l’élément {entry} transmet un message de {address}, qui fait désormais partie de l’équipe")
+        }
+        Mistake::Commands(wrong) => format!("il commence par des commandes incorrectes\u{a0}:\n{}", fr.mistakes(wrong)),
     }
 }

@@ -4,6 +4,7 @@
 //! Texts are plain; whoever puts them into HTML escapes them.
 
 pub mod commands;
+mod failures;
 mod forwards;
 mod mistakes;
 mod notices;

@@ -264,28 +264,27 @@ impl Language {
     #[must_use]
     pub fn failed(self, ticket: &TicketRef, to: &str) -> String {
         match self {
-            Self::En => format!(
-                "Your message on {ticket} could not be delivered to {to}. It will not be tried again.\nThe other side said:"
-            ),
-            Self::Fr => format!(
-                "Votre message sur {ticket} n’a pas pu être remis à {to}. Il n’y aura pas de nouvel essai.\nRéponse du serveur distant\u{a0}:"
-            ),
+            Self::En => format!("Your message on {ticket} could not be delivered to {to}. It will not be tried again."),
+            Self::Fr => {
+                format!("Votre message sur {ticket} n’a pas pu être remis à {to}. Il n’y aura pas de nouvel essai.")
+            }
         }
     }
 
-    /// Why a reader got no copy, before the reason itself, and what to do, after it.
+    /// That a reader got no copy, before the last failure, and what to do, after it.
     #[must_use]
-    pub fn not_sent(self, ticket: &TicketRef, to: &str, address: &str) -> (String, String) {
+    pub fn not_sent(self, ticket: &TicketRef, to: &str, address: &str, since: Timestamp) -> (String, String) {
+        let since = self.time(since);
         match self {
             Self::En => (
                 format!(
-                    "Your message on {ticket} was not sent to {to}: mail to this address kept failing, so it gets none for now."
+                    "Your message on {ticket} was not sent to {to}: mail to this address kept failing, so it gets none since {since}."
                 ),
                 format!("When the address works again: guichet contact resume {address}"),
             ),
             Self::Fr => (
                 format!(
-                    "Votre message sur {ticket} n’a pas été envoyé à {to}\u{a0}: les envois à cette adresse échouaient sans cesse, elle n’en reçoit donc plus pour l’instant."
+                    "Votre message sur {ticket} n’a pas été envoyé à {to}\u{a0}: les envois à cette adresse échouaient sans cesse, elle n’en reçoit donc plus depuis le {since}."
                 ),
                 format!("Quand l’adresse fonctionnera de nouveau\u{a0}: guichet contact resume {address}"),
             ),
@@ -300,21 +299,19 @@ impl Language {
         }
     }
 
-    /// That a member gets no copies, before the reason itself, and what to do, after it.
+    /// That a member gets no copies, before the last failure, and what to do, after it.
     #[must_use]
     pub fn member_suspended(self, property: &str, member: &str, address: &str) -> (String, String) {
         match self {
             Self::En => (
-                format!(
-                    "{member} gets no more copies from {property}: mail to this address kept failing. The last answer was:"
-                ),
+                format!("{member} gets no more copies from {property}: mail to this address kept failing."),
                 format!(
                     "When the address works again, any mail from it resumes them, and so does: guichet member resume {address}"
                 ),
             ),
             Self::Fr => (
                 format!(
-                    "{member} ne reçoit plus de copies de {property}\u{a0}: les envois à cette adresse échouaient sans cesse. Dernière réponse reçue\u{a0}:"
+                    "{member} ne reçoit plus de copies de {property}\u{a0}: les envois à cette adresse échouaient sans cesse."
                 ),
                 format!(
                     "Quand l’adresse fonctionnera de nouveau, tout courriel qui en vient les rétablira, de même que\u{a0}: guichet member resume {address}"

@@ -30,7 +30,7 @@ pub fn body(out: &mut Vec<u8>, raw: &[u8], root: &Part<'_>, plan: &Plan, top: Op
     };
     match protection(root).filter(|_| !renderer.shrink) {
         Some(Protection::Encrypted) => {
-            for (name, value) in plan.for_member.iter().flat_map(top::fields) {
+            for (name, value) in plan.for_member.iter().flat_map(|member| top::fields(member, plan.language)) {
                 encode::text(out, name, &value);
             }
             renderer.unaltered(out, root)?;

@@ -625,6 +625,7 @@ fn complete_copies() {
         ("iphone-photo", "others", contact_with_others()),
         ("pgp-signed", "member", member()),
         ("smime-encrypted", "member", member()),
+        ("smime-encrypted", "membre", membre()),
         ("html-only", "member", membre()),
         ("bare-latin1", "contact", contact()),
     ] {

@@ -183,9 +183,10 @@ fn tag_length(html: &[u8]) -> Option<usize> {
     end.map(|end| end + 1)
 }
 
-/// The members' facts as header fields, for mail whose body can't be written to.
+/// The members' facts as header fields, for mail whose body can't be written to: words for programs,
+/// and the warning for people.
 #[must_use]
-pub fn fields(member: &MemberLine) -> Vec<(&'static str, String)> {
+pub fn fields(member: &MemberLine, language: Language) -> Vec<(&'static str, String)> {
     let facts = &member.facts;
     let full = |list: &[Mailbox]| list.iter().map(Mailbox::shown).collect::<Vec<_>>().join(", ");
     let mut out = vec![
@@ -203,7 +204,7 @@ pub fn fields(member: &MemberLine) -> Vec<(&'static str, String)> {
         out.push(("Guichet-Scope", "note".to_owned()));
     }
     if let Some(warning) = member.warning {
-        out.push(("Guichet-Warning", Language::En.warning(warning).to_owned()));
+        out.push(("Guichet-Warning", language.warning(warning).to_owned()));
     }
     if !facts.answered.is_empty() {
         out.push(("Guichet-Answer-To", full(&facts.answered)));
