@@ -6,6 +6,8 @@
 pub mod demo;
 pub mod here;
 pub mod inbound;
+pub mod reload;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,6 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use self::inbound::Inbound;
+use self::tls::Keeper;
 use crate::actions::{Act, ActionError, Actor, Desk, timers};
 use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
@@ -41,7 +44,7 @@ use crate::net::limits::{ConnectionLimits, Memory};
 use crate::net::listen::Listener;
 use crate::net::resolver::resolver;
 use crate::net::stop::{self, Stop};
-use crate::net::tls::{Acceptor, CertificateFiles};
+use crate::net::tls::{Acceptor, Certificates};
 use crate::relay::client::{Client, Tls};
 use crate::relay::exit::{Exit, Way};
 use crate::relay::mx::{Finder, Ourselves};
@@ -59,6 +62,7 @@ use crate::trust::blocklist::Blocklists;
 use crate::trust::keys::DkimKeys;
 use crate::trust::rspamd::Rspamd;
 use crate::trust::{Authenticator, Signer};
+use crate::web;
 
 /// The longest between two looks at what time does to tickets.
 const TIMER: Duration = Duration::from_secs(30);
@@ -147,13 +151,12 @@ pub fn serve(config: Config) -> Result<(), Failure> {
     logs::start().map_err(|error| anyhow::anyhow!(error))?;
     runtime()?.block_on(async move {
         let mut signals = signals::Signals::new().context("signals can't be heard")?;
-        let running = start(&config).await?;
+        let mut running = start(&config).await?;
         notify::ready(&running.status());
         loop {
             match signals.next().await {
                 signals::Wish::Stop => break,
-                // Certificates are read again at a restart.
-                signals::Wish::Reload => tracing::warn!("there is nothing that SIGHUP reads again; restart instead"),
+                signals::Wish::Reload => _ = running.reload().await,
             }
         }
         notify::stopping();
@@ -177,6 +180,13 @@ pub struct Running {
     /// Where members submit, by TLS from the start and by STARTTLS.
     pub submission_tls: Vec<SocketAddr>,
     pub submission: Vec<SocketAddr>,
+    /// Where HTTPS and HTTP are answered.
+    pub web_tls: Vec<SocketAddr>,
+    pub web: Vec<SocketAddr>,
+    /// What it was started with.
+    config: Config,
+    keeper: Keeper,
+    site: web::site::Site,
     servers: JoinSet<()>,
     parts: JoinSet<()>,
     stop_servers: stop::Stopper,
@@ -201,11 +211,16 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let Opened { store, desk } = &opened;
     let resolver = resolver(&config.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;
-    let acceptor = acceptor(config)?;
+    let mut keeper = Keeper::new(config, &resolver)?;
+    let acceptor = |made: Result<Acceptor, _>| made.map_err(anyhow::Error::from);
+    let mail = acceptor(Acceptor::for_mail(&keeper.certificates))?;
+    let https = acceptor(Acceptor::for_web(&keeper.certificates))?;
     let signers = signers(config)?;
     let world = listeners(config, "smtp.listen", &config.smtp.listen)?;
     let members_tls = listeners(config, "submission.listen_tls", &config.submission.listen_tls)?;
     let members = listeners(config, "submission.listen", &config.submission.listen)?;
+    let web_tls = listeners(config, "web.listen_tls", &config.web.listen_tls)?;
+    let web = listeners(config, "web.listen", &config.web.listen)?;
     let exit = exit(config, &resolver, world.iter().map(Listener::address).collect())?;
     let spool_dir = config.data_dir.join("spool");
     let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
@@ -243,7 +258,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         networks: Rates::an_hour(at_most(config.limits.network_messages)),
         metrics: Arc::clone(&metrics),
     });
-    let settings = |service| smtp_settings(config, service, acceptor.clone(), spool.clone(), &metrics);
+    let settings = |service| smtp_settings(config, service, mail.clone(), spool.clone(), &metrics);
     let smtp = Arc::new(Server::new(Arc::clone(&host), settings(Service::World)));
     let submission = Arc::new(Server::new(host, settings(Service::Submission)));
     let mut serve = |server: &Arc<Server<Inbound>>, listeners: Vec<Listener>, start| -> Vec<SocketAddr> {
@@ -256,11 +271,27 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let smtp = serve(&smtp, world, Start::Plain);
     let submission_tls = serve(&submission, members_tls, Start::Tls);
     let submission = serve(&submission, members, Start::Plain);
+    let site = web::site::Site::new(config, keeper.certificates.clone());
+    let web_server = Arc::new(web::server::Server {
+        site: site.clone(),
+        connections: ConnectionLimits::new(config.limits.connections, config.limits.connections_per_address),
+        deadlines: web::server::Deadlines::default(),
+    });
+    let mut serve_web = |listeners: Vec<Listener>, tls: Option<&Acceptor>| -> Vec<SocketAddr> {
+        let addresses = listeners.iter().map(Listener::address).collect();
+        for listener in listeners {
+            servers.spawn(Arc::clone(&web_server).serve(listener, tls.cloned(), servers_stop.clone()));
+        }
+        addresses
+    };
+    let web_tls = serve_web(web_tls, Some(&https));
+    let web = serve_web(web, None);
     let app = App {
         store: store.clone(),
         desk: Arc::clone(desk),
         config: Arc::new(config.clone()),
         metrics: Some(Arc::clone(&metrics)),
+        certificates: Some(keeper.certificates.clone()),
     };
     servers.spawn(api::serve(socket, api::router(app), servers_stop));
     let relay = Arc::new(Relay {
@@ -277,26 +308,55 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     });
     parts.spawn(relay.run(parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
-    tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, "serving");
-    Ok(Running { opened, metrics, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
+    // Once the web listeners answer, an authority may look.
+    keeper.begin(&config.tls);
+    tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, ?web_tls, ?web, "serving");
+    Ok(Running {
+        opened,
+        metrics,
+        smtp,
+        submission_tls,
+        submission,
+        web_tls,
+        web,
+        config: config.clone(),
+        keeper,
+        site,
+        servers,
+        parts,
+        stop_servers,
+        stop_parts,
+    })
 }
 
 impl Running {
+    /// What is shown to those who connect.
+    #[must_use]
+    pub fn certificates(&self) -> &Certificates {
+        &self.keeper.certificates
+    }
+
     /// One line for the service manager.
     fn status(&self) -> String {
         let ports = |addresses: &[SocketAddr]| {
             let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             addresses.join(", ")
         };
-        let submission: Vec<_> = self.submission_tls.iter().chain(&self.submission).copied().collect();
-        if submission.is_empty() {
-            return format!("SMTP on {}", ports(&self.smtp));
+        let mut status = format!("SMTP on {}", ports(&self.smtp));
+        for (name, first, second) in
+            [("submission", &self.submission_tls, &self.submission), ("web", &self.web_tls, &self.web)]
+        {
+            let addresses: Vec<_> = first.iter().chain(second).copied().collect();
+            if !addresses.is_empty() {
+                status = format!("{status}; {name} on {}", ports(&addresses));
+            }
         }
-        format!("SMTP on {}; submission on {}", ports(&self.smtp), ports(&submission))
+        status
     }
 
     /// Stops what takes, then what sends, then closes the store.
     pub async fn stop(mut self) {
+        self.keeper.stop().await;
         self.stop_servers.stop();
         while self.servers.join_next().await.is_some() {}
         self.stop_parts.stop();
@@ -398,18 +458,6 @@ fn gate(config: &Config, resolver: &TokioResolver, metrics: &Arc<Metrics>) -> Ga
 
 fn at_most(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
-}
-
-/// The configured certificate, or a self-signed one.
-fn acceptor(config: &Config) -> Result<Acceptor, Failure> {
-    let (files, key) = if let Some(tls) = &config.tls {
-        (CertificateFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }, "tls.certificate")
-    } else {
-        let files = CertificateFiles::self_signed(&config.data_dir.join("certs"), &[config.hostname.to_string()]);
-        (files.map_err(anyhow::Error::from)?, "tls")
-    };
-    let server = files.load().map_err(|error| Failure::BadConfig(vec![config.problem(key, error.to_string())]))?;
-    Ok(Acceptor::new(server))
 }
 
 /// The DKIM keys of every local domain; made the first time.

@@ -27,3 +27,4 @@ pub mod smtp;
 pub mod store;
 pub mod sys;
 pub mod trust;
+pub mod web;

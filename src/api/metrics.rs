@@ -12,6 +12,7 @@ use crate::actions::ActionError;
 use crate::desk::copy::CopyState;
 use crate::desk::id::CopyId;
 use crate::metrics;
+use crate::net::tls::Certificates;
 use crate::store::tables::COPY_STATES;
 use crate::store::{Order, Read};
 
@@ -60,6 +61,15 @@ pub(super) async fn show(State(app): State<App>) -> Result<Json<Metrics>, ApiErr
         labels: BTreeMap::new(),
         value: counters.open(),
     });
+    for (name, until) in app.certificates.iter().flat_map(Certificates::expiries) {
+        metrics.push(Metric {
+            name: format!("{PREFIX}certificate_expiry_timestamp_seconds"),
+            kind: MetricKind::Gauge,
+            help: "Until when the certificate of a name holds, in seconds since 1970.".to_owned(),
+            labels: BTreeMap::from([("name".to_owned(), name)]),
+            value: u64::try_from(until.as_second()).unwrap_or(0),
+        });
+    }
     Ok(Json(Metrics { metrics }))
 }
 

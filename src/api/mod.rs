@@ -81,6 +81,7 @@ use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::stop::Stop;
+use crate::net::tls::Certificates;
 use crate::store::{Store, Tx, View};
 
 /// What the handlers act on.
@@ -91,6 +92,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The counters of the daemon; `None` where a command acts without one.
     pub metrics: Option<Arc<Metrics>>,
+    /// What the daemon shows to those who connect; `None` where a command acts without one.
+    pub certificates: Option<Certificates>,
 }
 
 /// All paths of the API.
@@ -205,7 +208,13 @@ mod tests {
             acknowledgements: 100,
             random: Box::new(|| [7; 16]),
         };
-        router(App { store: Store::memory(), desk: Arc::new(desk), config: Arc::new(config), metrics: None })
+        router(App {
+            store: Store::memory(),
+            desk: Arc::new(desk),
+            config: Arc::new(config),
+            metrics: None,
+            certificates: None,
+        })
     }
 
     async fn ask(api: &Router, method: &str, target: &str, body: &str) -> (u16, Value) {

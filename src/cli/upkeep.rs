@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client::{Call, Client};
@@ -9,6 +10,7 @@ use super::output::{Output, clean_line, print, print_json, say, size};
 use super::{Desk, Failure};
 use crate::api::types::{BackedUp, Backup, Dns, DnsRecord, Verified};
 use crate::config::{Config, Problem, check};
+use crate::net::tls::inspect::inspect;
 use crate::trust::keys::Record;
 
 /// Says what is wrong with the machine that the config was written for.
@@ -17,7 +19,13 @@ pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
     if !Client::daemon_runs(config) {
         problems.extend(check::ports(config));
     }
-    let warnings = check::warnings(config);
+    let mut warnings = check::warnings(config);
+    // What is no certificate at all is among the problems already.
+    if !problems.iter().any(|problem| problem.key.starts_with("tls.")) {
+        let found = inspect(config, Timestamp::now());
+        problems.extend(found.problems);
+        warnings.extend(found.warnings);
+    }
     if output.json {
         let list = |problems: &[Problem]| -> Vec<Value> { problems.iter().map(problem).collect() };
         print_json(&json!({

@@ -5,9 +5,9 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Config, Problem, Relay, Secret};
+use super::{Certificates, Config, Problem, Relay, Secret};
 
 /// Makes the data directory where there is none yet, for its owner's eyes only.
 ///
@@ -32,18 +32,24 @@ pub fn files(config: &Config) -> Vec<Problem> {
             },
         ));
     }
-    if let Some(tls) = &config.tls {
-        for (key, file, mark) in [
-            ("tls.certificate", &tls.certificate, "-----BEGIN CERTIFICATE-----"),
-            ("tls.key", &tls.key, "PRIVATE KEY-----"),
-        ] {
-            match fs::read_to_string(file) {
-                Err(error) => problems.push(config.problem(key, format!("{} cannot be read: {error}", file.display()))),
-                Ok(text) if !text.contains(mark) => {
-                    problems.push(config.problem(key, format!("{} is not in PEM format", file.display())));
-                }
-                Ok(_) => {}
+    let authorities = "-----BEGIN CERTIFICATE-----";
+    let pem: &[(&str, &PathBuf, &str)] = match &config.tls.certificates {
+        Certificates::SelfSigned => &[],
+        Certificates::Files { certificate, key } => {
+            &[("tls.certificate", certificate, authorities), ("tls.key", key, "PRIVATE KEY-----")]
+        }
+        Certificates::Acme(acme) => match &acme.ca {
+            Some(ca) => &[("tls.acme_ca", ca, authorities)],
+            None => &[],
+        },
+    };
+    for (key, file, mark) in pem {
+        match fs::read_to_string(file) {
+            Err(error) => problems.push(config.problem(key, format!("{} cannot be read: {error}", file.display()))),
+            Ok(text) if !text.contains(mark) => {
+                problems.push(config.problem(key, format!("{} is not in PEM format", file.display())));
             }
+            Ok(_) => {}
         }
     }
     match &config.relay {
@@ -95,11 +101,13 @@ pub fn ports(config: &Config) -> Vec<Problem> {
 }
 
 /// Every key that names addresses to listen at.
-fn listening(config: &Config) -> [(&'static str, &[SocketAddr]); 3] {
+fn listening(config: &Config) -> [(&'static str, &[SocketAddr]); 5] {
     [
         ("smtp.listen", &config.smtp.listen),
         ("submission.listen_tls", &config.submission.listen_tls),
         ("submission.listen", &config.submission.listen),
+        ("web.listen_tls", &config.web.listen_tls),
+        ("web.listen", &config.web.listen),
     ]
 }
 
@@ -134,9 +142,9 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
     }
     let members = config.submission.listen_tls.iter().chain(&config.submission.listen);
     // On loopback it is a trial.
-    if config.tls.is_none() && members.into_iter().any(|address| !address.ip().is_loopback()) {
-        let text = "members' mail clients refuse the self-signed certificate; give certificate and key of one that \
-                    they know, for the hostname";
+    if config.tls.certificates == Certificates::SelfSigned && members.into_iter().any(|address| !address.ip().is_loopback()) {
+        let text = "members' mail clients refuse the self-signed certificate; let tls.acme get one that they \
+                    know, or give certificate and key of one, for the hostname";
         warnings.push(config.problem("tls", text.to_owned()));
     }
     warnings

@@ -9,9 +9,10 @@ pub mod check;
 mod reader;
 mod relay;
 mod spam;
+mod tls;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use reader::nearest;
 use reader::{Reader, Section};
 pub use relay::{Direct, Egress, Encryption, Endpoint, Login, Protocol, Relay, Secret, Smarthost};
 pub use spam::{Blocklisted, Rspamd, Spam};
+pub use tls::{Acme, Certificates, MtaSts, Tls, Web};
 pub use value::Domain;
 
 /// Where the command line looks when it isn't told.
@@ -40,10 +42,8 @@ pub struct Config {
     pub postmaster: String,
     pub smtp: Smtp,
     pub submission: Submission,
-    /// Where people will reach the web door, `https://host`, without a slash at the end.
-    pub public_url: Option<String>,
-    /// `None`: a self-signed certificate is made in `data_dir/certs`.
-    pub tls: Option<Tls>,
+    pub web: Web,
+    pub tls: Tls,
     pub relay: Relay,
     pub egress: Egress,
     /// Name servers to ask; empty means the system's.
@@ -71,13 +71,6 @@ pub struct Submission {
     pub listen_tls: Vec<SocketAddr>,
     /// Where they begin without and say STARTTLS.
     pub listen: Vec<SocketAddr>,
-}
-
-/// `[tls]`: PEM files.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 /// `[limits]`: what keeps one client, or one loop, from taking the whole machine.
@@ -196,10 +189,10 @@ impl Config {
         };
         let reader = Reader::new(text);
         let config = read(&reader.root(document.get_ref()), file);
-        let (problems, lines) = reader.finish(file);
+        let (problems, keys) = reader.finish(file);
         match config {
             Some(config) if problems.is_empty() => {
-                Ok(Self { source: Source { file: file.to_owned(), lines }, ..config })
+                Ok(Self { source: Source { file: file.to_owned(), lines: keys.lines, values: keys.values }, ..config })
             }
             _ => Err(ConfigError { problems }),
         }
@@ -253,12 +246,11 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
     imap.listen_later("listen_tls");
     imap.listen_later("listen");
     imap.finish();
-    let web = root.section("web");
-    web.listen_later("listen");
-    let public_url = web.text("public_url", value::web_url);
-    web.finish();
-
-    let tls = read_tls(&root.section("tls"), &data_dir);
+    let web = tls::read_web(&root.section("web"));
+    // Where these are missing, that is complained about already, and names are all they are for.
+    let nobody = Domain::parse("localhost").expect("it is allowed by name");
+    let own = (hostname.as_ref().unwrap_or(&nobody), domains.as_deref().unwrap_or_default());
+    let tls = tls::read(&root.section("tls"), &data_dir, &web, own);
     let (relay, egress) = relay::read(&root.section("relay"), &data_dir);
 
     let dns = root.section("dns");
@@ -280,30 +272,15 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
         postmaster: postmaster?,
         smtp: smtp_config,
         submission: submission_config,
-        public_url,
+        web,
         tls,
         relay: relay?,
         egress,
         resolvers,
         spam,
         limits,
-        source: Source { file: PathBuf::new(), lines: BTreeMap::new() },
+        source: Source { file: PathBuf::new(), lines: BTreeMap::new(), values: BTreeMap::new() },
     })
-}
-
-fn read_tls(section: &Section<'_, '_>, data_dir: &Path) -> Option<Tls> {
-    let certificate = section.text("certificate", value::path);
-    let key = section.text("key", value::path);
-    if section.flag("acme") == Some(true) {
-        section.complain("acme", "not in this release; give certificate and key, or leave all three out");
-    }
-    match (section.has("certificate"), section.has("key")) {
-        (true, false) => section.complain("certificate", "needs tls.key beside it"),
-        (false, true) => section.complain("key", "needs tls.certificate beside it"),
-        _ => {}
-    }
-    section.finish();
-    Some(Tls { certificate: data_dir.join(certificate?), key: data_dir.join(key?) })
 }
 
 fn read_limits(section: &Section<'_, '_>) -> Limits {
@@ -345,6 +322,18 @@ fn read_limits(section: &Section<'_, '_>) -> Limits {
 pub struct Source {
     pub file: PathBuf,
     lines: BTreeMap<String, usize>,
+    /// A number for what each key says: values themselves may be secret.
+    values: BTreeMap<String, u64>,
+}
+
+impl Source {
+    /// The keys that say something else than in `other`, or stand in one of the two alone; in the
+    /// order of their names.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> Vec<String> {
+        let keys: BTreeSet<&String> = self.values.keys().chain(other.values.keys()).collect();
+        keys.into_iter().filter(|key| self.values.get(*key) != other.values.get(*key)).cloned().collect()
+    }
 }
 
 /// One thing that is wrong: `/etc/guichet/guichet.toml:12: smtp.lisen: unknown key`.
@@ -427,7 +416,8 @@ mod tests {
         assert_eq!(config.submission.listen_tls, ["[::]:465".parse().unwrap()]);
         assert_eq!(config.submission.listen, ["[::]:587".parse().unwrap()]);
         assert_eq!(config.limits, Limits::default());
-        assert!(config.tls.is_none() && config.resolvers.is_empty());
+        assert!(config.web.listen_tls.is_empty() && config.web.listen.is_empty() && config.resolvers.is_empty());
+        assert_eq!(config.tls, Tls { certificates: Certificates::SelfSigned, mta_sts: None });
         let Relay::Capture { maildir } = config.relay else { panic!("capture") };
         assert_eq!(maildir, Path::new("/var/lib/guichet/outbox"));
     }
@@ -455,6 +445,7 @@ mod tests {
         assert_eq!(direct(documented), direct(&uncommented));
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
         assert_eq!(plain.spam, full.spam);
+        assert_eq!((&plain.tls, &plain.web), (&full.tls, &full.web));
         assert_eq!(limits, 21, "a limit is missing from config/guichet.toml");
     }
 
@@ -473,6 +464,16 @@ mod tests {
                 (Some(4), "smtp.lisen")
             ]
         );
+    }
+
+    #[test]
+    fn what_differs_is_named_by_its_key() {
+        let (before, more) = (parse(SMALLEST).unwrap(), "[smtp]\nlisten = [\"127.0.0.1:25\"]\n");
+        let after = parse(&format!("# moved\n{}{more}", SMALLEST.replace("acme", "shop"))).unwrap();
+        assert_eq!(after.source.differs(&before.source), ["postmaster", "smtp.listen"]);
+        assert_eq!(before.source.differs(&after.source), ["postmaster", "smtp.listen"]);
+        let same = parse(&format!("# the same\n\n{SMALLEST}")).unwrap();
+        assert!(before.source.differs(&same.source).is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -21,23 +22,32 @@ pub(super) struct Reader<'i> {
     text: &'i str,
     problems: RefCell<Vec<Found>>,
     lines: RefCell<BTreeMap<String, usize>>,
+    values: RefCell<BTreeMap<String, u64>>,
+}
+
+/// What is remembered of a file besides its values: where each key stands, and by a number, not in its
+/// words, what it says.
+pub(super) struct Keys {
+    pub(super) lines: BTreeMap<String, usize>,
+    pub(super) values: BTreeMap<String, u64>,
 }
 
 impl<'i> Reader<'i> {
     pub(super) fn new(text: &'i str) -> Self {
-        Self { text, problems: RefCell::default(), lines: RefCell::default() }
+        Self { text, problems: RefCell::default(), lines: RefCell::default(), values: RefCell::default() }
     }
 
     pub(super) fn root<'r>(&'r self, table: &'r DeTable<'i>) -> Section<'r, 'i> {
         Section { reader: self, path: String::new(), table: Some(table), asked: RefCell::default() }
     }
 
-    /// The problems in the order of the file, those without a line first, and the lines of all keys.
-    pub(super) fn finish(self, file: &Path) -> (Vec<Problem>, BTreeMap<String, usize>) {
+    /// The problems in the order of the file, those without a line first, and all keys.
+    pub(super) fn finish(self, file: &Path) -> (Vec<Problem>, Keys) {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|(line, ..)| *line);
         let named = |(line, key, text)| Problem { file: file.to_owned(), line, key, text };
-        (problems.into_iter().map(named).collect(), self.lines.into_inner())
+        let keys = Keys { lines: self.lines.into_inner(), values: self.values.into_inner() };
+        (problems.into_iter().map(named).collect(), keys)
     }
 }
 
@@ -224,6 +234,11 @@ impl<'r, 'i> Section<'r, 'i> {
         self.asked.borrow_mut().push(key);
         let (line, value) = self.get(key)?;
         self.reader.lines.borrow_mut().insert(self.name(key), line);
+        if !value.get_ref().is_table() {
+            let mut hasher = DefaultHasher::new();
+            self.reader.text.get(value.span()).hash(&mut hasher);
+            self.reader.values.borrow_mut().insert(self.name(key), hasher.finish());
+        }
         Some(value)
     }
 

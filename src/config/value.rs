@@ -95,6 +95,24 @@ pub(super) fn web_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// The directory of an ACME server (RFC 8555 §7.1.1), which is spoken with under TLS alone.
+pub(super) fn acme_directory(text: &str) -> Result<String, String> {
+    match web_url(text) {
+        // A slash at its end may mean something.
+        Ok(_) if text.starts_with("https://") => Ok(text.to_owned()),
+        _ => Err("must be the https:// address of an ACME directory".to_owned()),
+    }
+}
+
+pub(super) fn mail_address(text: &str) -> Result<String, String> {
+    let (local, domain) = text.rsplit_once('@').unwrap_or_default();
+    if !local.is_empty() && local.bytes().all(|b| b.is_ascii_graphic()) && Domain::parse(domain).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a mail address, as in \"postmaster@example.org\"".to_owned())
+    }
+}
+
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 pub(super) fn size(text: &str) -> Option<u64> {

@@ -19,7 +19,13 @@ const COUNTER_GAP: u64 = 1_000_000;
 pub fn inside(config: &Config) -> Result<Inside, Failure> {
     let opened = tokio::runtime::Handle::current().block_on(open(config))?;
     let store = opened.store.clone();
-    let app = App { store: opened.store, desk: opened.desk, config: Arc::new(config.clone()), metrics: None };
+    let app = App {
+        store: opened.store,
+        desk: opened.desk,
+        config: Arc::new(config.clone()),
+        metrics: None,
+        certificates: None,
+    };
     Ok(Inside { router: api::router(app), store: Some(store) })
 }
 

@@ -82,6 +82,14 @@ impl Policy {
     /// A year: a longer `max_age` is taken for this (RFC 8461 §3.2).
     pub const LONGEST_AGE: u32 = 31_557_600;
 
+    /// One of our own: all mail comes to one host. It holds for two weeks where it is enforced (RFC 8461
+    /// §3.2 expects weeks), and for a day where it is tried out or taken back.
+    #[must_use]
+    pub fn ours(mode: Mode, host: &str) -> Self {
+        let max_age = if mode == Mode::Enforce { 14 * 86_400 } else { 86_400 };
+        Self { mode, mx: host.parse().into_iter().collect(), max_age }
+    }
+
     /// Whether mail for the domain may go to this server. A policy of mode `none` allows every one.
     #[must_use]
     pub fn matches(&self, host: &str) -> bool {
@@ -248,8 +256,8 @@ impl FromStr for Announcement {
         if !names_version(text) {
             return Err(AnnouncementError);
         }
-        let fields = text.split(';').skip(1).map(|field| field.trim_matches([' ', '\t']));
-        let id = fields.filter_map(|field| field.strip_prefix("id=")).next().ok_or(AnnouncementError)?;
+        let mut fields = text.split(';').skip(1).map(|field| field.trim_matches([' ', '\t']));
+        let id = fields.find_map(|field| field.strip_prefix("id=")).ok_or(AnnouncementError)?;
         let fine = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
         if fine { Ok(Self { id: id.to_owned() }) } else { Err(AnnouncementError) }
     }

@@ -1,6 +1,7 @@
-//! What all servers share below their protocols: listening sockets, TLS, limits on connections,
-//! the resolver, the word to stop.
+//! What all servers share below their protocols: listening sockets, TLS and where its certificates
+//! come from, limits on connections, the resolver, the word to stop.
 
+pub mod acme;
 pub mod limits;
 pub mod listen;
 pub mod resolver;

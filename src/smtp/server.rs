@@ -234,7 +234,7 @@ impl<H: Host> Server<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let Some(acceptor) = &self.settings.tls else { return Ok(()) };
-        let handshake = acceptor.current().accept(stream);
+        let handshake = acceptor.acceptor().accept(stream);
         let mut stream = timeout(self.settings.deadlines.handshake, handshake).await??;
         driver.session.tls_started();
         driver.run(&mut stream).await?;

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
 mod acknowledgements;
+mod acme;
 mod across;
 mod architecture;
 mod authority;
 mod automatic;
 mod bad_input;
+mod certificates;
 mod command_line;
 mod commands;
 mod config;
@@ -53,5 +55,6 @@ mod submission;
 mod suites;
 mod trust;
 mod understanding;
+mod web;
 mod week;
 mod which_ticket;

@@ -13,7 +13,7 @@ use guichet::login::sasl::{Answer, Denied, Question};
 use guichet::net::limits::ConnectionLimits;
 use guichet::net::listen::Listener;
 use guichet::net::stop::{self, Stop, Stopper};
-use guichet::net::tls::{Acceptor, CertificateFiles};
+use guichet::net::tls::{Acceptor, CertificateFiles, Certificates};
 use guichet::smtp::body::{Body, Spool};
 use guichet::smtp::reply::Reply;
 use guichet::smtp::server::{Deadlines, Host, Server, Settings, Start};
@@ -194,7 +194,7 @@ async fn a_message_arrives_with_its_trace_field_on_top() {
 async fn starttls_encrypts_and_forgets_what_was_said_before() {
     let mut bench = Bench::new();
     let files = CertificateFiles::self_signed(&bench.dir.path().join("certs"), &["desk.example".into()]).unwrap();
-    bench.settings.tls = Some(Acceptor::new(files.load().unwrap()));
+    bench.settings.tls = Some(Acceptor::for_mail(&Certificates::new(files.load().unwrap())).unwrap());
     let (address, _serving) = bench.listen();
     let mut client = Client::connect(address).await;
     client.greet().await;

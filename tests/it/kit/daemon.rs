@@ -70,6 +70,11 @@ impl Daemon {
         kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
+    /// Says SIGHUP.
+    pub fn hang_up(&self) {
+        kill_process(self.pid(), Signal::HUP).unwrap();
+    }
+
     /// Waits for its end; the status and the log.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.process.wait().unwrap();

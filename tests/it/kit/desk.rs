@@ -10,6 +10,7 @@ use guichet::actions::post::Content;
 use guichet::actions::ticket::{self, Composition, Worker};
 use guichet::actions::{Act, ActionError, Actor, Desk, app_password, department, find, held, member, property};
 use guichet::config::Config;
+use guichet::daemon::reload::Reloaded;
 use guichet::daemon::{self, Opened, Running};
 use guichet::desk::address::{Address, Mailbox};
 use guichet::desk::command::Asked;
@@ -22,6 +23,7 @@ use guichet::desk::ticket::Ticket;
 use guichet::desk::ticket::{Participant, Priority};
 use guichet::metrics::Metrics;
 use guichet::mime::compose::{Composed, compose};
+use guichet::net::tls::Certificates;
 use guichet::store::tables::COPIES;
 use guichet::store::{Read, Store, StoreError, Tx, VerifyReport, View};
 use guichet::trust::Signer;
@@ -186,6 +188,23 @@ impl TestDesk {
     /// Where members submit: TLS from the start, and STARTTLS.
     pub fn submission(&self) -> (SocketAddr, SocketAddr) {
         (self.running().submission_tls[0], self.running().submission[0])
+    }
+
+    /// Where HTTPS and HTTP are answered.
+    pub fn web(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        (self.running().web_tls.first().copied(), self.running().web.first().copied())
+    }
+
+    /// What is shown to those who connect.
+    pub fn certificates(&self) -> Certificates {
+        self.running().certificates().clone()
+    }
+
+    /// Changes the config file as an editor does, and does what SIGHUP does.
+    pub async fn reload(&mut self, edit: impl FnOnce(String) -> String) -> Reloaded {
+        let file = self.config_file();
+        fs::write(&file, edit(fs::read_to_string(&file).unwrap())).unwrap();
+        self.running.as_mut().unwrap().reload().await
     }
 
     /// The file with the daemon's certificate.

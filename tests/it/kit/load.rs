@@ -250,6 +250,12 @@ impl Client {
         self.answer().await
     }
 
+    /// The line itself, to begin TLS on; everything that was said on it has been read.
+    pub fn into_stream(self) -> TcpStream {
+        assert!(self.stream.buffer().is_empty());
+        self.stream.into_inner()
+    }
+
     /// Writes bytes as they are.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await

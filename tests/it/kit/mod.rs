@@ -1,11 +1,13 @@
 //! Helpers: a daemon on free ports, a sink, a DNS server, a clock.
 
+pub mod authority;
 pub mod daemon;
 pub mod desk;
 pub mod dns;
 pub mod letter;
 pub mod load;
 pub mod named;
+pub mod pebble;
 pub mod peers;
 pub mod rspamd;
 pub mod sealer;

@@ -1,0 +1,75 @@
+//! What there is to say of the certificates that a configuration names, without a daemon: for
+//! `guichet check`.
+
+use jiff::Timestamp;
+
+use super::files::ending;
+use super::{Certificate, CertificateFiles};
+use crate::config::{Certificates, Config, Problem};
+use crate::net::acme::state::State;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The daemon does not start with these, and shows none of it when it runs.
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+/// Looks at the files of `[tls]`.
+#[must_use]
+pub fn inspect(config: &Config, now: Timestamp) -> Findings {
+    let mut found = Findings::default();
+    match &config.tls.certificates {
+        Certificates::SelfSigned => {}
+        Certificates::Files { certificate, key } => {
+            let files = CertificateFiles { certificate: certificate.clone(), key: key.clone() };
+            match files.load() {
+                Err(error) => found.problems.push(config.problem("tls.certificate", error.to_string())),
+                Ok(certificate) => found.warnings.extend(
+                    doubts(&certificate, config, now).into_iter().map(|text| config.problem("tls.certificate", text)),
+                ),
+            }
+        }
+        Certificates::Acme(acme) => {
+            let state = State::new(&config.data_dir, &acme.directory);
+            for name in acme.names.iter().map(ToString::to_string) {
+                let certificate = state.certificate(&name);
+                let mut text = match &certificate {
+                    Ok(Some(certificate)) => ending(certificate, now),
+                    Ok(None) => Some("no certificate was obtained yet".to_owned()),
+                    Err(error) => Some(error.to_string()),
+                };
+                if let Some(failed) = state.failed(&name) {
+                    let tried = format!("tried at {}, again at {}: {}", failed.at, failed.again_at(), failed.words);
+                    text = Some(text.map_or_else(|| tried.clone(), |text| format!("{text}; {tried}")));
+                }
+                found.warnings.extend(text.map(|text| config.problem("tls.acme", format!("{name}: {text}"))));
+            }
+        }
+    }
+    found
+}
+
+/// What is wrong with a certificate that works all the same.
+fn doubts(certificate: &Certificate, config: &Config, now: Timestamp) -> Vec<String> {
+    let mut doubts = Vec::new();
+    doubts.extend(ending(certificate, now));
+    let from = certificate.validity().from;
+    if now < from {
+        doubts.push(format!("the certificate does not hold before {from}; is the clock right?"));
+    }
+    let hostname = config.hostname.to_string();
+    if !certificate.is_for(&hostname) {
+        doubts.push(format!("the certificate is not for {hostname}, the hostname"));
+    }
+    if config.tls.mta_sts.is_some() {
+        let hosts = config.domains.iter().map(crate::config::Tls::policy_host);
+        let missing: Vec<_> = hosts.filter(|host| !certificate.is_for(host)).collect();
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            doubts.push(format!("the certificate is not for {missing}, which tls.mta_sts wants"));
+        }
+    }
+    doubts
+}

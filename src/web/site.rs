@@ -1,0 +1,166 @@
+//! What is answered to a request.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+
+use crate::config::{self, Config, Domain, MtaSts, Tls};
+use crate::desk::mta_sts::{Mode, Policy};
+use crate::net::tls::Certificates;
+
+/// Where a policy is fetched (RFC 8461 §3.3).
+const POLICY_PATH: &str = "/.well-known/mta-sts.txt";
+/// Where an authority looks (RFC 8555 §8.3).
+const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+/// What there is to see. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Site(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    hostname: Domain,
+    domains: Vec<Domain>,
+    certificates: Certificates,
+    /// Whether there is a listener for `https://` to be sent to.
+    https: bool,
+    terms: RwLock<Arc<Terms>>,
+}
+
+/// What follows from `[tls]`, which may change while we serve.
+#[derive(Debug)]
+struct Terms {
+    /// The names by which we are known, in lower case: nobody is sent to another one.
+    hosts: BTreeSet<String>,
+    policy: Option<Policy>,
+}
+
+impl Site {
+    #[must_use]
+    pub fn new(config: &Config, certificates: Certificates) -> Self {
+        let (hostname, domains) = (config.hostname.clone(), config.domains.clone());
+        let terms = RwLock::new(Arc::new(Terms::new(&hostname, &domains, &config.tls)));
+        let https = !config.web.listen_tls.is_empty();
+        Self(Arc::new(Inner { hostname, domains, certificates, https, terms }))
+    }
+
+    /// Answers by another `[tls]` from now on.
+    pub fn change(&self, tls: &Tls) {
+        let terms = Arc::new(Terms::new(&self.0.hostname, &self.0.domains, tls));
+        *self.0.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
+    }
+
+    /// The answer to a request; its body, if it has one, is not looked at.
+    #[must_use]
+    pub fn answer(&self, scheme: Scheme, request: &Parts) -> Response<Full<Bytes>> {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD alone are answered here\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
+        let terms = Arc::clone(&self.0.terms.read().unwrap_or_else(PoisonError::into_inner));
+        let path = request.uri.path();
+        if let Some(token) = path.strip_prefix(CHALLENGE_PATH) {
+            return match self.0.certificates.authorization(token) {
+                Some(authorization) => typed("application/octet-stream", authorization),
+                None => text(StatusCode::NOT_FOUND, "no such challenge\n"),
+            };
+        }
+        let host = host_of(request);
+        match scheme {
+            Scheme::Http if self.0.https && host.as_ref().is_some_and(|host| terms.hosts.contains(host)) => {
+                redirect(host.as_deref().unwrap_or_default(), request)
+            }
+            Scheme::Https if path == POLICY_PATH && host.is_some_and(|host| self.has_policy(&host)) => {
+                match &terms.policy {
+                    Some(policy) => typed("text/plain; charset=utf-8", policy.to_string()),
+                    None => text(StatusCode::NOT_FOUND, "there is no policy\n"),
+                }
+            }
+            Scheme::Http | Scheme::Https => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        }
+    }
+
+    fn has_policy(&self, host: &str) -> bool {
+        self.0.domains.iter().any(|domain| Tls::policy_host(domain) == host)
+    }
+}
+
+impl Terms {
+    fn new(hostname: &Domain, domains: &[Domain], tls: &Tls) -> Self {
+        let mut hosts = BTreeSet::from([hostname.to_string()]);
+        if let config::Certificates::Acme(acme) = &tls.certificates {
+            hosts.extend(acme.names.iter().map(ToString::to_string));
+        }
+        let policy = tls.mta_sts.map(|mode| policy(mode, hostname));
+        if policy.is_some() {
+            hosts.extend(domains.iter().map(Tls::policy_host));
+        }
+        Self { hosts, policy }
+    }
+}
+
+/// Our policy: the same for every domain, since all of their mail comes to this host.
+#[must_use]
+pub fn policy(mode: MtaSts, hostname: &Domain) -> Policy {
+    let mode = match mode {
+        MtaSts::None => Mode::None,
+        MtaSts::Testing => Mode::Testing,
+        MtaSts::Enforce => Mode::Enforce,
+    };
+    Policy::ours(mode, hostname.as_str())
+}
+
+/// The host that is meant, in lower case and without its port (RFC 9112 §3.2).
+fn host_of(request: &Parts) -> Option<String> {
+    let field = || request.headers.get(HOST)?.to_str().ok();
+    let host = request.uri.authority().map_or_else(field, |authority| Some(authority.as_str()))?;
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    let name = name.strip_suffix('.').unwrap_or(name);
+    port.bytes().all(|b| b.is_ascii_digit()).then(|| name.to_ascii_lowercase())
+}
+
+/// To the same path over HTTPS, at the port that the world knows.
+fn redirect(host: &str, request: &Parts) -> Response<Full<Bytes>> {
+    let mut to = format!("https://{host}");
+    let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
+    let _ = write!(to, "{}{path}", if path.starts_with('/') { "" } else { "/" });
+    let mut answer = text(StatusCode::PERMANENT_REDIRECT, "this is served over https:// alone\n");
+    match HeaderValue::from_str(&to) {
+        Ok(to) => _ = answer.headers_mut().insert(LOCATION, to),
+        Err(_) => *answer.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    answer
+}
+
+fn typed(kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut answer = text(StatusCode::OK, "");
+    *answer.body_mut() = Full::new(Bytes::from(body));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *answer.status_mut() = status;
+    let fields = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("x-content-type-options"), "nosniff"),
+    ];
+    answer.headers_mut().extend(fields.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    answer
+}
