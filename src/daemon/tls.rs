@@ -90,6 +90,10 @@ impl Keeper {
                 }
                 tokio::spawn(watch.run(stop))
             }
+            config::Certificates::Acme(_) if self.proofs.is_empty() => {
+                tracing::warn!("certificates are asked for after a restart: no listener of [web] is open yet");
+                return;
+            }
             config::Certificates::Acme(acme) => {
                 let https = match Https::new(self.resolver.clone(), acme.ca.as_deref()) {
                     Ok(https) => https,

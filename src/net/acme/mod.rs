@@ -106,6 +106,8 @@ pub struct Renewer {
     at_once: bool,
     /// When each certificate was obtained, of those that this one obtained.
     obtained: BTreeMap<String, Timestamp>,
+    /// What failed last of each name, here too: a full disk must not make us ask without a pause.
+    failed: BTreeMap<String, Failed>,
 }
 
 impl Renewer {
@@ -113,8 +115,10 @@ impl Renewer {
     #[must_use]
     pub fn new(acme: Acme, proofs: Vec<Proof>, data_dir: &Path, certificates: Certificates, https: Https) -> Self {
         let state = State::new(data_dir, &acme.directory);
-        let renewer = Self { acme, proofs, state, certificates, https, at_once: false, obtained: BTreeMap::new() };
-        let names = renewer.names();
+        let names: Vec<_> = acme.names.iter().map(ToString::to_string).collect();
+        let failed = names.iter().filter_map(|name| Some((name.clone(), state.failed(name)?))).collect();
+        let obtained = BTreeMap::new();
+        let renewer = Self { acme, proofs, state, certificates, https, at_once: false, obtained, failed };
         let mut shown = Shown::clone(&renewer.certificates.shown());
         shown.named.retain(|name, _| names.contains(name));
         renewer.certificates.show(shown);
@@ -172,7 +176,7 @@ impl Renewer {
             }
             _ => Timestamp::MIN,
         };
-        match self.state.failed(name) {
+        match self.failed.get(name) {
             // A clock that went back must not make it wait for years.
             Some(failed) if !self.at_once && failed.at <= Timestamp::now() => renewal.max(failed.again_at()),
             _ => renewal,
@@ -184,7 +188,7 @@ impl Renewer {
         let names: Vec<_> = self.names().into_iter().filter(|name| self.due(name) <= Timestamp::now()).collect();
         self.at_once = false;
         for name in names {
-            let before = self.state.failed(&name).map_or(0, |failed| failed.times);
+            let before = self.failed.get(&name).map_or(0, |failed| failed.times);
             // With two kinds of proof, the next attempt takes the other one.
             let mut proofs = self.proofs.clone();
             proofs.rotate_left(before as usize % self.proofs.len().max(1));
@@ -193,19 +197,23 @@ impl Renewer {
                     let until = certificate.validity().until;
                     tracing::info!(name, %until, directory = %self.acme.directory, "certificate obtained");
                     self.show(&name, certificate);
+                    self.failed.remove(&name);
                     self.obtained.insert(name, Timestamp::now());
                 }
-                Err(failure) => self.failed(&name, &failure),
+                Err(failure) => self.note(&name, before.saturating_add(1), &failure),
             }
         }
     }
 
-    fn failed(&self, name: &str, failure: &Failure) {
+    /// Remembers what went wrong for the so many-th time, and says it.
+    fn note(&mut self, name: &str, times: u32, failure: &Failure) {
         let words = failure.to_string();
         let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_WORDS).collect();
-        let failed = self.state.fail(name, Timestamp::now(), words);
-        let Failed { words, times, .. } = &failed;
-        let again = failed.again_at();
+        let failed = Failed { times, at: Timestamp::now(), words };
+        if let Err(error) = self.state.fail(name, &failed) {
+            tracing::warn!(name, %error, "what went wrong can't be written down; a restart will try at once");
+        }
+        let (words, again) = (&failed.words, failed.again_at());
         let ends = match self.state.certificate(name) {
             Ok(Some(certificate)) => ending(&certificate, Timestamp::now())
                 .unwrap_or_else(|| format!("the one before holds until {}", certificate.validity().until)),
@@ -215,6 +223,7 @@ impl Renewer {
             name, times, %again, directory = %self.acme.directory,
             "no certificate could be had: {words}; {ends}; SIGHUP tries again at once",
         );
+        self.failed.insert(name.to_owned(), failed);
     }
 
     fn show(&self, name: &str, certificate: Certificate) {
@@ -310,7 +319,7 @@ fn challenge_certificate(name: &str, said: &KeyAuthorization) -> Result<Certifie
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    // Not looked at by the library, which does not know the extension and has it that it is critical.
+    // Unchecked: the library would refuse an extension that is critical and that it does not know.
     let key = aws_lc_rs::default_provider().key_provider.load_private_key(key)?;
     Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }

@@ -118,14 +118,14 @@ impl State {
         serde_json::from_slice(&fs::read(self.failure_file(name)).ok()?).ok()
     }
 
-    /// Remembers what went wrong, and answers it with how often that was.
-    pub fn fail(&self, name: &str, at: Timestamp, words: String) -> Failed {
-        let failed = Failed { times: self.failed(name).map_or(1, |before| before.times.saturating_add(1)), at, words };
-        let text = serde_json::to_string(&failed).expect("a number, a time and a text");
-        if let Err(error) = self.make().and_then(|()| write(&self.failure_file(name), 0o600, &text)) {
-            tracing::warn!(name, %error, "what went wrong can't be written down; a restart will try at once");
-        }
-        failed
+    /// Remembers what went wrong.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn fail(&self, name: &str, failed: &Failed) -> io::Result<()> {
+        self.make()?;
+        let text = serde_json::to_string(failed).expect("a number, a time and a text");
+        write(&self.failure_file(name), 0o600, &text)
     }
 
     /// The account's credentials; `None` where there are none, or none that can be read.
@@ -189,13 +189,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at: Timestamp = "2026-11-26T00:00:00Z".parse().unwrap();
         let mut pauses = Vec::new();
-        for _ in 0..9 {
-            let failed = State::new(dir.path(), "https://a.example/").fail("b.example", at, "no".to_owned());
+        for times in 1..10 {
+            let failed = Failed { times, at, words: "no".to_owned() };
+            State::new(dir.path(), "https://a.example/").fail("b.example", &failed).unwrap();
+            assert_eq!(State::new(dir.path(), "https://a.example/").failed("b.example"), Some(failed.clone()));
             pauses.push(failed.again_at().duration_since(at).as_secs() / 60);
         }
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 360, 360]);
-        let state = State::new(dir.path(), "https://a.example/");
-        assert_eq!(state.failed("b.example").unwrap().times, 9);
         let often = Failed { times: u32::MAX, at: Timestamp::MAX, words: String::new() };
         assert_eq!(often.again_at(), Timestamp::MAX);
     }
@@ -205,7 +205,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = State::new(dir.path(), "https://a.example/");
         assert!(state.certificate("b.example").unwrap().is_none());
-        state.fail("b.example", Timestamp::UNIX_EPOCH, "no".to_owned());
+        let failed = Failed { times: 1, at: Timestamp::UNIX_EPOCH, words: "no".to_owned() };
+        state.fail("b.example", &failed).unwrap();
         let made = rcgen::generate_simple_self_signed(["b.example".to_owned()]).unwrap();
         let (key, chain) = (made.signing_key.serialize_pem(), made.cert.pem());
         assert!(state.lay_down("b.example", &key, &chain).unwrap().is_for("b.example"));
