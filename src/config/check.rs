@@ -142,7 +142,9 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
     }
     let members = config.submission.listen_tls.iter().chain(&config.submission.listen);
     // On loopback it is a trial.
-    if config.tls.certificates == Certificates::SelfSigned && members.into_iter().any(|address| !address.ip().is_loopback()) {
+    if config.tls.certificates == Certificates::SelfSigned
+        && members.into_iter().any(|address| !address.ip().is_loopback())
+    {
         let text = "members' mail clients refuse the self-signed certificate; let tls.acme get one that they \
                     know, or give certificate and key of one, for the hostname";
         warnings.push(config.problem("tls", text.to_owned()));
