@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::address::check_domain;
@@ -48,6 +49,23 @@ pub struct Pattern {
 pub struct Announcement {
     /// Up to 32 letters and digits; another policy has another one.
     pub id: String,
+}
+
+/// A policy of a domain that mail goes to, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPolicy {
+    pub policy: Policy,
+    /// What announced it.
+    pub id: String,
+    pub fetched_at: Timestamp,
+}
+
+impl KeptPolicy {
+    /// Whether it has not ended (RFC 8461 §3.2, `max_age`).
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        now.duration_since(self.fetched_at) < SignedDuration::from_secs(self.policy.max_age.into())
+    }
 }
 
 /// Why a text is no policy.
@@ -248,8 +266,8 @@ impl FromStr for Announcement {
         if !names_version(text) {
             return Err(AnnouncementError);
         }
-        let fields = text.split(';').skip(1).map(|field| field.trim_matches([' ', '\t']));
-        let id = fields.filter_map(|field| field.strip_prefix("id=")).next().ok_or(AnnouncementError)?;
+        let mut fields = text.split(';').skip(1).map(|field| field.trim_matches([' ', '\t']));
+        let id = fields.find_map(|field| field.strip_prefix("id=")).ok_or(AnnouncementError)?;
         let fine = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
         if fine { Ok(Self { id: id.to_owned() }) } else { Err(AnnouncementError) }
     }
