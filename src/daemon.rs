@@ -432,13 +432,16 @@ fn signers(config: &Config) -> Result<BTreeMap<String, Signer>, Failure> {
     Ok(signers)
 }
 
-/// The way out, and what else knows the servers of domains; `listens` is where we take mail.
+/// Who knows the servers of domains, and who asks their web servers.
+type Direct = (Arc<Finder>, Https);
+
+/// The way out, and what reports on it; `listens` is where we take mail.
 fn exit(
     config: &Config,
     resolver: &TokioResolver,
     store: &Store,
     listens: Vec<SocketAddr>,
-) -> Result<(Exit, Option<(Arc<Finder>, Https)>), Failure> {
+) -> Result<(Exit, Option<Direct>), Failure> {
     let route = Route::of(&config.relay)
         .map_err(|error| Failure::BadConfig(vec![config.problem("relay.password_file", error.to_string())]))?;
     let system = || Tls::system().map_err(anyhow::Error::from);

@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use jiff::Timestamp;
 
 use super::encode;
+use super::parts::Tree;
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::message_id::MessageId;
 use crate::desk::tls_report::Report;
@@ -62,6 +63,14 @@ pub fn unpack(bytes: &[u8]) -> Option<Report> {
     };
     read.ok().filter(|length| u64::try_from(*length).is_ok_and(|length| length <= LONGEST))?;
     serde_json::from_slice(&json).ok()
+}
+
+/// The report that a mail carries, if it is one: among its first parts, as RFC 8460 §5.3 has them.
+#[must_use]
+pub fn read(tree: &Tree<'_>) -> Option<Report> {
+    let part = tree.parts.iter().take(4).find(|part| part.is(GZIP) || part.is(JSON))?;
+    let small = u64::try_from(part.body.len()).is_ok_and(|length| length <= 2 * LONGEST);
+    small.then(|| unpack(&part.encoding.decode(part.body))).flatten()
 }
 
 /// The message (RFC 8460 §5.3), ASCII with CRLF line ends but for addresses beyond ASCII.

@@ -5,6 +5,7 @@
 //! internet is, no redirect, nothing without end, a certificate for the name that was asked for.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,13 +153,11 @@ impl Https {
                     Err(error) => Err(broken(&error)),
                 }
             };
-            // The connection ends with what is wanted of it.
+            let mut talk = pin!(talk);
+            // The connection is driven beside, and may end before all that it brought is read.
             tokio::select! {
-                answer = talk => answer,
-                error = connection => Err(match error {
-                    Ok(()) => broken(&"the connection was closed"),
-                    Err(error) => broken(&error),
-                }),
+                answer = &mut talk => answer,
+                _ = connection => talk.await,
             }
         };
         match timeout(self.patience, exchange).await {

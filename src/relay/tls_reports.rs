@@ -105,28 +105,29 @@ impl Reporter {
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let mut under_way = JoinSet::new();
-            for ((day, domain), counts) in page {
-                while under_way.len() >= AT_ONCE {
-                    self.ended(under_way.join_next().await).await?;
+            let mut waiting = page.into_iter();
+            loop {
+                while under_way.len() < AT_ONCE
+                    && let Some((key, counts)) = waiting.next()
+                {
+                    let reporter = Arc::clone(self);
+                    under_way.spawn(async move {
+                        let too_old = today - key.0 > DAYS;
+                        let done = too_old || reporter.send(key.0, &key.1, &counts).await == Sent::Done;
+                        done.then_some(key)
+                    });
                 }
-                let reporter = Arc::clone(self);
-                under_way.spawn(async move {
-                    let too_old = today - day > DAYS;
-                    let done = too_old || reporter.send(day, &domain, &counts).await == Sent::Done;
-                    ((day, domain), done)
-                });
-            }
-            while let Some(ended) = under_way.join_next().await {
-                self.ended(Some(ended)).await?;
+                match under_way.join_next().await {
+                    Some(Ok(Some(done))) => self.forget(done).await?,
+                    // It is tried again; also what broke down, until it is too old.
+                    Some(_) => {}
+                    None => break,
+                }
             }
         }
     }
 
-    async fn ended(
-        &self,
-        ended: Option<Result<((i64, String), bool), tokio::task::JoinError>>,
-    ) -> Result<(), StoreError> {
-        let Some(Ok((key, true))) = ended else { return Ok(()) };
+    async fn forget(&self, key: (i64, String)) -> Result<(), StoreError> {
         self.relay
             .store
             .transact(|tx| {

@@ -51,6 +51,7 @@ mod store_work;
 mod strangers;
 mod submission;
 mod suites;
+mod tls_out;
 mod trust;
 mod understanding;
 mod week;

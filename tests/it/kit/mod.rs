@@ -1,5 +1,6 @@
 //! Helpers: a daemon on free ports, a sink, a DNS server, a clock.
 
+pub mod authority;
 pub mod daemon;
 pub mod desk;
 pub mod dns;
@@ -12,3 +13,4 @@ pub mod sealer;
 pub mod sink;
 pub mod submit;
 pub mod threads;
+pub mod web;
