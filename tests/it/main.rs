@@ -52,6 +52,7 @@ mod strangers;
 mod submission;
 mod suites;
 mod tls_out;
+mod tls_reports;
 mod trust;
 mod understanding;
 mod week;

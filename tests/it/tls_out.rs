@@ -6,9 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
+use guichet::actions::copies;
 use guichet::config::Direct;
+use guichet::desk::copy::{Copy, CopyState};
 use guichet::desk::mta_sts::{Mode, Policy};
 use guichet::desk::tls_report::PolicyReport;
+use guichet::net::resolver::resolver;
+use guichet::net::validator::Validator;
 use guichet::relay::client::{Client, Outcome, Tls, Transaction};
 use guichet::relay::exit::{Exit, Way};
 use guichet::relay::https::Https;
@@ -16,13 +21,14 @@ use guichet::relay::mta_sts::Policies;
 use guichet::relay::mx::{Finder, Ourselves};
 use guichet::relay::pool::PoolLimits;
 use guichet::relay::tally::Tally;
-use guichet::store::tables::{MTA_STS, TLS_COUNTS};
+use guichet::store::tables::{COPIES, MTA_STS, TLS_COUNTS};
 use guichet::store::{Order, Read, Store};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::kit::authority::{Authority, Identity};
-use crate::kit::desk::address;
+use crate::kit::desk::{TestDesk, address};
 use crate::kit::dns::Dns;
+use crate::kit::signed_zones::{SignedZones, Signing, Zone};
 use crate::kit::sink::{Act, Sink};
 use crate::kit::web::{Page, Web};
 
@@ -44,6 +50,8 @@ struct World {
     now: Arc<Mutex<Timestamp>>,
     validating: bool,
     patience: Duration,
+    /// Asked instead of `dns`.
+    name_server: Option<SocketAddr>,
 }
 
 impl World {
@@ -67,7 +75,7 @@ impl World {
         let clock = Arc::clone(&now);
         let tally = Arc::new(Tally::new(move || *clock.lock().unwrap()));
         let (store, patience) = (Store::memory(), Duration::from_mins(1));
-        Self { dns, web, authority, hosts, direct, store, tally, now, validating: false, patience }
+        Self { dns, web, authority, hosts, direct, store, tally, now, validating: false, patience, name_server: None }
     }
 
     /// With one server whose certificate is right.
@@ -98,7 +106,8 @@ impl World {
 
     /// A daemon that just started: it knows what is in the store.
     fn exit(&self) -> Exit {
-        let resolver = self.dns.resolver();
+        let servers = self.name_server.map_or(self.dns.servers(), |server| vec![server.to_string()]);
+        let resolver = resolver(&servers).unwrap();
         let tls = Tls::with_roots(self.authority.roots()).unwrap();
         let https = Https::new(resolver.clone(), &tls, self.direct).unwrap().with_patience(self.patience);
         let clock = Arc::clone(&self.now);
@@ -108,7 +117,8 @@ impl World {
             .with_policies(policies)
             .with_tally(Arc::clone(&self.tally));
         if self.validating {
-            finder = finder.with_validator(self.dns.validator());
+            let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+            finder = finder.with_validator(Validator::new(servers).unwrap());
         }
         Exit::to_servers(Way::Direct(Arc::new(finder)), Client::new(US, resolver, tls), PoolLimits::default())
     }
@@ -152,21 +162,26 @@ impl World {
     }
 
     /// What is counted, as it would be reported.
-    async fn counted(&self) -> Vec<PolicyReport> {
+    async fn counted(&self, about: &str) -> Vec<PolicyReport> {
         self.tally.write(&self.store).await.unwrap();
-        let all = self.store.read(|view| view.range(&TLS_COUNTS, .., Order::Up, 10)).unwrap();
-        all.iter().flat_map(|((_, domain), counts)| counts.report(domain)).collect()
+        let all = self.store.read(|view| view.range(&TLS_COUNTS, .., Order::Up, 100)).unwrap();
+        let about = all.iter().filter(|((_, domain), _)| domain == about);
+        about.flat_map(|((_, domain), counts)| counts.report(domain)).collect()
     }
 
     /// The same in short: kind of policy, how many went well and failed, and the failures.
     async fn counts(&self) -> Vec<(String, u64, u64, Vec<String>)> {
+        self.counts_of("example.com").await
+    }
+
+    async fn counts_of(&self, domain: &str) -> Vec<(String, u64, u64, Vec<String>)> {
         let short = |report: PolicyReport| {
             let kinds = report.failure_details.into_iter().map(|detail| detail.result_type).collect();
             let (good, bad) =
                 (report.summary.total_successful_session_count, report.summary.total_failure_session_count);
             (report.policy.policy_type, good, bad, kinds)
         };
-        self.counted().await.into_iter().map(short).collect()
+        self.counted(domain).await.into_iter().map(short).collect()
     }
 }
 
@@ -196,9 +211,13 @@ async fn listen(identities: &[Option<Identity>]) -> Vec<Sink> {
 }
 
 async fn deliver(exit: &Exit) -> Outcome {
+    deliver_to(exit, "bob@example.com").await
+}
+
+async fn deliver_to(exit: &Exit, to: &str) -> Outcome {
     let transaction = Transaction {
         reverse_path: Some(address("bounces+1@desk.example.org")),
-        recipients: vec![address("bob@example.com")],
+        recipients: vec![address(to)],
         message: MESSAGE,
         eight_bit: false,
         smtputf8: false,
@@ -476,7 +495,7 @@ async fn the_servers_zone_says_which_certificate_is_the_right_one() {
     world.dns.tlsa(ONE, 3, 1, 1, &key);
     world.goes().await;
     assert!(world.encrypted());
-    let counted = world.counted().await;
+    let counted = world.counted("example.com").await;
     assert_eq!(counted[0].policy.policy_type, "tlsa");
     assert!(counted[0].policy.policy_string[0].starts_with("3 1 1 "), "{counted:?}");
     assert_eq!(counted[0].policy.mx_host, [ONE]);
@@ -629,4 +648,89 @@ async fn records_are_looked_for_where_an_alias_leads_and_where_it_starts() {
         let kinds: Vec<_> = world.counts().await.into_iter().map(|(kind, ..)| kind).collect();
         assert_eq!(kinds, [expected], "{at} {whole_way}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zones_are_believed_where_their_signatures_hold() {
+    let identity = Authority::new().valid("else.example");
+    let key: String = HEXLOWER.encode(&sha256(&identity.public_key));
+    let zeros = "0".repeat(64);
+    let records = |key: &str| format!("@ IN MX 10 mx\nmx IN A 127.0.1.1\n_25._tcp.mx IN TLSA 3 1 1 {key}\n");
+    let zone = |name, records, signing| Zone { name, records, signing };
+    let Some(named) = SignedZones::start(&[
+        zone("right.example", records(&key), Signing::Signed),
+        zone("wrong.example", records(&zeros), Signing::Signed),
+        zone("silent.example", "@ IN MX 10 mx\nmx IN A 127.0.1.1\n".to_owned(), Signing::Signed),
+        zone("plain.example", records(&zeros), Signing::Unsigned),
+        zone("outside.example", "@ IN MX 10 mx.plain.example.\n".to_owned(), Signing::Signed),
+        zone("apex.example", format!("@ IN A 127.0.1.1\n_25._tcp IN TLSA 3 1 1 {zeros}\n"), Signing::Signed),
+        zone("forged-key.example", records(&key), Signing::Broken("3 1 1", "3 0 1")),
+        zone("forged-server.example", records(&key), Signing::Broken("10 mx", "20 mx")),
+        zone("forged-address.example", records(&key), Signing::Broken("127.0.1.1", "127.0.1.2")),
+    ]) else {
+        return;
+    };
+    let mut world = World::of(Authority::new(), &[Some(identity)]).await;
+    world.name_server = Some(named.address());
+    world.validating = true;
+    let exit = world.exit();
+    let mut taken = 0;
+    for (domain, expected) in [
+        ("right.example", Ok("tlsa")),
+        ("wrong.example", Err("4.7.5 no TLS with mx.wrong.example: the certificate matches no TLSA record")),
+        ("silent.example", Ok("no-policy-found")),
+        ("plain.example", Ok("no-policy-found")),
+        ("outside.example", Ok("no-policy-found")),
+        ("apex.example", Err("4.7.5 no TLS with apex.example: the certificate matches no TLSA record")),
+        ("forged-key.example", Err("4.7.0 no mail server of forged-key.example may be used: the TLSA records of ")),
+        ("forged-server.example", Err("4.4.3 the mail servers of forged-server.example can't be found: ")),
+        ("forged-address.example", Err("4.4.3 no address for a mail server of forged-address.example: ")),
+    ] {
+        let outcome = deliver_to(&exit, &format!("bob@{domain}")).await;
+        match expected {
+            Ok(kind) => {
+                assert!(matches!(outcome, Outcome::Sent(_)), "{domain}: {outcome:?}");
+                taken += 1;
+                let kinds: Vec<_> = world.counts_of(domain).await.into_iter().map(|(kind, ..)| kind).collect();
+                assert_eq!(kinds, [kind], "{domain}");
+            }
+            Err(words) => {
+                assert!(matches!(outcome, Outcome::RouteDown(_)), "{domain}: {outcome:?}");
+                assert!(outcome.reply().to_string().starts_with(words), "{domain}: {outcome:?}");
+            }
+        }
+        assert_eq!(world.received(), [taken], "{domain}");
+    }
+}
+
+/// All the way from the configuration to the copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_waits_for_tls_says_so_and_goes_when_it_can() {
+    let desk = TestDesk::direct_with("validating = true\n").await;
+    let identity = Authority::new().valid("else.example");
+    let place = SocketAddr::from(([127, 0, 1, 2], desk.sink.address().port()));
+    let host = Sink::new(&["PIPELINING"]).certified(&identity).start_on(place).await.unwrap();
+    desk.dns.exchange("safe.example", 10, "mx.safe.example").address("mx.safe.example", place.ip());
+    desk.dns.tlsa("mx.safe.example", 3, 1, 1, &[0; 32]);
+    for name in ["safe.example", "mx.safe.example", "_25._tcp.mx.safe.example"] {
+        desk.dns.authentic(name);
+    }
+    desk.begin_to_compose("acme", None, &["bob@safe.example"], "Parcel", "It is on its way.").await;
+    let copy = |state| {
+        desk.until(move |view| {
+            let all = view.range(&COPIES, .., Order::Up, 1_000)?;
+            Ok(all.into_iter().map(|(_, copy)| copy).find(|copy: &Copy| copy.state == state))
+        })
+    };
+    let waiting = copy(CopyState::Deferred).await;
+    let words = "4.7.5 no TLS with mx.safe.example: the certificate matches no TLSA record; the server's DANE records \
+                 ask for it, and nothing was sent";
+    assert_eq!(waiting.reply.as_deref(), Some(words));
+    assert!(!host.commands().iter().any(|command| command.starts_with("MAIL")));
+
+    desk.dns.forget("_25._tcp.mx.safe.example");
+    desk.dns.tlsa("mx.safe.example", 3, 1, 1, &sha256(&identity.public_key));
+    desk.begin_to_act(|tx, act| copies::retry(tx, act, waiting.id)).await;
+    assert_eq!(host.wait(1).await[0].to, ["RCPT TO:<bob@safe.example>"]);
+    copy(CopyState::Sent).await;
 }

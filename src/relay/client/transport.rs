@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -226,9 +227,21 @@ fn failure_of(error: &rustls::Error) -> TlsFailure {
         rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
             "the certificate matches no TLSA record".to_owned()
         }
+        // The same today and tomorrow: reports count by these words.
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            format!("the certificate expired on {}", day(*not_after))
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
+            format!("the certificate is valid from {} on", day(*not_before))
+        }
         error => error.to_string(),
     };
     TlsFailure { kind, words }
+}
+
+fn day(time: UnixTime) -> String {
+    let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "another day".to_owned(), |time| time.strftime("%F").to_string())
 }
 
 /// Holds the certificate of one connection against what is expected.

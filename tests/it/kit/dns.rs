@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use guichet::net::validator::Validator;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TLSA, TXT};
@@ -77,11 +76,6 @@ impl Dns {
     /// As `[dns] resolvers` names it.
     pub fn servers(&self) -> Vec<String> {
         vec![self.address.to_string()]
-    }
-
-    /// The project's view of it as a validating name server.
-    pub fn validator(&self) -> Validator {
-        Validator::new(vec![self.address]).unwrap()
     }
 
     /// The project's resolver, asking this server.

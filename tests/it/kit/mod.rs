@@ -10,6 +10,7 @@ pub mod named;
 pub mod peers;
 pub mod rspamd;
 pub mod sealer;
+pub mod signed_zones;
 pub mod sink;
 pub mod submit;
 pub mod threads;
