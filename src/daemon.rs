@@ -459,6 +459,8 @@ fn exit(
             let ourselves = Ourselves { hostname: config.hostname.to_string(), listens };
             let mut finder = Finder::new(resolver.clone(), direct, ourselves, random_number).with_policies(policies);
             if let Some(validator) = config.validating.then(|| Validator::new(config.resolvers.clone())).flatten() {
+                let tried = validator.clone();
+                tokio::spawn(async move { tried.try_out().await });
                 finder = finder.with_validator(validator);
             }
             if direct.tls_reports {

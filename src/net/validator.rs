@@ -53,8 +53,23 @@ impl Validator {
     /// `None` where not all of them are on loopback, or there is none.
     #[must_use]
     pub fn new(servers: Vec<SocketAddr>) -> Option<Self> {
-        let local = !servers.is_empty() && servers.iter().all(|server| server.ip().to_canonical().is_loopback());
+        let canonical = |server: SocketAddr| SocketAddr::new(server.ip().to_canonical(), server.port());
+        let servers: Vec<_> = servers.into_iter().map(canonical).collect();
+        let local = !servers.is_empty() && servers.iter().all(|server| server.ip().is_loopback());
         local.then_some(Self { servers })
+    }
+
+    /// Warns where it does not even know the root for authentic: then no answer ever is.
+    pub async fn try_out(&self) {
+        match self.ask(&Name::root(), RecordType::SOA).await {
+            Ok(answer) if answer.authentic => {}
+            Ok(_) => tracing::warn!(
+                servers = ?self.servers,
+                "dns.validating is on, but the name server does not check DNSSEC, or does not say so; \
+                 until it does, nothing is known of DANE"
+            ),
+            Err(error) => tracing::warn!(%error, "dns.validating is on, but the root can't be asked for"),
+        }
     }
 
     /// Asks one after the other until one knows.
@@ -130,7 +145,7 @@ mod tests {
     fn only_this_machine_is_believed() {
         let validator =
             |servers: &[&str]| Validator::new(servers.iter().map(|server| server.parse().unwrap()).collect());
-        assert!(validator(&["127.0.0.1:53", "[::1]:53"]).is_some());
+        assert!(validator(&["127.0.0.1:53", "[::1]:53", "[::ffff:127.0.0.1]:53"]).is_some());
         for none in [&[][..], &["192.0.2.1:53"], &["127.0.0.1:53", "192.0.2.1:53"]] {
             assert!(validator(none).is_none(), "{none:?}");
         }

@@ -23,7 +23,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::client::Tls;
-use super::mx::{Names, may_be_elsewhere};
+use super::mx::may_be_elsewhere;
+use super::names::Names;
 use crate::config::Direct;
 
 /// How long an exchange may take, from the name to the last octet: mail waits for it.

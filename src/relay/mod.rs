@@ -16,6 +16,7 @@ pub mod exit;
 pub mod https;
 pub mod mta_sts;
 pub mod mx;
+mod names;
 pub mod pool;
 pub mod reader;
 pub mod render;

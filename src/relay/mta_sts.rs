@@ -13,7 +13,7 @@ use hickory_resolver::TokioResolver;
 use jiff::{SignedDuration, Timestamp};
 
 use super::https::{Https, HttpsError};
-use super::mx::Names;
+use super::names::Names;
 use crate::desk::mta_sts::{Announcement, KeptPolicy, Mode, Policy, PolicyError};
 use crate::desk::tls_report::{FailureKind, TlsFailure};
 use crate::store::tables::MTA_STS;
@@ -96,6 +96,8 @@ impl Policies {
         if lately || kept.as_ref().is_some_and(|kept| self.is_fresh(kept, &announced)) {
             return Ok(Known::of(kept, None));
         }
+        // Also where nobody waits for the answer any more.
+        *turn = Some((now, announced.id.clone()));
         match self.fetch(domain).await {
             Ok(policy) => {
                 let fetched = KeptPolicy { policy, id: announced.id, fetched_at: now };
@@ -104,7 +106,6 @@ impl Policies {
                 Ok(Known::of(Some(fetched), None))
             }
             Err(error) => {
-                *turn = Some((now, announced.id));
                 tracing::warn!(domain, %error, kept = kept.is_some(), "an MTA-STS policy can't be fetched");
                 let kind = match &error {
                     FetchError::Https(HttpsError::Tls(..)) => FailureKind::StsWebpkiInvalid,

@@ -18,6 +18,9 @@ pub const DAY: i64 = 86_400;
 /// The most domains of a day that are counted.
 const MOST_DOMAINS: usize = 10_000;
 
+/// The most domains that are written down in one transaction.
+const AT_ONCE: usize = 100;
+
 /// Counts.
 pub struct Tally {
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -66,27 +69,33 @@ impl Tally {
     /// # Errors
     /// Those of the store.
     pub async fn write(&self, store: &Store) -> Result<(), StoreError> {
-        let counts = std::mem::take(&mut self.state().counts);
-        if counts.is_empty() {
-            return Ok(());
-        }
-        let written = store
-            .transact(|tx| {
-                for (key, more) in &counts {
-                    let mut all = tx.get(&TLS_COUNTS, key)?.unwrap_or_default();
-                    all.merge(more.clone());
-                    tx.put(&TLS_COUNTS, key, &all)?;
+        loop {
+            let some: BTreeMap<_, _> = {
+                let mut state = self.state();
+                let keys: Vec<_> = state.counts.keys().take(AT_ONCE).cloned().collect();
+                keys.into_iter().filter_map(|key| state.counts.remove_entry(&key)).collect()
+            };
+            if some.is_empty() {
+                return Ok(());
+            }
+            let written = store
+                .transact(|tx| {
+                    for (key, more) in &some {
+                        let mut all = tx.get(&TLS_COUNTS, key)?.unwrap_or_default();
+                        all.merge(more.clone());
+                        tx.put(&TLS_COUNTS, key, &all)?;
+                    }
+                    Ok::<_, StoreError>(())
+                })
+                .await;
+            if written.is_err() {
+                let mut state = self.state();
+                for (key, unwritten) in some {
+                    state.counts.entry(key).or_default().merge(unwritten);
                 }
-                Ok::<_, StoreError>(())
-            })
-            .await;
-        if written.is_err() {
-            let mut state = self.state();
-            for (key, unwritten) in counts {
-                state.counts.entry(key).or_default().merge(unwritten);
+                return written;
             }
         }
-        written
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

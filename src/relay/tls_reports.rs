@@ -88,13 +88,17 @@ impl Reporter {
         }
     }
 
-    /// Sends a report to every domain that wants one about a day that has ended `now`.
+    /// Sends a report to every domain that wants one about a day that has ended `now`, unless nothing is
+    /// counted here.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn send_due(self: &Arc<Self>, now: Timestamp) -> Result<(), StoreError> {
         if let Some(policies) = self.finder.policies() {
             policies.forget().await?;
+        }
+        if self.finder.tally().is_none() {
+            return Ok(());
         }
         let today = now.as_second().div_euclid(DAY);
         let mut after = None;

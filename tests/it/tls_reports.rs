@@ -16,6 +16,7 @@ use guichet::relay::exit::{Exit, Way};
 use guichet::relay::https::Https;
 use guichet::relay::mx::{Finder, Ourselves};
 use guichet::relay::pool::PoolLimits;
+use guichet::relay::tally::Tally;
 use guichet::relay::tls_reports::Reporter;
 use guichet::relay::worker::Relay;
 use guichet::store::tables::{ENTRIES, TICKETS, TLS_COUNTS};
@@ -67,7 +68,8 @@ impl World {
         let ourselves = Ourselves { hostname: "mx.desk.example.org".to_owned(), listens: Vec::new() };
         let servers = desk.dns.servers().iter().map(|server| server.parse().unwrap()).collect();
         let validator = guichet::net::validator::Validator::new(servers).unwrap();
-        let finder = Finder::new(resolver.clone(), direct, ourselves, || 0).with_validator(validator);
+        let tally = Arc::new(Tally::new(Timestamp::now));
+        let finder = Finder::new(resolver.clone(), direct, ourselves, || 0).with_validator(validator).with_tally(tally);
         let finder = Arc::new(finder);
         let client = Client::new("mx.desk.example.org", resolver, tls);
         let now = Arc::new(Mutex::new(start));
