@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::rdata::TLSA;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use super::client::{Outcome, Reply};
 use super::dane::Dane;
 use super::mta_sts::{Known, Policies};
-use super::names::{Found, Located, Names, Said, absolute, host};
+use super::names::{Located, Lost, Names, Said, absolute, host};
 use super::route::{NextHop, Place, Protocol, Security};
 use super::tally::Tally;
 use crate::config::Direct;
@@ -62,6 +63,17 @@ struct Exchange {
     preference: u16,
     /// In lower case, without the final dot.
     host: String,
+}
+
+/// What became of the question for one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    /// Here, in the order to try them; and what its zone says of its certificate.
+    At(Vec<SocketAddr>, Option<(String, Vec<TLSA>)>),
+    /// It is this daemon.
+    Us,
+    /// Mail can't be sent there.
+    Lost(Lost),
 }
 
 impl Finder {
@@ -199,14 +211,14 @@ impl Finder {
                         Err(why) => unsafe_ = Some(why),
                     }
                 }
-                Found::Unproven(why) => {
+                Found::Lost(Lost::Unproven(why)) => {
                     let failure = TlsFailure { kind: FailureKind::DnssecInvalid, words: why.clone() };
                     let security = Security::Dane(Arc::new(Dane::new(&host, &host, domain, &[])));
                     self.count(domain, &security, &host, &failure);
                     unsafe_ = Some(format!("the TLSA records of {host} can't be found: {why}"));
                 }
-                Found::Unknown(why) => unknown = Some(format!("{host}: {why}")),
-                Found::Nowhere(why) => nowhere = Some(format!("{host} {why}")),
+                Found::Lost(Lost::Unknown(why)) => unknown = Some(format!("{host}: {why}")),
+                Found::Lost(Lost::Nowhere(why)) => nowhere = Some(format!("{host} {why}")),
                 Found::Us => {}
             }
         }
@@ -291,10 +303,10 @@ impl Finder {
     }
 
     /// Which of a host's addresses mail is sent to.
-    fn judge(&self, answer: Result<Located, Found>) -> Found {
+    fn judge(&self, answer: Result<Located, Lost>) -> Found {
         let Located { addresses, tlsa } = match answer {
             Ok(located) => located,
-            Err(found) => return found,
+            Err(lost) => return Found::Lost(lost),
         };
         let at = |address: &IpAddr| SocketAddr::new(*address, self.direct.port);
         if addresses.iter().any(|address| self.ourselves.listen_at(at(address))) {
@@ -303,8 +315,10 @@ impl Finder {
         let public = |address: &&IpAddr| may_be_elsewhere(**address, self.direct.allow_loopback);
         let public: Vec<_> = addresses.iter().filter(public).map(at).take(MOST_ADDRESSES).collect();
         match (public.is_empty(), addresses.first()) {
-            (true, Some(address)) => Found::Nowhere(format!("has the address {address}, where no mail is sent")),
-            (true, None) => Found::Nowhere("has no address".to_owned()),
+            (true, Some(address)) => {
+                Found::Lost(Lost::Nowhere(format!("has the address {address}, where no mail is sent")))
+            }
+            (true, None) => Found::Lost(Lost::Nowhere("has no address".to_owned())),
             (false, _) => Found::At(public, tlsa),
         }
     }

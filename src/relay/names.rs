@@ -4,7 +4,7 @@
 //! The shared resolver is asked, or in its place a validating name server of this machine, which tells
 //! besides what is authentic.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::{DnsError, NetError};
@@ -39,14 +39,10 @@ pub(super) struct Located {
     pub tlsa: Option<(String, Vec<TLSA>)>,
 }
 
-/// What became of the question for the addresses of one host.
+/// Why a host was not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// In the order to try them, and what its zone says of its certificate.
-    At(Vec<SocketAddr>, Option<(String, Vec<TLSA>)>),
-    /// It is this daemon.
-    Us,
-    /// It has none that mail is sent to, whenever one asks; why.
+pub(super) enum Lost {
+    /// It has no address, and never one; why.
     Nowhere(String),
     /// The name servers did not say; why.
     Unknown(String),
@@ -92,12 +88,12 @@ impl Names {
 
     /// A host's addresses, IPv6 and IPv4 in turn, so that a family that leads nowhere costs one wait;
     /// and its TLSA records, where the MX that names it is `authentic`.
-    pub(super) async fn locate(&self, host: &str, authentic: bool) -> Result<Located, Found> {
+    pub(super) async fn locate(&self, host: &str, authentic: bool) -> Result<Located, Lost> {
         // An MX names a host (RFC 1035 §3.3.9), and `192.0.2.1.` is none.
         if host.parse::<IpAddr>().is_ok() {
-            return Err(Found::Nowhere("is an address, and an MX must name a host".to_owned()));
+            return Err(Lost::Nowhere("is an address, and an MX must name a host".to_owned()));
         }
-        let Some(name) = absolute(host) else { return Err(Found::Nowhere("is no host name".to_owned())) };
+        let Some(name) = absolute(host) else { return Err(Lost::Nowhere("is no host name".to_owned())) };
         let (six, four) = tokio::join!(self.ask(&name, RecordType::AAAA), self.ask(&name, RecordType::A));
         let mut unknown = None;
         // The host's own name, as its aliases lead there authentically.
@@ -123,7 +119,7 @@ impl Names {
             addresses.extend(six.get(turn).into_iter().chain(four.get(turn)));
         }
         if let (Some(why), true) = (unknown, addresses.is_empty()) {
-            return Err(Found::Unknown(why));
+            return Err(Lost::Unknown(why));
         }
         let tlsa = match owner {
             Some(owner) if authentic && self.validator.is_some() => self.tlsa(&name, owner, proven).await?,
@@ -135,7 +131,7 @@ impl Names {
     /// The authentic TLSA records of a host, at its own name or, where it has none, as it is called
     /// (RFC 7672 §2.2.2, §2.2.3). No zone that is not signed is asked for them: some name servers do
     /// not bear it.
-    async fn tlsa(&self, called: &Name, owner: Name, proven: bool) -> Result<Option<(String, Vec<TLSA>)>, Found> {
+    async fn tlsa(&self, called: &Name, owner: Name, proven: bool) -> Result<Option<(String, Vec<TLSA>)>, Lost> {
         let mut bases = Vec::new();
         if proven {
             bases.push(owner.clone());
@@ -145,7 +141,7 @@ impl Names {
                 || match self.ask(called, RecordType::CNAME).await {
                     Ok(Said::Records { authentic, .. }) => authentic,
                     Ok(Said::Nothing(_)) => false,
-                    Err(why) => return Err(Found::Unproven(why)),
+                    Err(why) => return Err(Lost::Unproven(why)),
                 };
             if alias_is_proven {
                 bases.push(called.clone());
@@ -165,7 +161,7 @@ impl Names {
                     }
                 }
                 Ok(_) => {}
-                Err(why) => return Err(Found::Unproven(why)),
+                Err(why) => return Err(Lost::Unproven(why)),
             }
         }
         Ok(None)

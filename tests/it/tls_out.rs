@@ -287,6 +287,11 @@ async fn nothing_is_sent_where_starttls_fails() {
         assert_eq!(world.received(), [0], "{rule:?}");
         let commands = world.hosts[0].commands();
         assert!(!commands.iter().any(|command| command.starts_with("MAIL")), "{rule:?}: {commands:?}");
+        if matches!(&rule, Some((_, Act::Say(text))) if text.starts_with("454")) {
+            let words = "4.7.10 one.example.net refuses STARTTLS (454 4.7.0 not now), and the domain's MTA-STS policy \
+                         asks for it; nothing was sent";
+            assert_eq!(outcome.reply().to_string(), words);
+        }
         if !offered {
             let words = "4.7.10 one.example.net offers no STARTTLS, and the domain's MTA-STS policy asks for it; \
                          nothing was sent";

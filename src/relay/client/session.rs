@@ -175,6 +175,10 @@ impl Session {
                 session.hello(&client.helo, false).await?;
             } else {
                 let failure = without(format!("STARTTLS is refused: {reply}"));
+                if let Some(whose) = hop.security.whose().filter(|_| required) {
+                    let text = format!("{host} refuses STARTTLS ({reply}), and {whose}; nothing was sent");
+                    return Err(OpenError { tls: Some(failure), ..Reply::ours_with([class, 7, 10], text).into() });
+                }
                 if required || reply.is_permanent() {
                     return Err(OpenError { tls: Some(failure), ..reply.into() });
                 }
