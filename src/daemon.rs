@@ -45,11 +45,16 @@ use crate::net::listen::Listener;
 use crate::net::resolver::resolver;
 use crate::net::stop::{self, Stop};
 use crate::net::tls::{Acceptor, Certificates};
+use crate::net::validator::Validator;
 use crate::relay::client::{Client, Tls};
 use crate::relay::exit::{Exit, Way};
+use crate::relay::https::Https;
+use crate::relay::mta_sts::Policies;
 use crate::relay::mx::{Finder, Ourselves};
 use crate::relay::pool::PoolLimits;
 use crate::relay::route::Route;
+use crate::relay::tally::Tally;
+use crate::relay::tls_reports::Reporter;
 use crate::relay::worker::Relay;
 use crate::smtp::body::Spool;
 use crate::smtp::data::ContentLimits;
@@ -221,7 +226,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let members = listeners(config, "submission.listen", &config.submission.listen)?;
     let web_tls = listeners(config, "web.listen_tls", &config.web.listen_tls)?;
     let web = listeners(config, "web.listen", &config.web.listen)?;
-    let exit = exit(config, &resolver, world.iter().map(Listener::address).collect())?;
+    let (exit, direct) = exit(config, &resolver, store, world.iter().map(Listener::address).collect())?;
     let spool_dir = config.data_dir.join("spool");
     let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
     let spool = Spool::open(&spool_dir, memory).with_context(|| format!("{} can't be used", spool_dir.display()))?;
@@ -306,6 +311,10 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         now: Box::new(Timestamp::now),
         metrics: Arc::clone(&metrics),
     });
+    if let Some((finder, https)) = direct {
+        let reporter = Arc::new(Reporter { relay: Arc::clone(&relay), finder, https });
+        parts.spawn(reporter.run(parts_stop.clone()));
+    }
     parts.spawn(relay.run(parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
     // Once the web listeners answer, an authority may look.
@@ -471,27 +480,48 @@ fn signers(config: &Config) -> Result<BTreeMap<String, Signer>, Failure> {
     Ok(signers)
 }
 
-/// The way out; `listens` is where we take mail.
-fn exit(config: &Config, resolver: &TokioResolver, listens: Vec<SocketAddr>) -> Result<Exit, Failure> {
+/// Who knows the servers of domains, and who asks their web servers.
+type Direct = (Arc<Finder>, Https);
+
+/// The way out, and what reports on it; `listens` is where we take mail.
+fn exit(
+    config: &Config,
+    resolver: &TokioResolver,
+    store: &Store,
+    listens: Vec<SocketAddr>,
+) -> Result<(Exit, Option<Direct>), Failure> {
     let route = Route::of(&config.relay)
         .map_err(|error| Failure::BadConfig(vec![config.problem("relay.password_file", error.to_string())]))?;
-    let way = match route {
+    let system = || Tls::system().map_err(anyhow::Error::from);
+    let (way, tls, known) = match route {
         Route::Capture(maildir) => {
             let problem =
                 |error: io::Error| Failure::BadConfig(vec![config.problem("relay.capture", error.to_string())]);
-            return Exit::to_maildir(maildir).map_err(problem);
+            return Ok((Exit::to_maildir(maildir).map_err(problem)?, None));
         }
-        Route::Host(hop) => Way::Hop(hop),
+        Route::Host(hop) => (Way::Hop(hop), system()?, None),
         Route::Direct(direct) => {
+            let tls = system()?;
+            let https = Https::new(resolver.clone(), &tls, direct).map_err(anyhow::Error::from)?;
+            let policies = Policies::new(store.clone(), resolver.clone(), https.clone(), Timestamp::now);
             let ourselves = Ourselves { hostname: config.hostname.to_string(), listens };
-            Way::Direct(Arc::new(Finder::new(resolver.clone(), direct, ourselves, random_number)))
+            let mut finder = Finder::new(resolver.clone(), direct, ourselves, random_number).with_policies(policies);
+            if let Some(validator) = config.validating.then(|| Validator::new(config.resolvers.clone())).flatten() {
+                let tried = validator.clone();
+                tokio::spawn(async move { tried.try_out().await });
+                finder = finder.with_validator(validator);
+            }
+            if direct.tls_reports {
+                finder = finder.with_tally(Arc::new(Tally::new(Timestamp::now)));
+            }
+            let finder = Arc::new(finder);
+            (Way::Direct(Arc::clone(&finder)), tls, Some((finder, https)))
         }
     };
     let helo = config.egress.helo.as_ref().unwrap_or(&config.hostname);
-    let client = Client::new(helo.to_string(), resolver.clone(), Tls::system().map_err(anyhow::Error::from)?)
-        .from_addresses(config.egress.source.clone());
+    let client = Client::new(helo.to_string(), resolver.clone(), tls).from_addresses(config.egress.source.clone());
     let limits = PoolLimits { connections: config.limits.deliveries_per_destination, ..PoolLimits::default() };
-    Ok(Exit::to_servers(way, client, limits))
+    Ok((Exit::to_servers(way, client, limits), known))
 }
 
 /// Any number. One that is not at all random costs fairness alone.

@@ -21,6 +21,7 @@ pub mod recipient;
 pub mod records;
 pub mod seeds;
 pub mod smtp;
+pub mod tls;
 
 /// A target.
 pub struct Target {
@@ -34,7 +35,7 @@ pub struct Target {
 }
 
 /// Every target, in the order of a mail's way.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "session", run: smtp::session, seeds: seeds::dialogues },
     Target { name: "content", run: smtp::content, seeds: seeds::contents },
     Target { name: "address", run: address::address, seeds: seeds::words_of_fields },
@@ -48,6 +49,7 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "commands", run: copy::commands, seeds: seeds::texts },
     Target { name: "copy", run: copy::copy, seeds: seeds::mails_with_options },
     Target { name: "next-server", run: next_server::reply, seeds: seeds::none },
+    Target { name: "tls", run: tls::tls, seeds: seeds::none },
     Target { name: "records", run: records::records, seeds: seeds::none },
     Target { name: "config", run: config::config, seeds: seeds::configs },
 ];

@@ -48,6 +48,9 @@ pub struct Config {
     pub egress: Egress,
     /// Name servers to ask; empty means the system's.
     pub resolvers: Vec<SocketAddr>,
+    /// Whether they check DNSSEC and are believed when they say so (the AD bit); then all of them are
+    /// on loopback, and there is one.
+    pub validating: bool,
     pub spam: Spam,
     pub limits: Limits,
     /// Where each key stands, to name it in later complaints.
@@ -255,6 +258,13 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
 
     let dns = root.section("dns");
     let resolvers = dns.list("resolvers", value::resolver).unwrap_or_default();
+    let validating = dns.flag("validating").unwrap_or(false);
+    let local = |resolver: &SocketAddr| resolver.ip().to_canonical().is_loopback();
+    if validating && (resolvers.is_empty() || !resolvers.iter().all(local)) {
+        let text = "needs dns.resolvers that are on this machine's loopback alone, as in [\"127.0.0.1\"]: what others \
+                    say of DNSSEC could be anybody's word";
+        dns.complain("validating", text);
+    }
     dns.finish();
 
     let spam = spam::read(&root.section("spam"));
@@ -277,6 +287,7 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
         relay: relay?,
         egress,
         resolvers,
+        validating,
         spam,
         limits,
         source: Source { file: PathBuf::new(), lines: BTreeMap::new(), values: BTreeMap::new() },

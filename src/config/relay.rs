@@ -26,6 +26,10 @@ pub struct Direct {
     pub port: u16,
     /// Whether an MX on this machine's loopback is delivered to: for tests alone.
     pub allow_loopback: bool,
+    /// Where the servers of MTA-STS policies listen. Other than 443 for tests alone.
+    pub https_port: u16,
+    /// Whether domains that want reports about TLS (RFC 8460) get them.
+    pub tls_reports: bool,
 }
 
 /// Who we are to the servers that copies go to.
@@ -116,6 +120,8 @@ impl fmt::Debug for Secret {
 
 /// RFC 5321 §4.5.4.2.
 const SMTP_PORT: u16 = 25;
+/// RFC 8461 §3.3.
+const HTTPS_PORT: u16 = 443;
 const URL: &str = "must look like smtp://host, smtps://user@host:465 or lmtp:/run/lmtp.sock";
 
 pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path) -> (Option<Relay>, Egress) {
@@ -135,11 +141,15 @@ fn read_mode(section: &Section<'_, '_>, data_dir: &Path) -> Option<Relay> {
     let capture = section.text("capture", value::path);
     let port = section.integer("port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
     let allow_loopback = section.flag("allow_loopback");
+    let https_port = section.integer("https_port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
+    let tls_reports = section.flag("tls_reports");
     section.finish();
     match mode? {
         Mode::Direct => Some(Relay::Direct(Direct {
             port: port.unwrap_or(SMTP_PORT),
             allow_loopback: allow_loopback.unwrap_or(false),
+            https_port: https_port.unwrap_or(HTTPS_PORT),
+            tls_reports: tls_reports.unwrap_or(true),
         })),
         Mode::Capture => Some(Relay::Capture { maildir: data_dir.join(capture.unwrap_or_else(|| "outbox".into())) }),
         Mode::Smarthost => {

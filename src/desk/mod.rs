@@ -40,5 +40,6 @@ pub mod subject;
 pub mod submission;
 pub mod thread;
 pub mod ticket;
+pub mod tls_report;
 pub mod token;
 pub mod verdict;

@@ -200,7 +200,9 @@ pub fn of_parts(tree: &Tree<'_>, marks: &mut Marks) {
     };
     marks.receipt |= reports("disposition-notification", "message/disposition-notification");
     marks.complaint = reports("feedback-report", "message/feedback-report");
-    marks.aggregate |= reports("tlsrpt", "application/tlsrpt+gzip") || has_dmarc_report(tree);
+    marks.aggregate |= reports("tlsrpt", "application/tlsrpt+gzip")
+        || reports("tlsrpt", "application/tlsrpt+json")
+        || has_dmarc_report(tree);
     // Only where a client would act on it: not in attached messages.
     marks.calendar = visible(tree).find(|index| tree.parts[*index].is("text/calendar")).and_then(|index| {
         let part = &tree.parts[index];

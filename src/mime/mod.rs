@@ -18,6 +18,7 @@ pub mod parts;
 pub mod reply_text;
 pub mod report;
 pub mod text;
+pub mod tls_report;
 pub mod transfer;
 pub mod tree;
 pub mod understand;

@@ -19,7 +19,7 @@ use super::parts::{self, Part, Tree};
 use super::reply_text::Purpose;
 use super::report::Report;
 use super::text::{self, Text};
-use super::{attachments, clean, languages, mailboxes, marks, report, words};
+use super::{attachments, clean, languages, mailboxes, marks, report, tls_report, words};
 use crate::desk::address::Mailbox;
 use crate::desk::entry::Attachment;
 use crate::desk::language::Language;
@@ -309,6 +309,12 @@ fn read_body(tree: &Tree<'_>, limits: &Limits, said: &mut Understood) {
         let (separated, block) = super::reply_text::separate(&body.lines, purpose(said));
         said.text = Text { from_html: body.from_html, ..separated };
         said.forwarded = block.or_else(|| attached_forward(tree, limits, said));
+    }
+    // What is for programs to read is put into words, under those of who sent it.
+    if let Some(report) = tls_report::read(tree) {
+        let words = said.text.new.trim_end();
+        let between = if words.is_empty() { "" } else { "\n\n" };
+        said.text.new = format!("{words}{between}{}", report.text());
     }
     if said.text.is_blank() && said.attachments.is_empty() && said.protection == Protection::None {
         said.problems.push(Problem::NoBody);

@@ -7,3 +7,4 @@ pub mod listen;
 pub mod resolver;
 pub mod stop;
 pub mod tls;
+pub mod validator;

@@ -80,6 +80,16 @@ impl Exit {
         }
     }
 
+    /// Delivers one message over whatever line there is, and as a captured one nowhere: a report on what
+    /// is wrong with TLS must arrive all the same (RFC 8460 §3). On a connection of its own, which
+    /// nothing else is sent by.
+    pub async fn deliver_anyhow(&self, transaction: &Transaction<'_>) -> Vec<Outcome> {
+        match self {
+            Self::Servers(servers) => servers.deliver_anyhow(transaction).await,
+            Self::Capture(_) => vec![Outcome::Sent(Reply::ours("left out")); transaction.recipients.len()],
+        }
+    }
+
     /// Closes connections that have waited too long, and forgets destinations that nothing goes to:
     /// to be called now and then.
     pub async fn sweep(&self) {
@@ -112,6 +122,16 @@ impl Servers {
             Some(recipient) => self.pool(recipient).deliver(transaction).await,
             None => Vec::new(),
         }
+    }
+
+    async fn deliver_anyhow(&self, transaction: &Transaction<'_>) -> Vec<Outcome> {
+        let Way::Direct(finder) = &self.way else { return self.deliver(transaction).await };
+        let Some(recipient) = transaction.recipients.first() else { return Vec::new() };
+        let target = Target::Anyhow(Arc::clone(finder), ascii(recipient.domain()).into_owned());
+        let pool = Pool::sharing(self.client.clone(), target, self.limits, Arc::clone(&self.room));
+        let outcomes = pool.deliver(transaction).await;
+        quit(pool.all()).await;
+        outcomes
     }
 
     fn pool(&self, recipient: &Address) -> Arc<Pool> {

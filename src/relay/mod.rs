@@ -4,15 +4,24 @@
 //! writes the copy out. [`exit`] is the configured [`route`] opened: to servers, whose connections by
 //! the SMTP [`client`] a [`pool`] keeps and whose names [`mx`] finds, or into a Maildir that
 //! [`capture`]s. [`schedule`] says when to try again.
+//!
+//! How safe the line to a server must be is said by its zone ([`dane`]) or its domain ([`mta_sts`],
+//! fetched by [`https`]); how it went is counted by a [`tally`], of which [`tls_reports`] tell.
 
 pub mod capture;
 pub mod client;
+pub mod dane;
 pub mod destinations;
 pub mod exit;
+pub mod https;
+pub mod mta_sts;
 pub mod mx;
+mod names;
 pub mod pool;
 pub mod reader;
 pub mod render;
 pub mod route;
 pub mod schedule;
+pub mod tally;
+pub mod tls_reports;
 pub mod worker;

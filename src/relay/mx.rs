@@ -1,24 +1,34 @@
-//! Which servers take a domain's mail (RFC 5321 §5.1, RFC 7505), and which of them we talk to.
+//! Which servers take a domain's mail (RFC 5321 §5.1, RFC 7505), which of them we talk to, and how safe
+//! the line to each must be.
 //!
 //! What the DNS says is whatever the domain's owner wants it to say: lists are bounded, we are never
 //! sent to ourselves, and never to an address that no server of the internet has. Nothing is kept
-//! here: the resolver remembers. Every host is talked to opportunistically; a policy that wants more of
-//! the line (MTA-STS, DANE) would put its [`Security`] into the hops that leave here.
+//! here: the resolver remembers.
+//!
+//! A host is talked to as its zone wants it (DANE, RFC 7672), else as the domain's policy wants it
+//! (MTA-STS, RFC 8461), else opportunistically. One that can't be used as they want is left out.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::rdata::TLSA;
+use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::client::{Outcome, Reply};
+use super::dane::Dane;
+use super::mta_sts::{Known, Policies};
+use super::names::{Located, Lost, Names, Said, absolute, host};
 use super::route::{NextHop, Place, Protocol, Security};
+use super::tally::Tally;
 use crate::config::Direct;
+use crate::desk::mta_sts::{Mode, Policy};
+use crate::desk::tls_report::{FailureKind, TlsFailure};
+use crate::net::validator::Validator;
 
 /// The most hosts of one domain that are looked at, the most preferred.
 const MOST_HOSTS: usize = 8;
@@ -29,7 +39,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Finds the servers of domains.
 pub struct Finder {
-    resolver: TokioResolver,
+    names: Names,
+    policies: Option<Policies>,
+    tally: Option<Arc<Tally>>,
     direct: Direct,
     ourselves: Ourselves,
     random: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -53,17 +65,15 @@ struct Exchange {
     host: String,
 }
 
-/// What became of the question for the addresses of one host.
+/// What became of the question for one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
-    /// In the order to try them.
-    At(Vec<SocketAddr>),
+    /// Here, in the order to try them; and what its zone says of its certificate.
+    At(Vec<SocketAddr>, Option<(String, Vec<TLSA>)>),
     /// It is this daemon.
     Us,
-    /// It has none that mail is sent to, whenever one asks; why.
-    Nowhere(String),
-    /// The name servers did not say; why.
-    Unknown(String),
+    /// Mail can't be sent there.
+    Lost(Lost),
 }
 
 impl Finder {
@@ -74,7 +84,41 @@ impl Finder {
         ourselves: Ourselves,
         random: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
-        Self { resolver, direct, ourselves, random: Box::new(random), deadline: DEADLINE }
+        let names = Names::new(resolver);
+        Self { names, policies: None, tally: None, direct, ourselves, random: Box::new(random), deadline: DEADLINE }
+    }
+
+    /// Asking a validating name server for all of it, and keeping to DANE (RFC 7672).
+    #[must_use]
+    pub fn with_validator(mut self, validator: Validator) -> Self {
+        self.names = self.names.with_validator(validator);
+        self
+    }
+
+    /// Keeping to the policies of domains (RFC 8461).
+    #[must_use]
+    pub fn with_policies(mut self, policies: Policies) -> Self {
+        self.policies = Some(policies);
+        self
+    }
+
+    /// Counting what went wrong, for reports (RFC 8460).
+    #[must_use]
+    pub fn with_tally(mut self, tally: Arc<Tally>) -> Self {
+        self.tally = Some(tally);
+        self
+    }
+
+    /// Who counts.
+    #[must_use]
+    pub fn tally(&self) -> Option<&Tally> {
+        self.tally.as_deref()
+    }
+
+    /// Who knows the policies of domains.
+    #[must_use]
+    pub fn policies(&self) -> Option<&Policies> {
+        self.policies.as_ref()
     }
 
     /// With another limit for all questions about one domain.
@@ -90,14 +134,38 @@ impl Finder {
     /// What it means for mail to the domain: [`Outcome::Failed`] where there never will be a server,
     /// [`Outcome::RouteDown`] where there is none now.
     pub async fn hops(&self, domain: &str) -> Result<Vec<NextHop>, Outcome> {
-        match timeout(self.deadline, self.find(domain)).await {
+        self.find_in_time(domain, true).await
+    }
+
+    /// The same, whatever the domain or its servers ask of the line.
+    ///
+    /// # Errors
+    /// As [`Self::hops`].
+    pub async fn hops_anyhow(&self, domain: &str) -> Result<Vec<NextHop>, Outcome> {
+        self.find_in_time(domain, false).await
+    }
+
+    /// The texts of a name's TXT records.
+    ///
+    /// # Errors
+    /// What went wrong: nothing is known.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, String> {
+        match timeout(self.deadline, self.names.texts(name)).await {
+            Ok(texts) => texts,
+            Err(_) => Err("the name servers did not answer in time".to_owned()),
+        }
+    }
+
+    async fn find_in_time(&self, domain: &str, safely: bool) -> Result<Vec<NextHop>, Outcome> {
+        match timeout(self.deadline, self.find(domain, safely)).await {
             Ok(found) => found,
             Err(_) => Err(later(format!("the name servers of {domain} did not answer in time"))),
         }
     }
 
-    async fn find(&self, domain: &str) -> Result<Vec<NextHop>, Outcome> {
-        let exchanges = self.exchanges(domain).await?;
+    /// `safely`: as the domain and its servers ask for.
+    async fn find(&self, domain: &str, safely: bool) -> Result<Vec<NextHop>, Outcome> {
+        let (exchanges, authentic) = self.exchanges(domain).await?;
         let is_us = |exchange: &Exchange| exchange.host == self.ourselves.hostname;
         let mut hosts = before_us(in_order(exchanges, &self.random), |exchange| exchange, is_us);
         if hosts.is_empty() {
@@ -106,76 +174,139 @@ impl Finder {
         hosts.truncate(MOST_HOSTS);
         let mut lookups = JoinSet::new();
         for (place, exchange) in hosts.iter().enumerate() {
-            let (resolver, host) = (self.resolver.clone(), exchange.host.clone());
-            lookups.spawn(async move { (place, addresses(&resolver, &host).await) });
+            let (names, host) = (self.names.clone(), exchange.host.clone());
+            lookups.spawn(async move { (place, names.locate(&host, authentic && safely).await) });
+        }
+        let policy = async {
+            match &self.policies {
+                Some(policies) if safely => policies.of(domain).await,
+                _ => Ok(Known::default()),
+            }
+        };
+        let (mut answers, known) = tokio::join!(lookups.join_all(), policy);
+        let known = known.map_err(|error| later(format!("the policies of domains can't be read: {error}")))?;
+        if let Some(failure) = &known.failure {
+            self.count(domain, &Security::MtaSts(no_policy()), &format!("mta-sts.{domain}"), failure);
         }
         // In the order of the hosts, whichever answered first.
-        let mut answers = lookups.join_all().await;
         answers.sort_by_key(|(place, _)| *place);
         let judged = hosts.into_iter().zip(answers.into_iter().map(|(_, answer)| self.judge(answer)));
         let kept = before_us(judged.collect(), |(exchange, _)| exchange, |(_, found)| *found == Found::Us);
         if kept.is_empty() {
             return Err(loops(domain));
         }
-        let (mut hops, mut unknown, mut nowhere) = (Vec::new(), None, None);
+        let (mut hops, mut unsafe_, mut unknown, mut nowhere) = (Vec::new(), None, None, None);
         for (exchange, found) in kept {
+            let host = exchange.host;
             match found {
-                Found::At(addresses) => hops.push(NextHop {
-                    protocol: Protocol::Smtp,
-                    place: Place::Found(exchange.host, addresses),
-                    security: Security::Opportunistic,
-                    credentials: None,
-                }),
-                Found::Unknown(why) => unknown = Some(format!("{}: {why}", exchange.host)),
-                Found::Nowhere(why) => nowhere = Some(format!("{} {why}", exchange.host)),
+                Found::At(addresses, tlsa) => {
+                    let dane = tlsa.map(|(base, records)| Dane::new(&base, &host, domain, &records));
+                    match self.security(domain, &host, dane, known.policy.as_ref()) {
+                        Ok(security) => hops.push(NextHop {
+                            protocol: Protocol::Smtp,
+                            place: Place::Found(host, addresses),
+                            security,
+                            credentials: None,
+                        }),
+                        Err(why) => unsafe_ = Some(why),
+                    }
+                }
+                Found::Lost(Lost::Unproven(why)) => {
+                    let failure = TlsFailure { kind: FailureKind::DnssecInvalid, words: why.clone() };
+                    let security = Security::Dane(Arc::new(Dane::new(&host, &host, domain, &[])));
+                    self.count(domain, &security, &host, &failure);
+                    unsafe_ = Some(format!("the TLSA records of {host} can't be found: {why}"));
+                }
+                Found::Lost(Lost::Unknown(why)) => unknown = Some(format!("{host}: {why}")),
+                Found::Lost(Lost::Nowhere(why)) => nowhere = Some(format!("{host} {why}")),
                 Found::Us => {}
             }
         }
-        match (hops.is_empty(), unknown, nowhere) {
+        match (hops.is_empty(), unsafe_, unknown, nowhere) {
             (false, ..) => Ok(hops),
-            (true, Some(why), _) => Err(later(format!("no address for a mail server of {domain}: {why}"))),
-            (true, None, why) => {
+            (true, Some(why), ..) => {
+                let text = format!("no mail server of {domain} may be used: {why}");
+                Err(Outcome::RouteDown(Reply::ours_with([4, 7, 0], text)))
+            }
+            (true, None, Some(why), _) => Err(later(format!("no address for a mail server of {domain}: {why}"))),
+            (true, None, None, why) => {
                 let why = why.unwrap_or_default();
                 Err(never([5, 4, 4], format!("no mail server of {domain} can be reached: {why}")))
             }
         }
     }
 
-    /// What the domain's MX records say, or the domain itself where there are none.
-    async fn exchanges(&self, domain: &str) -> Result<Vec<Exchange>, Outcome> {
+    /// What is asked of the line to a host: what its zone says counts before what the domain says
+    /// (RFC 8461 §2), and TLS with whomever where the zone says nothing that is understood.
+    ///
+    /// # Errors
+    /// Why it can't be used.
+    fn security(
+        &self,
+        domain: &str,
+        host: &str,
+        dane: Option<Dane>,
+        policy: Option<&Arc<Policy>>,
+    ) -> Result<Security, String> {
+        let dane = match dane {
+            Some(dane) if !dane.usable.is_empty() => return Ok(Security::Dane(Arc::new(dane))),
+            other => other.map(|dane| Security::Dane(Arc::new(dane))),
+        };
+        if let Some(unusable) = &dane {
+            let words = "no TLSA record is usable".to_owned();
+            self.count(domain, unusable, host, &TlsFailure { kind: FailureKind::TlsaInvalid, words });
+        }
+        let Some(policy) = policy else { return Ok(dane.unwrap_or(Security::Opportunistic)) };
+        let sts = Security::MtaSts(Arc::clone(policy));
+        let enforced = policy.mode == Mode::Enforce;
+        if policy.matches(host) {
+            return Ok(if enforced { sts } else { dane.unwrap_or(sts) });
+        }
+        let words = format!("{host} is not among the servers that the domain's MTA-STS policy names");
+        self.count(domain, &sts, host, &TlsFailure { kind: FailureKind::ValidationFailure, words: words.clone() });
+        if enforced { Err(words) } else { Ok(dane.unwrap_or(Security::Opportunistic)) }
+    }
+
+    fn count(&self, domain: &str, security: &Security, host: &str, failure: &TlsFailure) {
+        if let Some(tally) = &self.tally {
+            tally.count(domain, security, host, None, Err(failure));
+        }
+    }
+
+    /// What the domain's MX records say, or the domain itself where there are none; and whether that is
+    /// authentic.
+    async fn exchanges(&self, domain: &str) -> Result<(Vec<Exchange>, bool), Outcome> {
         let Some(name) = absolute(domain) else {
             return Err(never([5, 1, 2], format!("{domain} is no domain name")));
         };
-        let lookup = match self.resolver.lookup(name.clone(), RecordType::MX).await {
-            Ok(lookup) => lookup,
-            Err(error) => match no_records(&error) {
-                Some(ResponseCode::NXDomain) => {
-                    return Err(never([5, 1, 2], format!("there is no domain {domain}")));
-                }
-                Some(_) => return Ok(vec![Exchange { preference: 0, host: domain.to_owned() }]),
-                None => return Err(later(format!("the mail servers of {domain} can't be found: {error}"))),
-            },
+        // Where there are no MX records, the domain's addresses are of the same zone as their absence.
+        let itself = || Ok((vec![Exchange { preference: 0, host: domain.to_owned() }], true));
+        let (records, authentic) = match self.names.ask(&name, RecordType::MX).await {
+            Ok(Said::Records { records, authentic, .. }) => (records, authentic),
+            Ok(Said::Nothing(ResponseCode::NXDomain)) => {
+                return Err(never([5, 1, 2], format!("there is no domain {domain}")));
+            }
+            Ok(Said::Nothing(_)) => return itself(),
+            Err(error) => return Err(later(format!("the mail servers of {domain} can't be found: {error}"))),
         };
-        let exchanges: Vec<_> = records(&lookup, &name)
-            .filter_map(|data| match data {
-                RData::MX(mx) => Some(Exchange { preference: mx.preference, host: host(&mx.exchange) }),
-                _ => None,
-            })
-            .collect();
-        let (nulls, exchanges): (Vec<_>, Vec<_>) = exchanges.into_iter().partition(|exchange| exchange.host.is_empty());
+        let exchanges = records.iter().filter_map(|data| match data {
+            RData::MX(mx) => Some(Exchange { preference: mx.preference, host: host(&mx.exchange) }),
+            _ => None,
+        });
+        let (nulls, exchanges): (Vec<_>, Vec<_>) = exchanges.partition(|exchange| exchange.host.is_empty());
         match (exchanges.is_empty(), nulls.is_empty()) {
             // A null MX beside others means nothing (RFC 7505 §3).
-            (false, _) => Ok(exchanges),
+            (false, _) => Ok((exchanges, authentic)),
             (true, false) => Err(never([5, 1, 10], format!("{domain} takes no mail (null MX)"))),
-            (true, true) => Ok(vec![Exchange { preference: 0, host: domain.to_owned() }]),
+            (true, true) => itself(),
         }
     }
 
     /// Which of a host's addresses mail is sent to.
-    fn judge(&self, answer: Result<Vec<IpAddr>, Found>) -> Found {
-        let addresses = match answer {
-            Ok(addresses) => addresses,
-            Err(found) => return found,
+    fn judge(&self, answer: Result<Located, Lost>) -> Found {
+        let Located { addresses, tlsa } = match answer {
+            Ok(located) => located,
+            Err(lost) => return Found::Lost(lost),
         };
         let at = |address: &IpAddr| SocketAddr::new(*address, self.direct.port);
         if addresses.iter().any(|address| self.ourselves.listen_at(at(address))) {
@@ -184,9 +315,11 @@ impl Finder {
         let public = |address: &&IpAddr| may_be_elsewhere(**address, self.direct.allow_loopback);
         let public: Vec<_> = addresses.iter().filter(public).map(at).take(MOST_ADDRESSES).collect();
         match (public.is_empty(), addresses.first()) {
-            (true, Some(address)) => Found::Nowhere(format!("has the address {address}, where no mail is sent")),
-            (true, None) => Found::Nowhere("has no address".to_owned()),
-            (false, _) => Found::At(public),
+            (true, Some(address)) => {
+                Found::Lost(Lost::Nowhere(format!("has the address {address}, where no mail is sent")))
+            }
+            (true, None) => Found::Lost(Lost::Nowhere("has no address".to_owned())),
+            (false, _) => Found::At(public, tlsa),
         }
     }
 }
@@ -218,65 +351,15 @@ fn before_us<T>(hosts: Vec<T>, exchange: impl Fn(&T) -> &Exchange, is_us: impl F
     hosts.into_iter().filter(|host| ours.is_none_or(|ours| preference(host) < ours)).collect()
 }
 
-/// A host's addresses, IPv6 and IPv4 in turn, so that a family that leads nowhere costs one wait.
-async fn addresses(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, Found> {
-    // An MX names a host (RFC 1035 §3.3.9), and `192.0.2.1.` is none.
-    if host.parse::<IpAddr>().is_ok() {
-        return Err(Found::Nowhere("is an address, and an MX must name a host".to_owned()));
-    }
-    let Some(name) = absolute(host) else { return Err(Found::Nowhere("is no host name".to_owned())) };
-    let (six, four) =
-        tokio::join!(resolver.lookup(name.clone(), RecordType::AAAA), resolver.lookup(name.clone(), RecordType::A));
-    let mut unknown = None;
-    let mut of = |lookup: Result<Lookup, NetError>| match lookup {
-        Ok(lookup) => records(&lookup, &name).filter_map(ip).collect(),
-        Err(error) => {
-            if no_records(&error).is_none() {
-                unknown = Some(error.to_string());
-            }
-            Vec::new()
-        }
-    };
-    let (six, four): (Vec<_>, Vec<_>) = (of(six), of(four));
-    let mut addresses = Vec::new();
-    for turn in 0..six.len().max(four.len()) {
-        addresses.extend(six.get(turn).into_iter().chain(four.get(turn)));
-    }
-    match unknown {
-        Some(why) if addresses.is_empty() => Err(Found::Unknown(why)),
-        _ => Ok(addresses),
-    }
-}
-
-fn ip(data: &RData) -> Option<IpAddr> {
-    match data {
-        RData::A(a) => Some(a.0.into()),
-        RData::AAAA(aaaa) => Some(aaaa.0.into()),
-        _ => None,
-    }
-}
-
-/// What an answer says of a name, or of what it is an alias of.
-fn records<'l>(lookup: &'l Lookup, name: &Name) -> impl Iterator<Item = &'l RData> {
-    let answers = lookup.answers();
-    let mut owner = name;
-    // No more aliases than there are answers: a ring ends.
-    for _ in answers {
-        let alias = answers.iter().filter(|record| record.name == *owner).find_map(|record| match &record.data {
-            RData::CNAME(target) => Some(&target.0),
-            _ => None,
-        });
-        let Some(target) = alias else { break };
-        owner = target;
-    }
-    let owner = owner.clone();
-    answers.iter().filter(move |record| record.name == owner).map(|record| &record.data)
+/// What is counted where a policy is announced and can't be had.
+fn no_policy() -> Arc<Policy> {
+    Arc::new(Policy { mode: Mode::None, mx: Vec::new(), max_age: 0 })
 }
 
 /// Whether a mail server of the internet, or of a network of ours, can have the address. Never is it
 /// this machine itself, nor whatever a switch or router answers by: who names his own MX could make
 /// us talk to services that trust the machine.
-fn may_be_elsewhere(address: IpAddr, allow_loopback: bool) -> bool {
+pub(super) fn may_be_elsewhere(address: IpAddr, allow_loopback: bool) -> bool {
     match address.to_canonical() {
         ip if ip.is_loopback() => allow_loopback,
         IpAddr::V4(ip) => {
@@ -285,26 +368,6 @@ fn may_be_elsewhere(address: IpAddr, allow_loopback: bool) -> bool {
         }
         // What is left of `::/96` is IPv4 in a form that nobody routes (RFC 4291 §2.5.5.1).
         IpAddr::V6(ip) => ip.segments()[..6] != [0; 6] && !ip.is_multicast() && !ip.is_unicast_link_local(),
-    }
-}
-
-fn absolute(name: &str) -> Option<Name> {
-    let mut name = Name::from_ascii(name).ok()?;
-    name.set_fqdn(true);
-    Some(name)
-}
-
-fn host(name: &Name) -> String {
-    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
-}
-
-/// The name servers' word that there is nothing; `None`: they did not say.
-fn no_records(error: &NetError) -> Option<ResponseCode> {
-    match error {
-        NetError::Dns(DnsError::NoRecordsFound(none)) => {
-            Some(none.response_code).filter(|code| matches!(code, ResponseCode::NoError | ResponseCode::NXDomain))
-        }
-        _ => None,
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::client::{Client, Outcome, Session, Transaction};
+use super::client::{Client, Opened, Outcome, Session, Transaction};
 use super::mx::Finder;
-use super::route::NextHop;
+use super::route::{NextHop, Place};
 
 /// After so long no further server of a destination is begun with: who answers each of them slowly
 /// must not hold a place for hours.
@@ -48,6 +48,8 @@ pub enum Target {
     Hop(NextHop),
     /// To the servers of a domain, which is in A-labels.
     Domain(Arc<Finder>, String),
+    /// The same, whatever it or they ask of the line, and uncounted.
+    Anyhow(Arc<Finder>, String),
 }
 
 impl From<NextHop> for Target {
@@ -107,13 +109,19 @@ impl Pool {
                 Ok(hops) => hops,
                 Err(outcome) => return all(outcome),
             },
+            Target::Anyhow(finder, domain) => match finder.hops_anyhow(domain).await {
+                Ok(hops) => hops,
+                Err(outcome) => return all(outcome),
+            },
         };
         let mut outcomes = Vec::new();
         for hop in &hops {
             if !outcomes.is_empty() && begun.elapsed() > LONGEST_SEARCH {
                 break;
             }
-            outcomes = match self.client.open(hop).await {
+            let opened = self.client.attempt(hop).await;
+            self.count(hop, &opened);
+            outcomes = match opened.session {
                 Ok(mut session) => {
                     let done = session.deliver(transaction).await;
                     self.keep(session, done.alive);
@@ -127,6 +135,19 @@ impl Pool {
             tracing::debug!(%hop, ?outcomes, "a server did not take us");
         }
         outcomes
+    }
+
+    /// Tells how TLS went.
+    fn count(&self, hop: &NextHop, opened: &Opened) {
+        if let Target::Domain(finder, domain) = &self.target
+            && let (Some(tally), Some(tls), Place::Found(host, _)) = (finder.tally(), &opened.tls, &hop.place)
+        {
+            let result = match tls {
+                Ok(()) => Ok(()),
+                Err(failure) => Err(failure),
+            };
+            tally.count(domain, &hop.security, host, opened.address, result);
+        }
     }
 
     /// Whether no connection waits.

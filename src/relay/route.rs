@@ -5,9 +5,12 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::dane::Dane;
 use crate::config;
 use crate::desk::address::Address;
+use crate::desk::mta_sts::{Mode, Policy};
 use crate::trust::alignment::ascii;
 
 /// The next hop of all mail.
@@ -76,7 +79,7 @@ pub enum Place {
 }
 
 /// What is asked of the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Security {
     /// In clear: LMTP.
     None,
@@ -87,6 +90,33 @@ pub enum Security {
     StartTls,
     /// TLS from the first byte (RFC 8314 §3), with the right certificate.
     Implicit,
+    /// STARTTLS with the right certificate, as the domain's MTA-STS policy wants it (RFC 8461 §4); in
+    /// mode `testing` it is looked at, and mail goes all the same.
+    MtaSts(Arc<Policy>),
+    /// STARTTLS with what the server's zone says of its certificate (RFC 7672).
+    Dane(Arc<Dane>),
+}
+
+impl Security {
+    /// Whether nothing is sent over a line that is not as it should be.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        match self {
+            Self::None | Self::Opportunistic => false,
+            Self::StartTls | Self::Implicit | Self::Dane(_) => true,
+            Self::MtaSts(policy) => policy.mode == Mode::Enforce,
+        }
+    }
+
+    /// Who asks for TLS, in words, where it is whom mail goes to, and not our configuration.
+    #[must_use]
+    pub fn whose(&self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::Opportunistic | Self::StartTls | Self::Implicit => None,
+            Self::MtaSts(_) => Some("the domain's MTA-STS policy asks for it"),
+            Self::Dane(_) => Some("the server's DANE records ask for it"),
+        }
+    }
 }
 
 /// A name and password for AUTH. Never shown.
@@ -151,11 +181,11 @@ impl fmt::Display for Route {
 /// Where it is, without the credentials.
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match (self.protocol, self.security) {
+        let scheme = match (self.protocol, &self.security) {
             (Protocol::Lmtp, _) => "lmtp",
-            (Protocol::Smtp, Security::None | Security::Opportunistic) => "smtp",
-            (Protocol::Smtp, Security::StartTls) => "smtp+starttls",
             (Protocol::Smtp, Security::Implicit) => "smtps",
+            (Protocol::Smtp, security) if security.is_required() => "smtp+starttls",
+            (Protocol::Smtp, _) => "smtp",
         };
         match &self.place {
             Place::Host(host, port) if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}"),

@@ -10,9 +10,11 @@ use crate::desk::entry::Entry;
 use crate::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
 use crate::desk::login::AppPassword;
 use crate::desk::member::{AddressClaim, Member};
+use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
 use crate::desk::ticket::Ticket;
+use crate::desk::tls_report::Counts;
 
 macro_rules! records {
     ($($type:ty),+ $(,)?) => {$(
@@ -22,7 +24,20 @@ macro_rules! records {
     )+};
 }
 
-records!(Property, Member, AddressClaim, Department, Contact, Ticket, Entry, Copy, AppPassword, Reach);
+records!(
+    Property,
+    Member,
+    AddressClaim,
+    Department,
+    Contact,
+    Ticket,
+    Entry,
+    Copy,
+    AppPassword,
+    Reach,
+    KeptPolicy,
+    Counts
+);
 records!(PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId, Timestamp);
 records!(Vec<PropertyId>, Vec<MemberId>, Vec<DepartmentId>, Vec<ContactId>, Vec<TicketId>, Vec<EntryId>, Vec<CopyId>);
 records!((TicketId, EntryId), Vec<(TicketId, EntryId)>);

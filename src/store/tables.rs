@@ -19,11 +19,13 @@ use crate::desk::id::{
 use crate::desk::login::AppPassword;
 use crate::desk::member::{AddressClaim, Member};
 use crate::desk::message_id::MessageId;
+use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
+use crate::desk::tls_report::Counts;
 
 /// The secrets that tokens are made with, by key id; the highest makes new ones.
 pub const TOKEN_KEYS: Table<u8, TokenKey> = Table::new(16, "token_keys");
@@ -86,6 +88,11 @@ pub const ACKNOWLEDGED_AT: Table<(Timestamp, Address), ()> = Table::new(92, "ack
 
 /// Addresses that failed lately, and whether they are suspended.
 pub const REACH: Table<Address, Reach> = Table::new(95, "reach");
+
+/// The MTA-STS policies of domains that mail goes to, by domain in A-labels.
+pub const MTA_STS: Table<String, KeptPolicy> = Table::new(100, "mta_sts");
+/// How TLS went to a domain in a day since 1970, until that is reported.
+pub const TLS_COUNTS: Table<(i64, String), Counts> = Table::new(101, "tls_counts");
 
 pub const PROPERTY_IDS: Counter<()> = Counter::new(1, "property ids");
 pub const MEMBER_IDS: Counter<()> = Counter::new(2, "member ids");

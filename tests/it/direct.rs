@@ -42,7 +42,7 @@ impl Internet {
         }
         let port = hosts[0].address().port();
         let ourselves = Ourselves { hostname: US.to_owned(), listens: Vec::new() };
-        let direct = Direct { port, allow_loopback: true };
+        let direct = Direct { port, allow_loopback: true, https_port: 443, tls_reports: false };
         Self { dns, hosts, direct, ourselves, source: Vec::new(), wait: Duration::from_mins(1) }
     }
 

@@ -53,6 +53,8 @@ mod store_work;
 mod strangers;
 mod submission;
 mod suites;
+mod tls_out;
+mod tls_reports;
 mod trust;
 mod understanding;
 mod web;

@@ -20,8 +20,9 @@ pub use session::Session;
 pub use transaction::Done;
 pub use transport::{Tls, TlsError};
 
-use super::route::{NextHop, Security};
+use super::route::NextHop;
 use crate::desk::address::Address;
+use crate::desk::tls_report::TlsFailure;
 
 /// One message on its way.
 #[derive(Clone, Debug)]
@@ -127,12 +128,32 @@ impl Client {
     /// # Errors
     /// What was said, or what went wrong: the route is down.
     pub async fn open(&self, hop: &NextHop) -> Result<Session, Reply> {
+        self.attempt(hop).await.session
+    }
+
+    /// The same, and how TLS went.
+    pub async fn attempt(&self, hop: &NextHop) -> Opened {
         match Session::open(self, hop, true).await {
-            Err(session::OpenError::Tls(_)) if hop.security == Security::Opportunistic && hop.credentials.is_none() => {
-                // Without STARTTLS offered it would be in clear too.
-                Session::open(self, hop, false).await.map_err(session::OpenError::reply)
+            Ok(session) => Opened { tls: session.tls.clone(), address: session.address, session: Ok(session) },
+            Err(error) => {
+                let may_be_in_clear = !hop.security.is_required() && hop.credentials.is_none();
+                let session = if error.in_handshake && may_be_in_clear {
+                    // Without STARTTLS offered it would be in clear too.
+                    Session::open(self, hop, false).await.map_err(|error| error.reply)
+                } else {
+                    Err(error.reply)
+                };
+                Opened { session, tls: error.tls.map(Err), address: error.address }
             }
-            other => other.map_err(session::OpenError::reply),
         }
     }
+}
+
+/// What came of an attempt to talk to a server.
+pub struct Opened {
+    pub session: Result<Session, Reply>,
+    /// How TLS went, for reports (RFC 8460 §4.3); `None` where it did not come to that.
+    pub tls: Option<Result<(), TlsFailure>>,
+    /// Who was talked to.
+    pub address: Option<IpAddr>,
 }

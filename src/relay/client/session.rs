@@ -1,5 +1,7 @@
 //! One connection: greeting, EHLO, STARTTLS, AUTH, and the exchange of commands and replies.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -7,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::reply::ReplyReader;
-use super::transport::{Line, connect};
+use super::transport::{Connected, Expected, Line, connect};
 use super::{Client, Reply, Timeouts};
+use crate::desk::tls_report::{FailureKind, TlsFailure};
 use crate::relay::route::{Credentials, NextHop, Place, Protocol, Security};
 
 /// The size of one read.
@@ -27,26 +30,26 @@ pub struct Session {
     pub(super) transactions: u32,
     opened: Instant,
     pub(super) used: Instant,
+    /// Who is at its other end; `None` on a Unix socket.
+    pub(super) address: Option<IpAddr>,
+    /// How TLS went; `None` where none was thought of.
+    pub(super) tls: Option<Result<(), TlsFailure>>,
 }
 
 /// Why a session did not come to be.
-pub(super) enum OpenError {
-    /// The TLS handshake failed.
-    Tls(Reply),
-    /// Anything else.
-    Other(Reply),
-}
-
-impl OpenError {
-    pub(super) fn reply(self) -> Reply {
-        let (Self::Tls(reply) | Self::Other(reply)) = self;
-        reply
-    }
+pub(super) struct OpenError {
+    pub reply: Reply,
+    /// What was wrong with TLS, where it was that.
+    pub tls: Option<TlsFailure>,
+    /// The handshake failed: in clear it might go on.
+    pub in_handshake: bool,
+    /// Who was talked to.
+    pub address: Option<IpAddr>,
 }
 
 impl From<Reply> for OpenError {
     fn from(reply: Reply) -> Self {
-        Self::Other(reply)
+        Self { reply, tls: None, in_handshake: false, address: None }
     }
 }
 
@@ -92,18 +95,42 @@ impl Session {
     /// Opens a connection; without `may_encrypt` an offer of STARTTLS is not taken.
     pub(super) async fn open(client: &Client, hop: &NextHop, may_encrypt: bool) -> Result<Self, OpenError> {
         let connected = connect(&hop.place, client).await?;
+        let address = connected.address;
+        Self::open_on(connected, client, hop, may_encrypt).await.map_err(|error| OpenError { address, ..error })
+    }
+
+    async fn open_on(
+        connected: Connected,
+        client: &Client,
+        hop: &NextHop,
+        may_encrypt: bool,
+    ) -> Result<Self, OpenError> {
         let host = match &hop.place {
             Place::Host(host, _) | Place::Found(host, _) => host.as_str(),
             Place::Socket(_) => "localhost",
         };
         let password_at_risk = hop.credentials.is_some() && !connected.local;
-        let verified = hop.security == Security::StartTls || password_at_risk;
-        let mut encrypted = hop.security == Security::Implicit;
-        let line = if encrypted {
-            client.tls.start(connected.line, host, true, &client.timeouts).await.map_err(OpenError::Tls)?
-        } else {
-            connected.line
+        let required = hop.security.is_required() || password_at_risk;
+        let expected = match &hop.security {
+            Security::Opportunistic if password_at_risk => Expected::Host,
+            Security::None | Security::Opportunistic => Expected::Anybody,
+            Security::StartTls | Security::Implicit | Security::MtaSts(_) => Expected::Host,
+            Security::Dane(dane) => Expected::Zone(Arc::clone(dane)),
         };
+        // What the configuration asks for stays wrong until somebody acts; others may put theirs right.
+        let class = if hop.security.whose().is_some() { 4 } else { 5 };
+        let no_tls = |failure: TlsFailure| {
+            let why = hop.security.whose().map(|whose| format!("; {whose}, and nothing was sent")).unwrap_or_default();
+            let text = format!("no TLS with {host}: {}{why}", failure.words);
+            // A wrong certificate stays wrong; a lost connection may not.
+            let reply = if required { Reply::ours_with([class, 7, 5], text) } else { Reply::ours(text) };
+            OpenError { reply, tls: Some(failure), in_handshake: true, address: None }
+        };
+        let start = async |line: Box<dyn Line>| {
+            client.tls.start(line, host, expected.clone(), required, &client.timeouts).await.map_err(&no_tls)
+        };
+        let mut encrypted = hop.security == Security::Implicit;
+        let line = if encrypted { start(connected.line).await?.line } else { connected.line };
         let now = Instant::now();
         let mut session = Self {
             line,
@@ -114,34 +141,51 @@ impl Session {
             transactions: 0,
             opened: now,
             used: now,
+            address: connected.address,
+            tls: None,
         };
         let greeting = session.reply(client.timeouts.greeting).await?;
         if greeting.code != Some(220) {
             return Err(greeting.into());
         }
-        session.hello(&client.helo, !verified).await?;
+        session.hello(&client.helo, !required).await?;
 
+        let offered = session.extensions.starttls;
         let starttls = match hop.security {
-            Security::StartTls => true,
-            Security::Opportunistic => verified || (may_encrypt && session.extensions.starttls),
             Security::None | Security::Implicit => false,
+            _ => required || (may_encrypt && offered),
         };
+        let without = |words: String| TlsFailure { kind: FailureKind::StarttlsNotSupported, words };
         if starttls {
-            if !session.extensions.starttls {
-                let text = format!("{host} offers no STARTTLS, which is required; nothing was sent");
-                return Err(Reply::ours_with([5, 7, 10], text).into());
+            if !offered {
+                let why =
+                    hop.security.whose().map_or(", which is required".to_owned(), |whose| format!(", and {whose}"));
+                let text = format!("{host} offers no STARTTLS{why}; nothing was sent");
+                let failure = Some(without("STARTTLS is not offered".to_owned()));
+                return Err(OpenError { tls: failure, ..Reply::ours_with([class, 7, 10], text).into() });
             }
             let reply = session.command("STARTTLS").await?;
             if reply.is_positive() {
                 // What came before the handshake may be anybody's (RFC 3207 §6).
                 session.expect_silence()?;
-                session.line =
-                    client.tls.start(session.line, host, verified, &client.timeouts).await.map_err(OpenError::Tls)?;
+                let started = start(session.line).await?;
+                session.line = started.line;
+                session.tls = Some(started.doubt.map_or(Ok(()), Err));
                 encrypted = true;
                 session.hello(&client.helo, false).await?;
-            } else if verified || reply.is_permanent() {
-                return Err(reply.into());
+            } else {
+                let failure = without(format!("STARTTLS is refused: {reply}"));
+                if let Some(whose) = hop.security.whose().filter(|_| required) {
+                    let text = format!("{host} refuses STARTTLS ({reply}), and {whose}; nothing was sent");
+                    return Err(OpenError { tls: Some(failure), ..Reply::ours_with([class, 7, 10], text).into() });
+                }
+                if required || reply.is_permanent() {
+                    return Err(OpenError { tls: Some(failure), ..reply.into() });
+                }
+                session.tls = Some(Err(failure));
             }
+        } else if !encrypted && !offered && hop.security != Security::None {
+            session.tls = Some(Err(without("STARTTLS is not offered".to_owned())));
         }
         if let Some(credentials) = &hop.credentials {
             if !(encrypted || connected.local) {

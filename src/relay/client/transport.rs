@@ -1,19 +1,24 @@
 //! The line to a server: TCP or a Unix socket, in clear or under TLS.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{Client, Reply, Timeouts};
+use crate::desk::tls_report::{FailureKind, TlsFailure};
+use crate::relay::dane::Dane;
 use crate::relay::route::Place;
 
 /// The most addresses of one host that are tried.
@@ -29,6 +34,8 @@ pub(super) struct Connected {
     pub line: Box<dyn Line>,
     /// Whether nobody but this machine sees what passes.
     pub local: bool,
+    /// Who is at its other end; `None` on a Unix socket.
+    pub address: Option<IpAddr>,
 }
 
 /// Connects to the first address of a place that answers.
@@ -36,7 +43,7 @@ pub(super) async fn connect(place: &Place, client: &Client) -> Result<Connected,
     let timeouts = &client.timeouts;
     match place {
         Place::Socket(path) => match timeout(timeouts.connect, UnixStream::connect(path)).await {
-            Ok(Ok(stream)) => Ok(Connected { line: Box::new(stream), local: true }),
+            Ok(Ok(stream)) => Ok(Connected { line: Box::new(stream), local: true, address: None }),
             Ok(Err(error)) => Err(Reply::ours(format!("no connection to {}: {error}", path.display()))),
             Err(_) => Err(Reply::ours(format!("no connection to {} in time", path.display()))),
         },
@@ -63,7 +70,12 @@ async fn connect_to(host: &str, addresses: &[SocketAddr], client: &Client) -> Re
             Ok(Ok(stream)) => {
                 // Commands are small and answered one by one: waiting to fill packets costs time.
                 let _ = stream.set_nodelay(true);
-                return Ok(Connected { line: Box::new(stream), local: address.ip().to_canonical().is_loopback() });
+                let ip = address.ip();
+                return Ok(Connected {
+                    line: Box::new(stream),
+                    local: ip.to_canonical().is_loopback(),
+                    address: Some(ip),
+                });
             }
             Ok(Err(error)) => failure = format!("no connection to {address}: {error}"),
             Err(_) => failure = format!("no connection to {address} in time"),
@@ -89,8 +101,9 @@ async fn dial(address: SocketAddr, sources: &[IpAddr]) -> io::Result<TcpStream> 
 /// What certificates the client believes.
 #[derive(Clone)]
 pub struct Tls {
-    verified: Arc<ClientConfig>,
-    any: Arc<ClientConfig>,
+    provider: Arc<CryptoProvider>,
+    /// By the system's authorities; `None` where there are none, and no name can be proven.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
 }
 
 /// Why there is no TLS.
@@ -101,7 +114,26 @@ pub enum TlsError {
     NoRoots,
     /// The library refused its own settings.
     #[error("TLS can't be started: {0}")]
-    Start(#[from] rustls::Error),
+    Start(#[from] VerifierBuilderError),
+}
+
+/// Whose certificate is the right one.
+#[derive(Clone, Debug)]
+pub(super) enum Expected {
+    /// Anybody's: opportunistic TLS (RFC 7435) keeps listeners out where the other way would be to
+    /// talk in clear. Never where a password is sent to another machine.
+    Anybody,
+    /// The host's, by an authority that the system believes.
+    Host,
+    /// What the host's zone says.
+    Zone(Arc<Dane>),
+}
+
+/// An encrypted line.
+pub(super) struct Encrypted {
+    pub line: Box<dyn Line>,
+    /// What was wrong with the certificate, where that did not matter.
+    pub doubt: Option<TlsFailure>,
 }
 
 impl Tls {
@@ -115,64 +147,139 @@ impl Tls {
         if roots.is_empty() { Err(TlsError::NoRoots) } else { Self::with_roots(roots) }
     }
 
-    /// Believes these authorities only; with none, only opportunistic TLS is possible.
+    /// Believes these authorities only; with none, only opportunistic TLS and DANE are possible.
     ///
     /// # Errors
     /// [`TlsError::Start`].
     pub fn with_roots(roots: RootCertStore) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder =
-            || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-        Ok(Self {
-            verified: Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()),
-            any: Arc::new(
-                builder()?
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(AnyCertificate(Arc::clone(&provider))))
-                    .with_no_client_auth(),
-            ),
-        })
+        let authorities = if roots.is_empty() {
+            None
+        } else {
+            Some(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?)
+        };
+        Ok(Self { provider, authorities })
     }
 
-    /// Puts TLS on a line; `verified` wants the right certificate for `host`.
+    /// For a web server, whose certificate has to be right.
+    pub(in crate::relay) fn web(&self) -> Result<ClientConfig, rustls::Error> {
+        let (expected, doubt) = (Expected::Host, OnceLock::new());
+        self.config(&Arc::new(Check { tls: self.clone(), expected, required: true, doubt }))
+    }
+
+    /// Without resumption: a connection that is resumed shows no certificate.
+    fn config(&self, check: &Arc<Check>) -> Result<ClientConfig, rustls::Error> {
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(check) as Arc<dyn ServerCertVerifier>)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+
+    /// Puts TLS on a line to `host`. Where the right certificate is not `required`, any other does too.
     pub(super) async fn start(
         &self,
         line: Box<dyn Line>,
         host: &str,
-        verified: bool,
+        expected: Expected,
+        required: bool,
         timeouts: &Timeouts,
-    ) -> Result<Box<dyn Line>, Reply> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Reply::ours(format!("{host} is no name that a certificate can have")))?;
-        let config = if verified { &self.verified } else { &self.any };
-        match timeout(timeouts.command, TlsConnector::from(Arc::clone(config)).connect(name, line)).await {
-            Ok(Ok(line)) => Ok(Box::new(line)),
-            Ok(Err(error)) => {
-                let text = format!("no TLS with {host}: {error}");
-                // A wrong certificate stays wrong until somebody acts; a lost connection may not.
-                let refused = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()).is_some();
-                Err(if refused { Reply::ours_with([5, 7, 5], text) } else { Reply::ours(text) })
-            }
-            Err(_) => Err(Reply::ours(format!("no TLS with {host} in time"))),
+    ) -> Result<Encrypted, TlsFailure> {
+        let name = match &expected {
+            Expected::Zone(dane) => dane.base.clone(),
+            Expected::Anybody | Expected::Host => host.to_owned(),
+        };
+        let failure = |kind, words| TlsFailure { kind, words };
+        let name = ServerName::try_from(name).map_err(|_| {
+            failure(FailureKind::CertificateHostMismatch, format!("{host} is no name that a certificate can have"))
+        })?;
+        let check = Arc::new(Check { tls: self.clone(), expected, required, doubt: OnceLock::new() });
+        let config = self.config(&check).map_err(|error| failure_of(&error))?;
+        match timeout(timeouts.command, TlsConnector::from(Arc::new(config)).connect(name, line)).await {
+            Ok(Ok(line)) => Ok(Encrypted { line: Box::new(line), doubt: check.doubt.get().map(failure_of) }),
+            Ok(Err(error)) => Err(match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+                Some(error) => failure_of(error),
+                None => failure(FailureKind::ValidationFailure, error.to_string()),
+            }),
+            Err(_) => Err(failure(FailureKind::ValidationFailure, "the handshake did not end in time".to_owned())),
         }
     }
 }
 
-/// Believes any certificate: opportunistic TLS (RFC 7435) keeps listeners out where the other way
-/// would be to talk in clear. Never used where a password is sent to another machine.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+/// As reports call it.
+fn failure_of(error: &rustls::Error) -> TlsFailure {
+    let kind = match error {
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => FailureKind::CertificateExpired,
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => FailureKind::CertificateHostMismatch,
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => FailureKind::CertificateNotTrusted,
+        _ => FailureKind::ValidationFailure,
+    };
+    let words = match error {
+        rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
+            "the certificate matches no TLSA record".to_owned()
+        }
+        // The same today and tomorrow: reports count by these words.
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            format!("the certificate expired on {}", day(*not_after))
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
+            format!("the certificate is valid from {} on", day(*not_before))
+        }
+        error => error.to_string(),
+    };
+    TlsFailure { kind, words }
+}
 
-impl ServerCertVerifier for AnyCertificate {
+fn day(time: UnixTime) -> String {
+    let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "another day".to_owned(), |time| time.strftime("%F").to_string())
+}
+
+/// Holds the certificate of one connection against what is expected.
+#[derive(Debug)]
+struct Check {
+    tls: Tls,
+    expected: Expected,
+    required: bool,
+    /// What was wrong with it, where that is no reason to end the handshake.
+    doubt: OnceLock<rustls::Error>,
+}
+
+impl ServerCertVerifier for Check {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        let checked = match (&self.expected, &self.tls.authorities) {
+            (Expected::Anybody, _) => Ok(()),
+            (Expected::Zone(dane), _) => dane.check(end_entity, intermediates, now, &self.tls.provider),
+            (Expected::Host, Some(authorities)) => {
+                authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now).map(drop)
+            }
+            (Expected::Host, None) => Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        };
+        match checked {
+            Err(error) if self.required => Err(error),
+            Err(error) => {
+                // One handshake shows one certificate.
+                let _ = self.doubt.set(error);
+                Ok(ServerCertVerified::assertion())
+            }
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -181,7 +288,8 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        let algorithms = &self.tls.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -190,10 +298,17 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        let algorithms = &self.tls.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.tls.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
     }
 }

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData, SanType,
+};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -24,8 +27,12 @@ pub struct Issued {
 
 impl Authority {
     pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // No two are of one name: a certificate names its authority.
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(DnType::CommonName, format!("authority {number}"));
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
@@ -58,6 +65,34 @@ impl Authority {
         Issued { chain: params.signed_by(&key, &self.0).unwrap().pem(), key: key.serialize_pem() }
     }
 
+    /// What a server of a name needs, valid.
+    pub fn valid(&self, name: &str) -> Identity {
+        self.identity(&self.issue(&[name]))
+    }
+
+    /// The same, valid up to the beginning of a year.
+    pub fn until(&self, name: &str, year: i16) -> Identity {
+        let end = jiff::civil::date(year, 1, 1).in_tz("UTC").unwrap().timestamp();
+        let days = end.duration_since(jiff::Timestamp::now()).as_hours() / 24;
+        self.identity(&self.issue_for(&[name], days.min(0) - 1, days))
+    }
+
+    fn identity(&self, issued: &Issued) -> Identity {
+        let key = KeyPair::from_pem(&issued.key).unwrap();
+        Identity {
+            chain: vec![issued.own(), self.0.der().clone()],
+            key: key.serialize_der().into(),
+            public_key: key.subject_public_key_info(),
+        }
+    }
+
+    /// What makes its certificates believed.
+    pub fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        roots
+    }
+
     /// A client that believes it.
     pub fn believer(&self) -> TlsConnector {
         believer(self.0.der().clone())
@@ -76,6 +111,28 @@ impl Issued {
     /// The certificate itself.
     pub fn own(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap()
+    }
+}
+
+/// A server's certificate, that of its authority, and its key.
+pub struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    key: PrivatePkcs8KeyDer<'static>,
+    /// The public key (SubjectPublicKeyInfo).
+    pub public_key: Vec<u8>,
+}
+
+impl Identity {
+    /// What a server needs.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), PrivateKeyDer::Pkcs8(self.key.clone_key()))
+            .unwrap();
+        Arc::new(config)
     }
 }
 

@@ -65,6 +65,11 @@ impl TestDesk {
         Self::begin(DOMAIN, "", None, true).await
     }
 
+    /// The same with more lines of `[dns]`, and sections after it.
+    pub async fn direct_with(more: &str) -> Self {
+        Self::begin(DOMAIN, more, None, true).await
+    }
+
     /// The same on a store that the test opened, and can make fail; senders may write alike.
     pub async fn on(store: Store) -> Self {
         Self::begin(DOMAIN, "[limits]\nlook_alike = 1000000\n", Some(store), false).await

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -27,6 +27,28 @@ struct Table {
     /// What the answers about a name are about instead.
     lies: HashMap<String, Name>,
     truncated: HashSet<String>,
+    /// Names whose answers are authentic, as a validating name server has found.
+    authentic: HashSet<String>,
+}
+
+impl Table {
+    /// Adds what an alias leads to, as a name server that asks others does; whether all of it is
+    /// authentic.
+    fn follow(&self, alias: &str, kind: RecordType, answer: &mut Message) -> bool {
+        let target = self.records.get(alias).into_iter().flatten().find_map(|data| match data {
+            RData::CNAME(target) => Some(target.0.clone()),
+            _ => None,
+        });
+        // A ring ends somewhere.
+        let Some(target) = target.filter(|_| answer.answers.len() < 8) else { return true };
+        let name = key(&target.to_ascii());
+        for data in self.records.get(&name).into_iter().flatten() {
+            if data.record_type() == kind || data.record_type() == RecordType::CNAME {
+                answer.add_answer(Record::from_rdata(target.clone(), 60, data.clone()));
+            }
+        }
+        self.authentic.contains(&name) && self.follow(&name, kind, answer)
+    }
 }
 
 /// A running name server; it ends with the runtime.
@@ -91,6 +113,23 @@ impl Dns {
 
     pub fn alias(&self, name: &str, of: &str) -> &Self {
         self.record(name, RData::CNAME(CNAME(named(of))))
+    }
+
+    pub fn tlsa(&self, host: &str, usage: u8, selector: u8, matching: u8, data: &[u8]) -> &Self {
+        let tlsa = TLSA::new(usage.into(), selector.into(), matching.into(), data.to_vec());
+        self.record(&format!("_25._tcp.{host}"), RData::TLSA(tlsa))
+    }
+
+    /// Says from now on that what it answers about a name is authentic; also where there is nothing.
+    pub fn authentic(&self, name: &str) -> &Self {
+        self.table().authentic.insert(key(name));
+        self
+    }
+
+    /// Has no records of a name any more.
+    pub fn forget(&self, name: &str) -> &Self {
+        self.table().records.remove(&key(name));
+        self
     }
 
     /// Answers SERVFAIL for a name and every type that it has no record of.
@@ -196,6 +235,9 @@ impl Dns {
         answer.metadata.recursion_desired = true;
         answer.metadata.recursion_available = true;
         answer.add_query(question.clone());
+        // Only whoever asks for it is told (RFC 6840 §5.7).
+        let asks = query.metadata.authentic_data;
+        answer.metadata.authentic_data = asks && table.authentic.contains(&name);
         let has = |records: &Vec<RData>| records.iter().any(|data| data.record_type() == question.query_type());
         let lacks = || !table.records.get(&name).is_some_and(has);
         if table.failing.contains(&name) || table.partly_failing.contains(&name) && lacks() {
@@ -206,6 +248,9 @@ impl Dns {
             for data in records.iter().filter(wanted) {
                 let owner = table.lies.get(&name).unwrap_or(question.name());
                 answer.add_answer(Record::from_rdata(owner.clone(), 60, data.clone()));
+            }
+            if asks && question.query_type() != RecordType::CNAME {
+                answer.metadata.authentic_data &= table.follow(&name, question.query_type(), &mut answer);
             }
             if table.truncated.contains(&name) {
                 return Some(answer.truncate());

@@ -11,6 +11,8 @@ pub mod pebble;
 pub mod peers;
 pub mod rspamd;
 pub mod sealer;
+pub mod signed_zones;
 pub mod sink;
 pub mod submit;
 pub mod threads;
+pub mod web;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -43,27 +44,7 @@ impl Named {
         }
         let file = folder.path().join("named.conf");
         fs::write(&file, config).unwrap();
-        // `-g`: in the foreground, with the log on stderr.
-        let mut process = Command::new(named)
-            .args(["-4", "-g", "-n", "1", "-c"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut log = String::new();
-        loop {
-            match lines.next() {
-                Some(Ok(line)) if line.ends_with(" running") => break,
-                Some(Ok(line)) => _ = writeln!(log, "{line}"),
-                _ => panic!("named ended: {:?}\n{log}", process.wait()),
-            }
-        }
-        assert!(!log.contains("not loaded due to errors"), "{log}");
-        // It would wait for somebody to read on.
-        std::thread::spawn(move || lines.for_each(drop));
+        let process = launch(&named, &file);
         Some(Self { process, address, _folder: folder })
     }
 
@@ -71,6 +52,35 @@ impl Named {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Runs `named` with a config until it serves.
+///
+/// # Panics
+/// With its log, when it does not like its zones.
+pub(super) fn launch(named: &Path, config: &Path) -> Child {
+    // `-g`: in the foreground, with the log on stderr.
+    let mut process = Command::new(named)
+        .args(["-4", "-g", "-n", "1", "-c"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let mut log = String::new();
+    loop {
+        match lines.next() {
+            Some(Ok(line)) if line.ends_with(" running") => break,
+            Some(Ok(line)) => _ = writeln!(log, "{line}"),
+            _ => panic!("named ended: {:?}\n{log}", process.wait()),
+        }
+    }
+    assert!(!log.contains("not loaded due to errors"), "{log}");
+    // It would wait for somebody to read on.
+    std::thread::spawn(move || lines.for_each(drop));
+    process
 }
 
 impl Drop for Named {
@@ -81,7 +91,7 @@ impl Drop for Named {
 }
 
 /// Free for UDP and for TCP.
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     loop {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = tcp.local_addr().unwrap();

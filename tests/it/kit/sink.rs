@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use super::authority::Identity;
+
 /// How long a test waits for mail before it fails.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -109,6 +111,12 @@ impl Sink {
             .unwrap();
         self.roots.add(cert.der().clone()).unwrap();
         self.tls = Some((TlsAcceptor::from(Arc::new(config)), implicit));
+        self
+    }
+
+    /// Has this certificate, and offers STARTTLS.
+    pub fn certified(mut self, identity: &Identity) -> Self {
+        self.tls = Some((TlsAcceptor::from(identity.config()), false));
         self
     }
 
