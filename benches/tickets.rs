@@ -385,7 +385,7 @@ impl Bench {
         if sent {
             for copy in &entry.copies {
                 let reply = "250 2.0.0 Ok: queued as 4ZqX5T3m1Kz9sWH".to_owned();
-                copies::attempted(tx, &act, *copy, &copies::Attempt::Sent { reply })?;
+                copies::attempted(tx, &act, *copy, &copies::Attempt::Sent { reply }, None)?;
             }
         }
         Ok((ticket, entry))

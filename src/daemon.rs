@@ -43,6 +43,7 @@ use crate::net::resolver::resolver;
 use crate::net::stop::{self, Stop};
 use crate::net::tls::{Acceptor, CertificateFiles};
 use crate::relay::client::{Client, Tls};
+use crate::relay::destinations::Limits;
 use crate::relay::exit::{Exit, Way};
 use crate::relay::mx::{Finder, Ourselves};
 use crate::relay::pool::PoolLimits;
@@ -268,8 +269,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         desk: Arc::clone(desk),
         exit,
         signers,
-        concurrency: config.limits.deliveries,
-        per_destination: config.limits.deliveries_per_destination,
+        limits: Limits { each: config.limits.deliveries_per_destination, in_all: config.limits.deliveries },
         lifetime: SignedDuration::try_from(config.limits.queue_lifetime).unwrap_or(SignedDuration::MAX),
         memory: Memory::new(MEMORY),
         now: Box::new(Timestamp::now),

@@ -246,8 +246,8 @@ pub(super) fn failed(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &Ticket, copy: &Cop
     }
     let language = find::property_by_id(tx, ticket.property)?.language;
     let to = reader(tx, copy)?;
-    let reply = copy.reply.as_deref().unwrap_or_default();
-    let letter = Letter::failed(language, &ticket.reference, subject(ticket, &entry), &to, reply);
+    let words = copy.words().unwrap_or_default();
+    let letter = Letter::failed(language, &ticket.reference, subject(ticket, &entry), &to, &words);
     Ok(send(tx, act, ticket, &mut entry, &author, letter)?)
 }
 

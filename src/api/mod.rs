@@ -41,9 +41,11 @@
 //! | GET `/tickets/{ref}` | | [`types::Ticket`] with its entries |
 //! | GET `/tickets/{ref}/log` | | [`types::Log`]: its events alone |
 //! | POST `/tickets/{ref}/actions` | [`types::Action`], `as` | [`types::Ticket`] with its entries |
-//! | GET `/queue` | `state`, `limit`, `after` | [`types::Queue`] |
-//! | GET `/queue/{id}` | | [`types::QueuedCopy`] |
-//! | POST `/queue/{id}/retry`, `/queue/{id}/cancel` | | [`types::QueuedCopy`] |
+//! | GET `/queue` | `state`, `destination`, `ticket`, `before` (queued), `limit`, `after` | [`types::Queue`] |
+//! | GET `/queue/summary` | | [`types::QueueSummary`] |
+//! | POST `/queue/actions` | [`types::QueueAction`] | [`types::QueueDone`] |
+//! | GET `/queue/{id}` | | [`types::QueuedCopy`] with its offers |
+//! | POST `/queue/{id}/hold`, `…/release`, `…/retry`, `…/cancel` | | [`types::QueuedCopy`] with its offers |
 //! | GET `/metrics` | | [`types::Metrics`] |
 //! | GET `/dns` | | [`types::Dns`] |
 //! | POST `/verify` | | [`types::Verified`] |
@@ -119,9 +121,10 @@ pub fn router(app: App) -> Router {
         .route("/tickets/{ref}/log", get(tickets::log))
         .route("/tickets/{ref}/actions", post(tickets::act))
         .route("/queue", get(queue::list))
+        .route("/queue/summary", get(queue::summary))
+        .route("/queue/actions", post(queue::act_on_many))
         .route("/queue/{id}", get(queue::show))
-        .route("/queue/{id}/retry", post(queue::retry))
-        .route("/queue/{id}/cancel", post(queue::cancel))
+        .route("/queue/{id}/{verb}", post(queue::act))
         .route("/metrics", get(metrics::show))
         .route("/dns", get(upkeep::dns))
         .route("/verify", post(upkeep::verify))

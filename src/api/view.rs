@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::types::{
     Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Claim, Confirmation, Contact, Copy, Department, Entry,
-    Event, Member, Participant, ParticipantRole, Person, Property, QueuedCopy, Spam, Suspended, Ticket,
+    Event, Member, Outage, Participant, ParticipantRole, Person, Property, QueuedCopy, Spam, Suspended, Ticket, Try,
 };
 use crate::actions::{ActionError, Desk, claim, confirmation, copies, find, reach};
 use crate::desk;
@@ -14,7 +14,9 @@ use crate::desk::address::Address;
 use crate::desk::entry::Kind;
 use crate::desk::spam::Sentence;
 use crate::desk::ticket::{Ground, Standing};
+use crate::metrics::{self, Metrics};
 use crate::store::Read;
+use crate::trust::alignment::ascii;
 
 type Shown<T> = Result<T, ActionError>;
 
@@ -264,8 +266,13 @@ fn assignee(tx: &impl Read, assignee: Option<desk::ticket::Assignee>) -> Shown<O
     })
 }
 
-pub(super) fn queued(tx: &impl Read, copy: &desk::copy::Copy) -> Shown<QueuedCopy> {
+/// A copy without its offers.
+pub(super) fn queued(tx: &impl Read, metrics: Option<&Metrics>, copy: &desk::copy::Copy) -> Shown<QueuedCopy> {
+    let destination = destination(copy);
+    let waits = copy.next_at.is_some();
+    let outage = metrics.filter(|_| waits).and_then(|metrics| metrics.outages.of(&destination));
     Ok(QueuedCopy {
+        destination,
         id: copy.id.to_string(),
         ticket: find::ticket_by_id(tx, copy.ticket)?.reference.to_string(),
         entry: copy.entry.to_string(),
@@ -273,10 +280,37 @@ pub(super) fn queued(tx: &impl Read, copy: &desk::copy::Copy) -> Shown<QueuedCop
         state: copy.state,
         attempts: copy.attempts,
         reply: copy.reply.clone(),
+        server: copy.server.clone(),
         queued_at: copy.queued_at,
         next_at: copy.next_at,
         updated_at: copy.updated_at,
+        outage: outage.map(self::outage),
+        tries: None,
     })
+}
+
+/// A copy with its offers.
+pub(super) fn with_tries(tx: &impl Read, metrics: Option<&Metrics>, copy: &desk::copy::Copy) -> Shown<QueuedCopy> {
+    Ok(QueuedCopy { tries: Some(tries(tx, copy.id)?), ..queued(tx, metrics, copy)? })
+}
+
+/// The offers of a copy that are kept.
+pub(super) fn tries(tx: &impl Read, copy: desk::id::CopyId) -> Shown<Vec<Try>> {
+    let shown = |(number, tried): (u32, desk::copy::Tried)| {
+        let desk::copy::Tried { at, server, outcome, reply } = tried;
+        Try { number, at, server, outcome, reply }
+    };
+    Ok(copies::tried(tx, copy)?.into_iter().map(shown).collect())
+}
+
+/// What a postmaster calls the destination of a copy: the recipient's domain, whichever way it goes.
+pub(super) fn destination(copy: &desk::copy::Copy) -> String {
+    ascii(copy.to.domain()).into_owned()
+}
+
+pub(super) fn outage(outage: metrics::Outage) -> Outage {
+    let metrics::Outage { since, until, words } = outage;
+    Outage { since, until, words }
 }
 
 fn name(tx: &impl Read, person: desk::ticket::Person) -> Shown<String> {

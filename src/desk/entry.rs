@@ -216,6 +216,8 @@ pub enum What {
     /// No copies go to an address any more, since they kept failing.
     Suspended,
     Resumed,
+    /// A person held, released, retried or cancelled copies.
+    Delivery,
 }
 
 /// An event's content: what changed, from which value to which.

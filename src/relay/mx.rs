@@ -24,6 +24,8 @@ use crate::config::Direct;
 const MOST_HOSTS: usize = 8;
 /// The most addresses of one host that are tried.
 const MOST_ADDRESSES: usize = 6;
+/// What is wrong with an answer that was not asked for.
+const OTHER_NAME: &str = "the name servers answered about another name";
 /// How long all questions about one domain may take, unless [`Finder::with_deadline`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -156,6 +158,9 @@ impl Finder {
                 None => return Err(later(format!("the mail servers of {domain} can't be found: {error}"))),
             },
         };
+        if !is_about(&lookup, &name) {
+            return Err(later(format!("the mail servers of {domain} can't be found: {OTHER_NAME}")));
+        }
         let exchanges: Vec<_> = records(&lookup, &name)
             .filter_map(|data| match data {
                 RData::MX(mx) => Some(Exchange { preference: mx.preference, host: host(&mx.exchange) }),
@@ -229,6 +234,10 @@ async fn addresses(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, 
         tokio::join!(resolver.lookup(name.clone(), RecordType::AAAA), resolver.lookup(name.clone(), RecordType::A));
     let mut unknown = None;
     let mut of = |lookup: Result<Lookup, NetError>| match lookup {
+        Ok(lookup) if !is_about(&lookup, &name) => {
+            unknown = Some(OTHER_NAME.to_owned());
+            Vec::new()
+        }
         Ok(lookup) => records(&lookup, &name).filter_map(ip).collect(),
         Err(error) => {
             if no_records(&error).is_none() {
@@ -254,6 +263,12 @@ fn ip(data: &RData) -> Option<IpAddr> {
         RData::AAAA(aaaa) => Some(aaaa.0.into()),
         _ => None,
     }
+}
+
+/// Whether an answer is about what was asked. One that is not says nothing, not even that there is
+/// nothing.
+fn is_about(lookup: &Lookup, name: &Name) -> bool {
+    lookup.answers().is_empty() || lookup.answers().iter().any(|record| record.name == *name)
 }
 
 /// What an answer says of a name, or of what it is an alias of.

@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use super::client::Server;
 use crate::config;
 use crate::desk::address::Address;
 use crate::trust::alignment::ascii;
@@ -35,6 +36,15 @@ impl Destination {
     #[must_use]
     pub fn domain_of(recipient: &Address) -> Self {
         Self::Domain(ascii(recipient.domain()).into_owned())
+    }
+
+    /// The domain, where it is one.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        match self {
+            Self::Route => None,
+            Self::Domain(domain) => Some(domain),
+        }
     }
 }
 
@@ -73,6 +83,18 @@ pub enum Place {
     Found(String, Vec<SocketAddr>),
     /// A Unix socket.
     Socket(PathBuf),
+}
+
+impl Place {
+    /// What is there, as people are told of it, once it is known at which address.
+    #[must_use]
+    pub fn server(&self, address: Option<IpAddr>) -> Server {
+        let host = match self {
+            Self::Host(host, _) | Self::Found(host, _) => host.clone(),
+            Self::Socket(path) => path.display().to_string(),
+        };
+        Server { host, address }
+    }
 }
 
 /// What is asked of the line.

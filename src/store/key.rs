@@ -194,7 +194,7 @@ macro_rules! cases {
 cases!(
     Status: Open = 0, Pending = 1, Closed = 2, Spam = 3, Trash = 4;
     Priority: Low = 0, Normal = 1, High = 2, Urgent = 3;
-    CopyState: Queued = 0, Sent = 1, Deferred = 2, Failed = 3, Cancelled = 4;
+    CopyState: Queued = 0, Sent = 1, Deferred = 2, Failed = 3, Cancelled = 4, Held = 5;
 );
 
 macro_rules! either {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::table::Record;
 use crate::desk::contact::Contact;
-use crate::desk::copy::Copy;
+use crate::desk::copy::{Copy, Tried};
 use crate::desk::department::Department;
 use crate::desk::entry::Entry;
 use crate::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
@@ -22,7 +22,7 @@ macro_rules! records {
     )+};
 }
 
-records!(Property, Member, AddressClaim, Department, Contact, Ticket, Entry, Copy, AppPassword, Reach);
+records!(Property, Member, AddressClaim, Department, Contact, Ticket, Entry, Copy, Tried, AppPassword, Reach);
 records!(PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId, Timestamp);
 records!(Vec<PropertyId>, Vec<MemberId>, Vec<DepartmentId>, Vec<ContactId>, Vec<TicketId>, Vec<EntryId>, Vec<CopyId>);
 records!((TicketId, EntryId), Vec<(TicketId, EntryId)>);

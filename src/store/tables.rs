@@ -10,7 +10,7 @@ use super::{Counter, Record, Table};
 use crate::desk::address::Address;
 use crate::desk::confirmation::Confirmation;
 use crate::desk::contact::Contact;
-use crate::desk::copy::Copy;
+use crate::desk::copy::{Copy, Tried};
 use crate::desk::department::Department;
 use crate::desk::entry::Entry;
 use crate::desk::id::{
@@ -76,6 +76,11 @@ pub const COPIES: Table<CopyId, Copy> = Table::new(80, "copies");
 pub const QUEUE: Table<(Timestamp, CopyId), ()> = Table::new(81, "queue");
 /// Copies by state, but for those that were sent.
 pub const COPY_STATES: Table<(u8, CopyId), ()> = Table::new(82, "copy_states");
+/// The offers of a copy, counted from 1: the first ones and the last ones.
+pub const TRIED: Table<(CopyId, u32), Tried> = Table::new(83, "tried");
+/// Members' entries, by when their copies were queued, until their authors were told which of those
+/// still wait; with the ticket that each was on then.
+pub const UNDELIVERED: Table<(Timestamp, EntryId), TicketId> = Table::new(84, "undelivered");
 
 /// How many acknowledgements went out lately.
 pub const ACKNOWLEDGEMENTS: Table<(), Acknowledgements> = Table::new(90, "acknowledgements");

@@ -1,5 +1,6 @@
 //! One connection: greeting, EHLO, STARTTLS, AUTH, and the exchange of commands and replies.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -7,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::reply::ReplyReader;
-use super::transport::{Line, connect};
-use super::{Client, Reply, Timeouts};
+use super::transport::{Connected, Line, connect};
+use super::{Client, Reply, Server, Timeouts};
 use crate::relay::route::{Credentials, NextHop, Place, Protocol, Security};
 
 /// The size of one read.
@@ -27,6 +28,8 @@ pub struct Session {
     pub(super) transactions: u32,
     opened: Instant,
     pub(super) used: Instant,
+    /// Who is at the other end; `None` on a Unix socket.
+    address: Option<IpAddr>,
 }
 
 /// Why a session did not come to be.
@@ -41,6 +44,16 @@ impl OpenError {
     pub(super) fn reply(self) -> Reply {
         let (Self::Tls(reply) | Self::Other(reply)) = self;
         reply
+    }
+}
+
+impl OpenError {
+    /// The same, of who was talked to.
+    fn by(self, server: &Server) -> Self {
+        match self {
+            Self::Tls(reply) => Self::Tls(reply.by(server)),
+            Self::Other(reply) => Self::Other(reply.by(server)),
+        }
     }
 }
 
@@ -92,6 +105,16 @@ impl Session {
     /// Opens a connection; without `may_encrypt` an offer of STARTTLS is not taken.
     pub(super) async fn open(client: &Client, hop: &NextHop, may_encrypt: bool) -> Result<Self, OpenError> {
         let connected = connect(&hop.place, client).await?;
+        let server = hop.place.server(connected.address);
+        Self::open_on(connected, client, hop, may_encrypt).await.map_err(|error| error.by(&server))
+    }
+
+    async fn open_on(
+        connected: Connected,
+        client: &Client,
+        hop: &NextHop,
+        may_encrypt: bool,
+    ) -> Result<Self, OpenError> {
         let host = match &hop.place {
             Place::Host(host, _) | Place::Found(host, _) => host.as_str(),
             Place::Socket(_) => "localhost",
@@ -114,6 +137,7 @@ impl Session {
             transactions: 0,
             opened: now,
             used: now,
+            address: connected.address,
         };
         let greeting = session.reply(client.timeouts.greeting).await?;
         if greeting.code != Some(220) {
@@ -151,6 +175,11 @@ impl Session {
             session.authenticate(credentials).await?;
         }
         Ok(session)
+    }
+
+    /// Who is at the other end; `None` on a Unix socket.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// How long ago it was opened.

@@ -29,6 +29,8 @@ pub(super) struct Connected {
     pub line: Box<dyn Line>,
     /// Whether nobody but this machine sees what passes.
     pub local: bool,
+    /// Who is at its other end; `None` on a Unix socket.
+    pub address: Option<IpAddr>,
 }
 
 /// Connects to the first address of a place that answers.
@@ -36,7 +38,7 @@ pub(super) async fn connect(place: &Place, client: &Client) -> Result<Connected,
     let timeouts = &client.timeouts;
     match place {
         Place::Socket(path) => match timeout(timeouts.connect, UnixStream::connect(path)).await {
-            Ok(Ok(stream)) => Ok(Connected { line: Box::new(stream), local: true }),
+            Ok(Ok(stream)) => Ok(Connected { line: Box::new(stream), local: true, address: None }),
             Ok(Err(error)) => Err(Reply::ours(format!("no connection to {}: {error}", path.display()))),
             Err(_) => Err(Reply::ours(format!("no connection to {} in time", path.display()))),
         },
@@ -63,7 +65,12 @@ async fn connect_to(host: &str, addresses: &[SocketAddr], client: &Client) -> Re
             Ok(Ok(stream)) => {
                 // Commands are small and answered one by one: waiting to fill packets costs time.
                 let _ = stream.set_nodelay(true);
-                return Ok(Connected { line: Box::new(stream), local: address.ip().to_canonical().is_loopback() });
+                let ip = address.ip();
+                return Ok(Connected {
+                    line: Box::new(stream),
+                    local: ip.to_canonical().is_loopback(),
+                    address: Some(ip),
+                });
             }
             Ok(Err(error)) => failure = format!("no connection to {address}: {error}"),
             Err(_) => failure = format!("no connection to {address} in time"),
