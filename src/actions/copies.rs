@@ -149,7 +149,7 @@ pub fn attempted(
     save(tx, Some(&before), &copy)?;
     match copy.state {
         CopyState::Sent => reach::sent(tx, act, &copy)?,
-        CopyState::Failed => failed(tx, act, &copy, matches!(attempt, Attempt::Failed { .. }))?,
+        CopyState::Failed => failed(tx, act, &copy, matches!(attempt, Attempt::Expired { .. }))?,
         CopyState::Queued | CopyState::Deferred | CopyState::Cancelled | CopyState::Held => {}
     }
     Ok(())
@@ -206,7 +206,7 @@ pub fn reported(
     }
     save(tx, Some(&before), &copy)?;
     if failed_for_good {
-        failed(tx, act, &copy, true)?;
+        failed(tx, act, &copy, false)?;
     } else {
         let ticket = find::ticket_by_id(tx, copy.ticket)?;
         let event = Event { what: What::Delayed, from: Some(copy.to.to_string()), to: Some(words.to_owned()) };
@@ -215,14 +215,17 @@ pub fn reported(
     Ok(())
 }
 
-/// A copy failed: an event on the ticket, and once a letter to the author of the entry. `refused`: the
-/// words are about this copy, and not about whatever kept it from being offered.
-fn failed(tx: &mut Tx<'_>, act: &Act<'_>, copy: &Copy, refused: bool) -> Result<(), ActionError> {
+/// A copy failed: an event on the ticket, and once a letter to the author of the entry. `expired`: its
+/// time was over, and nobody refused it for good.
+fn failed(tx: &mut Tx<'_>, act: &Act<'_>, copy: &Copy, expired: bool) -> Result<(), ActionError> {
     let ticket = find::ticket_by_id(tx, copy.ticket)?;
+    let entry = tx.get(&ENTRIES, &(ticket.id, copy.entry))?;
+    // A report about it has a story of its own.
+    let act = &act.as_part_of(act.trace.clone().or_else(|| entry.and_then(|entry| entry.trace)));
     let event = Event { what: What::Failed, from: Some(copy.to.to_string()), to: copy.words() };
     state::event_by(tx, act, &ticket, Author::System, event)?;
-    notices::failed(tx, act, &ticket, copy)?;
-    if refused { reach::failed(tx, act, &ticket, copy) } else { Ok(()) }
+    notices::failed(tx, act, &ticket, copy, expired)?;
+    if expired { Ok(()) } else { reach::failed(tx, act, &ticket, copy) }
 }
 
 /// The conversation so far, for somebody who was assigned and did not have it. It hangs on the

@@ -46,6 +46,7 @@
 //! | POST `/queue/actions` | [`types::QueueAction`] | [`types::QueueDone`] |
 //! | GET `/queue/{id}` | | [`types::QueuedCopy`] with its offers |
 //! | POST `/queue/{id}/hold`, `…/release`, `…/retry`, `…/cancel` | | [`types::QueuedCopy`] with its offers |
+//! | GET `/trace/{what}` | a Message-ID, a ticket, a copy's number or a trace id | [`types::trace::Stories`] |
 //! | GET `/metrics` | | [`types::Metrics`] |
 //! | GET `/dns` | | [`types::Dns`] |
 //! | POST `/verify` | | [`types::Verified`] |
@@ -63,6 +64,7 @@ mod properties;
 mod queue;
 mod request;
 mod tickets;
+mod trace;
 pub mod types;
 pub mod upkeep;
 mod view;
@@ -83,7 +85,8 @@ use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::stop::Stop;
-use crate::store::{Store, Tx, View};
+use crate::store::tables::TRACES;
+use crate::store::{Read, Store, Tx, View};
 
 /// What the handlers act on.
 #[derive(Clone)]
@@ -125,6 +128,7 @@ pub fn router(app: App) -> Router {
         .route("/queue/actions", post(queue::act_on_many))
         .route("/queue/{id}", get(queue::show))
         .route("/queue/{id}/{verb}", post(queue::act))
+        .route("/trace/{what}", get(trace::show))
         .route("/metrics", get(metrics::show))
         .route("/dns", get(upkeep::dns))
         .route("/verify", post(upkeep::verify))
@@ -155,8 +159,13 @@ impl App {
         mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send,
     ) -> Result<T, ApiError> {
         let now = Timestamp::now();
-        let act = Act { desk: &self.desk, now, door: caller.door, actor: Actor::System };
-        Ok(self.store.transact(|tx| f(tx, &act)).await?)
+        let trace = self.desk.mint_trace();
+        let act = Act { desk: &self.desk, now, door: caller.door, actor: Actor::System, trace: Some(trace.clone()) };
+        let done = self.store.transact(|tx| f(tx, &act)).await?;
+        if let Ok(Some(made)) = self.store.read(|view| view.get(&TRACES, &trace)) {
+            tracing::info!(id = %trace, door = %caller.door, entries = made.entries.len(), "changed at the desk");
+        }
+        Ok(done)
     }
 }
 
@@ -206,6 +215,7 @@ mod tests {
             keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
             postmaster: None,
             acknowledgements: 100,
+            patience: crate::actions::Patience::default(),
             random: Box::new(|| [7; 16]),
         };
         router(App { store: Store::memory(), desk: Arc::new(desk), config: Arc::new(config), metrics: None })

@@ -1,6 +1,8 @@
 //! What goes over the JSON API, field by field. Server and command line share these types, so a
 //! name can't differ between them. Times are RFC 3339 in UTC, ids are texts.
 
+pub mod trace;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

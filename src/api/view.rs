@@ -198,17 +198,22 @@ pub(super) fn is_event(entry: &desk::entry::Entry) -> bool {
 }
 
 fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
-    let mut shown = Vec::with_capacity(entry.copies.len());
+    let mut copies = Vec::with_capacity(entry.copies.len());
     for id in &entry.copies {
         let copy = copies::get(tx, *id)?;
-        shown.push(Copy { to: copy.to, state: copy.state, attempts: copy.attempts, reply: copy.reply });
+        copies.push(Copy { to: copy.to, state: copy.state, attempts: copy.attempts, reply: copy.reply });
     }
+    Ok(Entry { copies, ..entry_alone(entry) })
+}
+
+/// An entry without its copies.
+pub(super) fn entry_alone(entry: &desk::entry::Entry) -> Entry {
     let attachments = entry.attachments.iter().map(|attachment| AttachmentView {
         name: attachment.name.clone(),
         content_type: attachment.content_type.clone(),
         size: attachment.size,
     });
-    Ok(Entry {
+    Entry {
         id: entry.id.to_string(),
         kind: entry.kind,
         author: author(&entry.author),
@@ -219,7 +224,7 @@ fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
         message_id: entry.message_id.as_ref().or(entry.minted_id.as_ref()).map(|id| id.as_str().to_owned()),
         text: entry.text.clone(),
         attachments: attachments.collect(),
-        copies: shown,
+        copies: Vec::new(),
         event: entry.event.as_ref().map(|event| Event {
             what: event.what,
             from: event.from.clone(),
@@ -228,7 +233,7 @@ fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
         spam: entry.verdict.as_ref().and_then(spam),
         door: entry.door,
         at: entry.at,
-    })
+    }
 }
 
 /// What filter and blocklists said, where one was asked and had a word.

@@ -121,6 +121,8 @@ pub struct Limits {
     pub deliveries: usize,
     /// Deliveries at once to one destination.
     pub deliveries_per_destination: usize,
+    /// After which time the author of a message is told which of its copies still wait.
+    pub queue_warning: Duration,
     /// How long a copy is tried before it has failed.
     pub queue_lifetime: Duration,
     /// How long a stop waits for transactions to finish.
@@ -150,6 +152,7 @@ impl Default for Limits {
             acknowledgements: 200,
             deliveries: 50,
             deliveries_per_destination: 5,
+            queue_warning: Duration::from_hours(4),
             queue_lifetime: Duration::from_hours(120),
             drain: Duration::from_secs(30),
         }
@@ -333,6 +336,7 @@ fn read_limits(section: &Section<'_, '_>) -> Limits {
         acknowledgements: count("acknowledgements", default.acknowledgements),
         deliveries: count("deliveries", default.deliveries),
         deliveries_per_destination: count("deliveries_per_destination", default.deliveries_per_destination),
+        queue_warning: time("queue_warning", default.queue_warning),
         queue_lifetime: time("queue_lifetime", default.queue_lifetime),
         drain: time("drain", default.drain),
     };

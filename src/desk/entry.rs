@@ -7,6 +7,7 @@ use super::address::{Address, Mailbox};
 use super::id::{CopyId, EntryId, MemberId, RawId, TicketId};
 use super::message_id::MessageId;
 use super::ticket::{Person, Priority, Status, named};
+use super::trace::TraceId;
 use super::verdict::Verdict;
 
 /// What an entry is.
@@ -303,6 +304,9 @@ pub struct Entry {
     /// The newest of colleagues' replies that its member was shown when he was asked about it.
     #[serde(default)]
     pub seen: Option<EntryId>,
+    /// The name of the story that it is part of.
+    #[serde(default)]
+    pub trace: Option<TraceId>,
 }
 
 impl Entry {

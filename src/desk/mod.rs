@@ -40,4 +40,5 @@ pub mod submission;
 pub mod thread;
 pub mod ticket;
 pub mod token;
+pub mod trace;
 pub mod verdict;

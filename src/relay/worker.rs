@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -21,7 +21,7 @@ use super::render::{Draft, RenderError, draft};
 use super::route::Destination;
 use super::schedule::next_attempt;
 use crate::actions::copies::{self, Attempt};
-use crate::actions::{Act, ActionError, Actor, Desk};
+use crate::actions::{Act, ActionError, Actor, Desk, find};
 use crate::desk::copy::{Content, Copy, CopyState};
 use crate::desk::entry::Door;
 use crate::desk::id::CopyId;
@@ -55,8 +55,6 @@ pub struct Relay {
     pub signers: BTreeMap<String, Signer>,
     /// How many copies are under way at one time.
     pub limits: Limits,
-    /// How long a copy is tried, from when it was queued.
-    pub lifetime: SignedDuration,
     /// For copies of large messages under way.
     pub memory: Memory,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -197,10 +195,14 @@ impl Relay {
     /// Gives up a copy whose destination was down until its time was over, with that one's last words;
     /// unless a person gave it a new time meanwhile.
     fn expire(self: &Arc<Self>, work: &mut Work, id: CopyId, words: String, now: Timestamp) {
-        match self.store.read(|view| view_copy(view, id)) {
-            Ok(Some(copy)) if self.end(&copy) <= now => {
+        let read = self.store.read(|view| {
+            let copy = view_copy(view, id)?;
+            copy.map(|copy| Ok::<_, StoreError>((about(view, &copy)?.trace, copy))).transpose()
+        });
+        match read {
+            Ok(Some((trace, copy))) if self.end(&copy) <= now => {
                 tracing::info!(
-                    copy = %id, ticket = %copy.ticket, to = %copy.to, reply = words, "given up"
+                    id = trace, copy = %id, ticket = %copy.ticket, to = %copy.to, reply = words, "given up"
                 );
                 self.write(work, id, Attempt::Expired { reply: words, offered: false }, None);
             }
@@ -334,7 +336,7 @@ impl Relay {
             let written = self
                 .store
                 .transact(|tx| {
-                    let act = Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System };
+                    let act = Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System, trace: None };
                     copies::attempted(tx, &act, id, attempt, server.as_deref())
                 })
                 .await;
@@ -359,8 +361,8 @@ impl Relay {
 
     /// Offers one copy; what came of it, and which server was asked.
     async fn attempt(&self, id: CopyId) -> Result<(Offer, Option<Server>), StoreError> {
-        let Some(octets) = self.store.read(|view| view_copy(view, id)?.map(|copy| octets(view, &copy)).transpose())?
-        else {
+        let about = self.store.read(|view| view_copy(view, id)?.map(|copy| about(view, &copy)).transpose())?;
+        let Some(About { octets, trace }) = about else {
             return Ok((Offer::Unwanted, None));
         };
         let _room = self.memory.room(octets, TIMES).await;
@@ -395,7 +397,7 @@ impl Relay {
         let server = outcome.reply().server.clone();
         if !matches!(outcome, Outcome::Busy(_)) {
             tracing::info!(
-                copy = %id, ticket = %copy.ticket, to = %copy.to, attempt = copy.attempts + 1,
+                id = trace, copy = %id, ticket = %copy.ticket, to = %copy.to, attempt = copy.attempts + 1,
                 server = server.as_ref().map(ToString::to_string), outcome = name(&outcome),
                 reply = %outcome.reply(), "offered"
             );
@@ -405,7 +407,7 @@ impl Relay {
 
     /// When a copy is given up.
     fn end(&self, copy: &Copy) -> Timestamp {
-        copy.tried_since().saturating_add(self.lifetime).unwrap_or(Timestamp::MAX)
+        copy.tried_since().saturating_add(self.desk.patience.lifetime).unwrap_or(Timestamp::MAX)
     }
 
     /// What an outcome means for the copy, and for its destination.
@@ -414,7 +416,13 @@ impl Relay {
             Outcome::Sent(reply) => Offer::Attempted(Attempt::Sent { reply: reply.to_string() }, Heard::Up),
             Outcome::Deferred(reply) => {
                 let jitter = (self.desk.random)()[0];
-                let next = next_attempt(copy.attempts + 1, copy.tried_since(), self.lifetime, (self.now)(), jitter);
+                let next = next_attempt(
+                    copy.attempts + 1,
+                    copy.tried_since(),
+                    self.desk.patience.lifetime,
+                    (self.now)(),
+                    jitter,
+                );
                 let (code, reply) = (reply.code, reply.to_string());
                 let heard = match code {
                     // Whenever it is said, it is said of the service (RFC 5321 §3.8).
@@ -448,11 +456,26 @@ fn view_copy(view: &impl crate::store::Read, id: CopyId) -> Result<Option<Copy>,
     }
 }
 
-/// About how large a copy is: attachments make mail large.
-fn octets(view: &impl crate::store::Read, copy: &Copy) -> Result<u64, StoreError> {
-    let entry = view.get(&ENTRIES, &(copy.ticket, copy.entry))?;
-    let decoded: u64 = entry.map_or(0, |entry| entry.attachments.iter().map(|attachment| attachment.size).sum());
-    Ok(decoded / 3 * 4)
+/// What is to be known of a copy before it is made.
+struct About {
+    /// About how large it is: attachments make mail large.
+    octets: u64,
+    /// The name of the message that it is of.
+    trace: Option<String>,
+}
+
+fn about(view: &impl crate::store::Read, copy: &Copy) -> Result<About, StoreError> {
+    // Its ticket may have become a part of another.
+    let ticket = match find::ticket_by_id(view, copy.ticket) {
+        Ok(ticket) => ticket.id,
+        Err(ActionError::Store(error)) => return Err(error),
+        Err(_) => copy.ticket,
+    };
+    let entry = view.get(&ENTRIES, &(ticket, copy.entry))?;
+    let attachments = entry.iter().flat_map(|entry| &entry.attachments);
+    let decoded: u64 = attachments.map(|attachment| attachment.size).sum();
+    let trace = entry.and_then(|entry| entry.trace).map(|trace| trace.to_string());
+    Ok(About { octets: decoded / 3 * 4, trace })
 }
 
 fn is_members(copy: &Copy) -> bool {

@@ -13,6 +13,7 @@ use crate::desk::member::{AddressClaim, Member};
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
 use crate::desk::ticket::Ticket;
+use crate::desk::trace::Trace;
 
 macro_rules! records {
     ($($type:ty),+ $(,)?) => {$(
@@ -22,7 +23,7 @@ macro_rules! records {
     )+};
 }
 
-records!(Property, Member, AddressClaim, Department, Contact, Ticket, Entry, Copy, Tried, AppPassword, Reach);
+records!(Property, Member, AddressClaim, Department, Contact, Ticket, Entry, Copy, Tried, Trace, AppPassword, Reach);
 records!(PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId, Timestamp);
 records!(Vec<PropertyId>, Vec<MemberId>, Vec<DepartmentId>, Vec<ContactId>, Vec<TicketId>, Vec<EntryId>, Vec<CopyId>);
 records!((TicketId, EntryId), Vec<(TicketId, EntryId)>);

@@ -24,6 +24,7 @@ use crate::desk::reach::Reach;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
+use crate::desk::trace::{Trace, TraceId};
 
 /// The secrets that tokens are made with, by key id; the highest makes new ones.
 pub const TOKEN_KEYS: Table<u8, TokenKey> = Table::new(16, "token_keys");
@@ -81,6 +82,9 @@ pub const TRIED: Table<(CopyId, u32), Tried> = Table::new(83, "tried");
 /// Members' entries, by when their copies were queued, until their authors were told which of those
 /// still wait; with the ticket that each was on then.
 pub const UNDELIVERED: Table<(Timestamp, EntryId), TicketId> = Table::new(84, "undelivered");
+
+/// How each message came and what it made, by the name that it has all the way.
+pub const TRACES: Table<TraceId, Trace> = Table::new(85, "traces");
 
 /// How many acknowledgements went out lately.
 pub const ACKNOWLEDGEMENTS: Table<(), Acknowledgements> = Table::new(90, "acknowledgements");

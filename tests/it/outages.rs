@@ -50,7 +50,7 @@ async fn mail_is_taken_although_no_name_server_answers() {
         helo: "client.example.com".to_owned(),
         reverse_path: Some(address("carol@example.com")),
         recipients: vec![address(ACME)],
-        tls: false,
+        tls: None,
         extended: true,
         eight_bit: false,
         smtputf8: false,

@@ -671,8 +671,8 @@ fn letters() {
     for (name, kind, plan) in [
         ("crossed", Letter::held(en, &crossed), &english),
         ("held", Letter::held(fr, &inconnue), &french),
-        ("failed", Letter::failed(en, &ticket, &english.subject, &marie, reply), &english),
-        ("non-remis", Letter::failed(fr, &dupre, &french.subject, &marie, reply), &french),
+        ("failed", Letter::failed(en, &ticket, &english.subject, &marie, reply, None), &english),
+        ("non-remis", Letter::failed(fr, &dupre, &french.subject, &marie, reply, None), &french),
         ("unclear", Letter::unclear(en, &ticket, &english.subject), &english),
         ("incertain", Letter::unclear(fr, &dupre, &french.subject), &french),
         ("too-late", Letter::too_late(en, &ticket, &english.subject, true), &english),
@@ -728,6 +728,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         turn: 0,
         hands_on: false,
         seen: None,
+        trace: None,
     }
 }
 

@@ -200,7 +200,7 @@ impl TestDesk {
 
     pub async fn try_app_password(&self, who: &str, device: &str) -> Result<String, ActionError> {
         let Opened { store, desk } = &self.running().opened;
-        let act = Act { desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
+        let act = Act { desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
         store.transact(|tx| Ok(app_password::add(tx, &act, who, device)?.1)).await
     }
 
@@ -223,7 +223,7 @@ impl TestDesk {
     ) -> T {
         let opened = &self.running().opened;
         let done = opened.store.transact(|tx| {
-            let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
+            let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
             f(tx, &act)
         });
         done.await.unwrap()
