@@ -181,12 +181,12 @@ mod tests {
         assert_eq!(due(&office), 1);
         let events = office.act(|tx, _| Ok(find::entries(tx, ticket.id)?)).await.unwrap();
         let events: Vec<_> = events.into_iter().filter_map(|entry| entry.event).collect();
-        let event = |from: &str, to: &str| Event {
-            what: What::Delivery,
-            from: Some(from.to_owned()),
-            to: Some(to.to_owned()),
-        };
-        assert_eq!(events, [event("alice@team.example, bob@team.example", "held"), event("alice@team.example", "released")]);
+        let event =
+            |from: &str, to: &str| Event { what: What::Delivery, from: Some(from.to_owned()), to: Some(to.to_owned()) };
+        assert_eq!(
+            events,
+            [event("alice@team.example, bob@team.example", "held"), event("alice@team.example", "released")]
+        );
     }
 
     #[tokio::test]

@@ -166,7 +166,8 @@ mod tests {
              have to send it again; should it fail for\ngood, you will be told.\n"
         );
         let events = office.act(|tx, _| Ok(find::entries(tx, ticket.id)?)).await.unwrap();
-        let told: Vec<_> = events.into_iter().filter_map(|entry| entry.event).filter(|e| e.what == What::Delayed).collect();
+        let told: Vec<_> =
+            events.into_iter().filter_map(|entry| entry.event).filter(|e| e.what == What::Delayed).collect();
         assert_eq!(told.len(), 1);
         assert_eq!(crate::actions::verify::references(&office.store).unwrap().problems, Vec::<String>::new());
     }
@@ -180,8 +181,10 @@ mod tests {
         let held = answer(&office, &ticket).await;
         office
             .act(|tx, act| {
-                let outcomes =
-                    [(&sent, Attempt::Sent { reply: "250".into() }), (&failed, Attempt::Failed { reply: "550".into() })];
+                let outcomes = [
+                    (&sent, Attempt::Sent { reply: "250".into() }),
+                    (&failed, Attempt::Failed { reply: "550".into() }),
+                ];
                 for (copies, outcome) in &outcomes {
                     for (_, id) in *copies {
                         attempted(tx, act, *id, outcome, None)?;

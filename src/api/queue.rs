@@ -105,11 +105,7 @@ fn of_ticket(tx: &impl Read, ticket: &str, after: CopyId) -> Result<Vec<CopyId>,
 }
 
 /// As many copies in these states as one request looks at, and the last where there may be more.
-fn in_states(
-    tx: &impl Read,
-    states: &[CopyState],
-    after: CopyId,
-) -> Result<(Vec<CopyId>, Option<CopyId>), StoreError> {
+fn in_states(tx: &impl Read, states: &[CopyState], after: CopyId) -> Result<(Vec<CopyId>, Option<CopyId>), StoreError> {
     let mut ids = Vec::new();
     // Those that were sent are not listed by their state.
     if states.contains(&CopyState::Sent) {

@@ -76,7 +76,11 @@ fn asked(tx: &impl Read, what: &str) -> Result<Asked, ActionError> {
     if what.contains('@') {
         let id = what.trim_start_matches('<').trim_end_matches('>').parse::<MessageId>();
         let places = bearers(tx, &id.map_err(|error| ActionError::refused(format!("{what}: {error}")))?)?;
-        return if places.is_empty() { Err(none("mail with the Message-ID")) } else { Ok(Asked { places, ..Asked::default() }) };
+        return if places.is_empty() {
+            Err(none("mail with the Message-ID"))
+        } else {
+            Ok(Asked { places, ..Asked::default() })
+        };
     }
     if let Ok(id) = what.parse().map(CopyId) {
         let copy = tx.get(&COPIES, &id)?.ok_or_else(|| none("copy"))?;
@@ -171,8 +175,10 @@ fn made(
 }
 
 fn proofs(verdict: &desk::verdict::Verdict) -> Proofs {
-    let signature =
-        |signature: &desk::verdict::Signature| Signature { domain: signature.domain.clone(), outcome: signature.outcome };
+    let signature = |signature: &desk::verdict::Signature| Signature {
+        domain: signature.domain.clone(),
+        outcome: signature.outcome,
+    };
     Proofs {
         spf: verdict.spf,
         spf_domain: verdict.spf_domain.clone(),

@@ -182,8 +182,9 @@ impl Which {
 }
 
 fn table(list: &Queue, output: Output) -> String {
-    let mut table = Table::new(["COPY", "STATE", "DESTINATION", "TICKET", "READER", "AGE", "TRIES", "NEXT", "LAST WORDS"])
-        .flexible([("LAST WORDS", 20), ("READER", 16), ("DESTINATION", 12)]);
+    let mut table =
+        Table::new(["COPY", "STATE", "DESTINATION", "TICKET", "READER", "AGE", "TRIES", "NEXT", "LAST WORDS"])
+            .flexible([("LAST WORDS", 20), ("READER", 16), ("DESTINATION", 12)]);
     for copy in &list.copies {
         table.row([
             copy.id.clone(),

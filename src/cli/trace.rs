@@ -88,8 +88,11 @@ fn filed(made: &Made) -> Vec<String> {
     }
     let mut lines = Vec::new();
     if let Some(proofs) = &made.proofs {
-        let signatures: Vec<_> =
-            proofs.dkim.iter().map(|signature| format!("{} ({})", word(&signature.outcome), signature.domain)).collect();
+        let signatures: Vec<_> = proofs
+            .dkim
+            .iter()
+            .map(|signature| format!("{} ({})", word(&signature.outcome), signature.domain))
+            .collect();
         let dkim = if signatures.is_empty() { "none".to_owned() } else { signatures.join(", ") };
         let mut said = format!(
             "SPF {} ({}), DKIM {dkim}, DMARC {}, {}",

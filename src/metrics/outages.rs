@@ -24,11 +24,8 @@ impl Outages {
     /// A destination is down.
     pub fn begun(&self, domain: Option<&str>, until: Timestamp, words: &str, now: Timestamp) {
         let mut all = self.all();
-        let outage = all.entry(domain.map(str::to_owned)).or_insert_with(|| Outage {
-            since: now,
-            until,
-            words: String::new(),
-        });
+        let outage =
+            all.entry(domain.map(str::to_owned)).or_insert_with(|| Outage { since: now, until, words: String::new() });
         outage.until = until;
         words.clone_into(&mut outage.words);
     }

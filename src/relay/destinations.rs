@@ -233,13 +233,8 @@ impl Destinations {
         let waiting = state.waiting.pop_first()?;
         state.under_way += 1;
         state.wait = None;
-        let offer = UnderWay {
-            destination: next.clone(),
-            waiting,
-            begun: now,
-            slow: state.slow,
-            host: state.host.clone(),
-        };
+        let offer =
+            UnderWay { destination: next.clone(), waiting, begun: now, slow: state.slow, host: state.host.clone() };
         self.under_way.insert(waiting.id, offer);
         self.last = Some(next.clone());
         Some((next, waiting.id))
@@ -573,7 +568,8 @@ mod tests {
         // Ten are as many as may be slow: the others keep their places until they end.
         assert_eq!(turns(&mut destinations, at(40)).len(), 0);
         for number in 0..20 {
-            let Some((id, name)) = destinations.under_way.iter().next().map(|(id, offer)| (*id, offer.destination.clone()))
+            let Some((id, name)) =
+                destinations.under_way.iter().next().map(|(id, offer)| (*id, offer.destination.clone()))
             else {
                 break;
             };

@@ -1,8 +1,8 @@
 //! What the desk writes in mails of its own: notices to members, acknowledgements, and the
 //! conversation so far.
 
-use jiff::{SignedDuration, Timestamp};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Language;
 use crate::desk::entry::Reason;

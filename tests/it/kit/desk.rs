@@ -60,7 +60,12 @@ impl TestDesk {
 
     /// One that delivers to the MX of example.com and team.example, which is the sink.
     pub async fn direct() -> Self {
-        Self::begin(DOMAIN, "", None, true).await
+        Self::direct_with("").await
+    }
+
+    /// The same with more lines of config.
+    pub async fn direct_with(more: &str) -> Self {
+        Self::begin(DOMAIN, more, None, true).await
     }
 
     /// The same on a store that the test opened, and can make fail; senders may write alike.
@@ -223,7 +228,8 @@ impl TestDesk {
     ) -> T {
         let opened = &self.running().opened;
         let done = opened.store.transact(|tx| {
-            let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
+            let act =
+                Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
             f(tx, &act)
         });
         done.await.unwrap()
