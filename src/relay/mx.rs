@@ -24,8 +24,6 @@ use crate::config::Direct;
 const MOST_HOSTS: usize = 8;
 /// The most addresses of one host that are tried.
 const MOST_ADDRESSES: usize = 6;
-/// What is wrong with an answer that was not asked for.
-const OTHER_NAME: &str = "the name servers answered about another name";
 /// How long all questions about one domain may take, unless [`Finder::with_deadline`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -53,6 +51,13 @@ struct Exchange {
     preference: u16,
     /// In lower case, without the final dot.
     host: String,
+}
+
+/// The mail servers of a domain.
+struct Exchanges {
+    list: Vec<Exchange>,
+    /// The name servers named them, or denied that there are any but the domain itself.
+    sure: bool,
 }
 
 /// What became of the question for the addresses of one host.
@@ -99,7 +104,7 @@ impl Finder {
     }
 
     async fn find(&self, domain: &str) -> Result<Vec<NextHop>, Outcome> {
-        let exchanges = self.exchanges(domain).await?;
+        let Exchanges { list: exchanges, sure } = self.exchanges(domain).await?;
         let is_us = |exchange: &Exchange| exchange.host == self.ourselves.hostname;
         let mut hosts = before_us(in_order(exchanges, &self.random), |exchange| exchange, is_us);
         if hosts.is_empty() {
@@ -136,6 +141,9 @@ impl Finder {
         match (hops.is_empty(), unknown, nowhere) {
             (false, ..) => Ok(hops),
             (true, Some(why), _) => Err(later(format!("no address for a mail server of {domain}: {why}"))),
+            (true, None, _) if !sure => Err(later(format!(
+                "the name servers of {domain} neither name its mail servers nor deny that it has any"
+            ))),
             (true, None, why) => {
                 let why = why.unwrap_or_default();
                 Err(never([5, 4, 4], format!("no mail server of {domain} can be reached: {why}")))
@@ -144,7 +152,8 @@ impl Finder {
     }
 
     /// What the domain's MX records say, or the domain itself where there are none.
-    async fn exchanges(&self, domain: &str) -> Result<Vec<Exchange>, Outcome> {
+    async fn exchanges(&self, domain: &str) -> Result<Exchanges, Outcome> {
+        let itself = |sure| Exchanges { list: vec![Exchange { preference: 0, host: domain.to_owned() }], sure };
         let Some(name) = absolute(domain) else {
             return Err(never([5, 1, 2], format!("{domain} is no domain name")));
         };
@@ -154,13 +163,10 @@ impl Finder {
                 Some(ResponseCode::NXDomain) => {
                     return Err(never([5, 1, 2], format!("there is no domain {domain}")));
                 }
-                Some(_) => return Ok(vec![Exchange { preference: 0, host: domain.to_owned() }]),
+                Some(_) => return Ok(itself(is_denied(&error))),
                 None => return Err(later(format!("the mail servers of {domain} can't be found: {error}"))),
             },
         };
-        if !is_about(&lookup, &name) {
-            return Err(later(format!("the mail servers of {domain} can't be found: {OTHER_NAME}")));
-        }
         let exchanges: Vec<_> = records(&lookup, &name)
             .filter_map(|data| match data {
                 RData::MX(mx) => Some(Exchange { preference: mx.preference, host: host(&mx.exchange) }),
@@ -170,9 +176,9 @@ impl Finder {
         let (nulls, exchanges): (Vec<_>, Vec<_>) = exchanges.into_iter().partition(|exchange| exchange.host.is_empty());
         match (exchanges.is_empty(), nulls.is_empty()) {
             // A null MX beside others means nothing (RFC 7505 §3).
-            (false, _) => Ok(exchanges),
+            (false, _) => Ok(Exchanges { list: exchanges, sure: true }),
             (true, false) => Err(never([5, 1, 10], format!("{domain} takes no mail (null MX)"))),
-            (true, true) => Ok(vec![Exchange { preference: 0, host: domain.to_owned() }]),
+            (true, true) => Ok(itself(true)),
         }
     }
 
@@ -234,14 +240,12 @@ async fn addresses(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, 
         tokio::join!(resolver.lookup(name.clone(), RecordType::AAAA), resolver.lookup(name.clone(), RecordType::A));
     let mut unknown = None;
     let mut of = |lookup: Result<Lookup, NetError>| match lookup {
-        Ok(lookup) if !is_about(&lookup, &name) => {
-            unknown = Some(OTHER_NAME.to_owned());
-            Vec::new()
-        }
         Ok(lookup) => records(&lookup, &name).filter_map(ip).collect(),
         Err(error) => {
             if no_records(&error).is_none() {
                 unknown = Some(error.to_string());
+            } else if !is_denied(&error) {
+                unknown = Some("the name servers neither name an address nor deny that there is one".to_owned());
             }
             Vec::new()
         }
@@ -263,12 +267,6 @@ fn ip(data: &RData) -> Option<IpAddr> {
         RData::AAAA(aaaa) => Some(aaaa.0.into()),
         _ => None,
     }
-}
-
-/// Whether an answer is about what was asked. One that is not says nothing, not even that there is
-/// nothing.
-fn is_about(lookup: &Lookup, name: &Name) -> bool {
-    lookup.answers().is_empty() || lookup.answers().iter().any(|record| record.name == *name)
 }
 
 /// What an answer says of a name, or of what it is an alias of.
@@ -320,6 +318,18 @@ fn no_records(error: &NetError) -> Option<ResponseCode> {
             Some(none.response_code).filter(|code| matches!(code, ResponseCode::NoError | ResponseCode::NXDomain))
         }
         _ => None,
+    }
+}
+
+/// Whether the name servers' word that there is nothing is one about what was asked: that a name does
+/// not exist, or has no such records, as who is responsible for it says (RFC 2308 §2.2). An answer about
+/// another name, of which nothing is left, says nothing.
+fn is_denied(error: &NetError) -> bool {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => {
+            none.response_code == ResponseCode::NXDomain || none.soa.is_some()
+        }
+        _ => false,
     }
 }
 
