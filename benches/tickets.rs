@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use guichet::actions::post::{self, Content, Opening, Standpoint};
-use guichet::actions::{Act, ActionError, Actor, Desk, copies, find, member, property};
+use guichet::actions::{Act, ActionError, Actor, Desk, Patience, copies, find, member, property};
 use guichet::desk::address::{Address, Mailbox};
 use guichet::desk::copy::Scope;
 use guichet::desk::entry::{Author, Door, Entry, State, Verified};
@@ -229,6 +229,7 @@ impl Bench {
             domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
             keys: Keys::new(1, [(1, [7; 32])]).expect("a key"),
             postmaster: None,
+            patience: Patience::default(),
             acknowledgements: 100,
             random: Box::new(random),
         };
