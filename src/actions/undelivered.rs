@@ -162,8 +162,8 @@ mod tests {
         assert_eq!(
             letter.text,
             "Your message on acme-1 has not been delivered after 4 hours to:\n\n    carol <carol@team.example>\n      \
-             450 4.7.1 greylisted (mx.example [192.0.2.1])\n\nIt is still being tried, for 5 days in all. You do not \
-             have to send it again; should it fail for\ngood, you will be told.\n"
+             450 4.7.1 greylisted (mx.example [192.0.2.1])\n\nIt is still being tried, for 5 days in all; there is no \
+             need to send it again.\nShould it fail for good, you will be told.\n"
         );
         let events = office.act(|tx, _| Ok(find::entries(tx, ticket.id)?)).await.unwrap();
         let told: Vec<_> =

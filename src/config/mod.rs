@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(direct(documented), direct(&uncommented));
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
         assert_eq!(plain.spam, full.spam);
-        assert_eq!(limits, 21, "a limit is missing from config/guichet.toml");
+        assert_eq!(limits, 22, "a limit is missing from config/guichet.toml");
     }
 
     #[test]

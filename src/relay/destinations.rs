@@ -210,8 +210,9 @@ impl Destinations {
     pub fn next(&mut self, now: Timestamp, taken: usize) -> Option<(Destination, CopyId)> {
         let Limits { each, in_all } = self.limits;
         let slow = self.under_way.values().filter(|offer| offer.is_slow(now)).count();
+        // Where too many are slow, they take the places of others after all.
         let quick = self.under_way.len() - slow + slow.saturating_sub(in_all);
-        if quick + taken >= in_all {
+        if taken >= in_all {
             return None;
         }
         let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -219,8 +220,8 @@ impl Destinations {
             *hosts.entry(host).or_default() += 1;
         }
         let has_place = |state: &State| {
-            (!state.slow || slow < in_all)
-                && state.host.as_deref().and_then(|host| hosts.get(host)).is_none_or(|count| *count < each)
+            let free = if state.slow { slow < in_all } else { quick + taken < in_all };
+            free && state.host.as_deref().and_then(|host| hosts.get(host)).is_none_or(|count| *count < each)
         };
         let last = self.last.as_ref();
         let after = last.map_or(Bound::Unbounded, Bound::Excluded);

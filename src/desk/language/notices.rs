@@ -315,10 +315,10 @@ impl Language {
         let lifetime = self.span(lifetime);
         match self {
             Self::En => format!(
-                "It is still being tried, for {lifetime} in all. You do not have to send it again; should it fail for\ngood, you will be told."
+                "It is still being tried, for {lifetime} in all; there is no need to send it again.\nShould it fail for good, you will be told."
             ),
             Self::Fr => format!(
-                "Les essais continuent, pendant {lifetime} en tout. Inutile de le renvoyer\u{a0}: un échec définitif vous\nserait signalé."
+                "Les essais continuent, pendant {lifetime} en tout\u{a0}; inutile de le renvoyer.\nUn échec définitif vous serait signalé."
             ),
         }
     }
