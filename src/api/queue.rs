@@ -22,6 +22,8 @@ use crate::trust::alignment::ascii;
 
 /// The most copies that one request looks at.
 const MOST_LOOKED_AT: usize = 5_000;
+/// How many are looked up at once.
+const CHUNK: usize = 512;
 /// The most that one transaction changes.
 const BATCH: usize = 500;
 /// The most destinations that a summary names.
@@ -54,7 +56,8 @@ pub(super) async fn list(State(app): State<App>, Asked(which): Asked<Which>) -> 
         let states = which.state.as_ref().map_or(WAITING, std::slice::from_ref);
         let (found, next) = look(tx, states, which.ticket.as_deref(), after, page.limit, wanted)?;
         let metrics = app.metrics.as_deref();
-        let copies = found.iter().map(|copy| view::queued(tx, metrics, copy)).collect::<Result<_, _>>()?;
+        let mut names = view::Names::default();
+        let copies = found.iter().map(|copy| view::queued(tx, &mut names, metrics, copy)).collect::<Result<_, _>>()?;
         Ok(Queue { copies, next: next.map(|id| id.to_string()) })
     });
     Ok(Json(listed.await?))
@@ -76,24 +79,27 @@ fn look(
     limit: usize,
     wanted: impl Fn(&Copy) -> bool,
 ) -> Result<Found, ActionError> {
-    let (ids, mut next) = match ticket {
-        Some(ticket) => (of_ticket(tx, ticket, after)?, None),
-        None => in_states(tx, states, after)?,
-    };
-    let mut found = Vec::new();
-    let mut last = None;
-    for id in ids {
-        if found.len() == limit {
-            next = last;
-            break;
+    let on_ticket = ticket.map(|ticket| of_ticket(tx, ticket, after)).transpose()?;
+    let (mut found, mut looked_at, mut last) = (Vec::new(), 0, after);
+    loop {
+        let (ids, more) = match &on_ticket {
+            Some(ids) => (ids.clone(), false),
+            None => in_states(tx, states, last)?,
+        };
+        for id in ids {
+            if found.len() == limit || looked_at == MOST_LOOKED_AT {
+                return Ok((found, Some(last)));
+            }
+            (looked_at, last) = (looked_at + 1, id);
+            let copy = copies::get(tx, id)?;
+            if states.contains(&copy.state) && wanted(&copy) {
+                found.push(copy);
+            }
         }
-        last = Some(id);
-        let copy = copies::get(tx, id)?;
-        if states.contains(&copy.state) && wanted(&copy) {
-            found.push(copy);
+        if !more {
+            return Ok((found, None));
         }
     }
-    Ok((found, next))
 }
 
 /// The copies on a ticket.
@@ -104,24 +110,24 @@ fn of_ticket(tx: &impl Read, ticket: &str, after: CopyId) -> Result<Vec<CopyId>,
     Ok(ids)
 }
 
-/// As many copies in these states as one request looks at, and the last where there may be more.
-fn in_states(tx: &impl Read, states: &[CopyState], after: CopyId) -> Result<(Vec<CopyId>, Option<CopyId>), StoreError> {
+/// The next copies in these states, and whether there may be more.
+fn in_states(tx: &impl Read, states: &[CopyState], after: CopyId) -> Result<(Vec<CopyId>, bool), StoreError> {
     let mut ids = Vec::new();
-    // Those that were sent are not listed by their state.
-    if states.contains(&CopyState::Sent) {
-        let all = tx.range(&COPIES, (Bound::Excluded(after), Bound::Unbounded), Order::Up, MOST_LOOKED_AT)?;
-        ids.extend(all.into_iter().map(|(id, _)| id));
-    }
     for state in states {
-        let state = *state as u8;
-        let range = (Bound::Excluded((state, after)), Bound::Included((state, CopyId(u64::MAX))));
-        ids.extend(tx.range(&COPY_STATES, range, Order::Up, MOST_LOOKED_AT)?.into_iter().map(|((_, id), ())| id));
+        // Those that were sent are not listed by their state.
+        if *state == CopyState::Sent {
+            let all = tx.range(&COPIES, (Bound::Excluded(after), Bound::Unbounded), Order::Up, CHUNK)?;
+            ids.extend(all.into_iter().map(|(id, _)| id));
+        } else {
+            let state = *state as u8;
+            let range = (Bound::Excluded((state, after)), Bound::Included((state, CopyId(u64::MAX))));
+            ids.extend(tx.range(&COPY_STATES, range, Order::Up, CHUNK)?.into_iter().map(|((_, id), ())| id));
+        }
     }
     ids.sort_unstable();
-    let more = ids.len() >= MOST_LOOKED_AT;
-    ids.truncate(MOST_LOOKED_AT);
-    let next = ids.last().copied().filter(|_| more);
-    Ok((ids, next))
+    let more = ids.len() >= CHUNK;
+    ids.truncate(CHUNK);
+    Ok((ids, more))
 }
 
 /// What waits, by destination. The store is read a piece at a time, while others write to it.

@@ -271,15 +271,35 @@ fn assignee(tx: &impl Read, assignee: Option<desk::ticket::Assignee>) -> Shown<O
     })
 }
 
+/// The names of tickets, each looked up once.
+#[derive(Default)]
+pub(super) struct Names(BTreeMap<desk::id::TicketId, String>);
+
+impl Names {
+    fn of(&mut self, tx: &impl Read, id: desk::id::TicketId) -> Shown<String> {
+        if let Some(name) = self.0.get(&id) {
+            return Ok(name.clone());
+        }
+        let name = find::ticket_by_id(tx, id)?.reference.to_string();
+        self.0.insert(id, name.clone());
+        Ok(name)
+    }
+}
+
 /// A copy without its offers.
-pub(super) fn queued(tx: &impl Read, metrics: Option<&Metrics>, copy: &desk::copy::Copy) -> Shown<QueuedCopy> {
+pub(super) fn queued(
+    tx: &impl Read,
+    names: &mut Names,
+    metrics: Option<&Metrics>,
+    copy: &desk::copy::Copy,
+) -> Shown<QueuedCopy> {
     let destination = destination(copy);
     let waits = copy.next_at.is_some();
     let outage = metrics.filter(|_| waits).and_then(|metrics| metrics.outages.of(&destination));
     Ok(QueuedCopy {
         destination,
         id: copy.id.to_string(),
-        ticket: find::ticket_by_id(tx, copy.ticket)?.reference.to_string(),
+        ticket: names.of(tx, copy.ticket)?,
         entry: copy.entry.to_string(),
         to: copy.to.clone(),
         state: copy.state,
@@ -296,7 +316,7 @@ pub(super) fn queued(tx: &impl Read, metrics: Option<&Metrics>, copy: &desk::cop
 
 /// A copy with its offers.
 pub(super) fn with_tries(tx: &impl Read, metrics: Option<&Metrics>, copy: &desk::copy::Copy) -> Shown<QueuedCopy> {
-    Ok(QueuedCopy { tries: Some(tries(tx, copy.id)?), ..queued(tx, metrics, copy)? })
+    Ok(QueuedCopy { tries: Some(tries(tx, copy.id)?), ..queued(tx, &mut Names::default(), metrics, copy)? })
 }
 
 /// The offers of a copy that are kept.
