@@ -252,9 +252,9 @@ pub(super) fn failed(
     }
     let language = find::property_by_id(tx, ticket.property)?.language;
     let to = reader(tx, copy)?;
-    let words = copy.words().unwrap_or_default();
+    let said = (copy.reply.as_deref().unwrap_or_default(), copy.server.as_deref());
     let tried = expired.then_some(act.desk.patience.lifetime);
-    let letter = Letter::failed(language, &ticket.reference, subject(ticket, &entry), &to, &words, tried);
+    let letter = Letter::failed(language, &ticket.reference, subject(ticket, &entry), &to, said, tried);
     Ok(send(tx, act, ticket, &mut entry, &author, letter)?)
 }
 

@@ -188,12 +188,12 @@ impl Letter {
         ticket: &TicketRef,
         subject: &str,
         to: &Mailbox,
-        reply: &str,
+        (reply, server): (&str, Option<&str>),
         tried: Option<SignedDuration>,
     ) -> Self {
         Self {
             subject: language.failed_subject(subject),
-            text: format!("{}\n{}", language.failed(ticket, &to.shown(), tried), failure(language, reply)),
+            text: format!("{}\n{}", language.failed(ticket, &to.shown(), tried), failure(language, reply, server)),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
@@ -252,7 +252,7 @@ impl Letter {
         let said = language.not_sent(ticket, &to.shown(), to.address.as_str(), suspension.since);
         Self {
             subject: language.failed_subject(subject),
-            text: format!("{}\n{}\n{}\n", said.0, failure(language, &suspension.words), said.1),
+            text: format!("{}\n{}\n{}\n", said.0, failure(language, &suspension.words, None), said.1),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
@@ -264,7 +264,7 @@ impl Letter {
         let said = language.member_suspended(property, &member.shown(), member.address.as_str());
         Self {
             subject: language.member_suspended_subject(member.label()),
-            text: format!("{}\n{}\n{}\n", said.0, failure(language, reply), said.1),
+            text: format!("{}\n{}\n{}\n", said.0, failure(language, reply, None), said.1),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
@@ -295,9 +295,13 @@ impl Letter {
     }
 }
 
-/// Why something failed, in the reader's language and in a mail server's.
-fn failure(language: Language, words: &str) -> String {
-    format!("{}\n\n{}\n{}\n", language.why_not_delivered(words), language.details(), quoted(words, "    "))
+/// Why something failed, in the reader's language and in a mail server's; which `server`'s.
+fn failure(language: Language, words: &str, server: Option<&str>) -> String {
+    let details = match server {
+        Some(server) => format!("{} ({server})", words.trim_end()),
+        None => words.to_owned(),
+    };
+    format!("{}\n\n{}\n{}\n", language.why_not_delivered(words), language.details(), quoted(&details, "    "))
 }
 
 /// Each line behind a mark.
