@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use guichet::actions::post::{self, Content, Opening, Standpoint};
-use guichet::actions::{Act, ActionError, Actor, Desk, copies, find, member, property};
+use guichet::actions::{Act, ActionError, Actor, Desk, Patience, copies, find, member, property};
 use guichet::desk::address::{Address, Mailbox};
 use guichet::desk::copy::Scope;
 use guichet::desk::entry::{Author, Door, Entry, State, Verified};
@@ -229,6 +229,7 @@ impl Bench {
             domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
             keys: Keys::new(1, [(1, [7; 32])]).expect("a key"),
             postmaster: None,
+            patience: Patience::default(),
             acknowledgements: 100,
             random: Box::new(random),
         };
@@ -270,7 +271,7 @@ impl Bench {
     fn act(&self, n: u64) -> Act<'_> {
         let start: Timestamp = "2024-01-01T00:00:00.123456789Z".parse().expect("a time");
         let now = start + SignedDuration::from_secs(30 * i64::try_from(n).expect("not so many"));
-        Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System }
+        Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System, trace: None }
     }
 
     fn found(&self, tx: &mut Tx<'_>) -> Result<(), ActionError> {
@@ -385,7 +386,7 @@ impl Bench {
         if sent {
             for copy in &entry.copies {
                 let reply = "250 2.0.0 Ok: queued as 4ZqX5T3m1Kz9sWH".to_owned();
-                copies::attempted(tx, &act, *copy, &copies::Attempt::Sent { reply })?;
+                copies::attempted(tx, &act, *copy, &copies::Attempt::Sent { reply }, None)?;
             }
         }
         Ok((ticket, entry))

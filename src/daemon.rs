@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use self::inbound::Inbound;
 use self::tls::Keeper;
-use crate::actions::{Act, ActionError, Actor, Desk, timers};
+use crate::actions::{Act, ActionError, Actor, Desk, Patience, timers};
 use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
 use crate::config::{self, Blocklisted, Config};
@@ -47,6 +47,7 @@ use crate::net::stop::{self, Stop};
 use crate::net::tls::{Acceptor, Certificates};
 use crate::net::validator::Validator;
 use crate::relay::client::{Client, Tls};
+use crate::relay::destinations::Limits;
 use crate::relay::exit::{Exit, Way};
 use crate::relay::https::Https;
 use crate::relay::mta_sts::Policies;
@@ -122,12 +123,20 @@ fn desk(config: &Config, keys: Keys) -> Desk {
         keys,
         postmaster: config.postmaster.parse().ok(),
         acknowledgements: u32::try_from(config.limits.acknowledgements).unwrap_or(u32::MAX),
+        patience: Patience {
+            warning: signed(config.limits.queue_warning),
+            lifetime: signed(config.limits.queue_lifetime),
+        },
         random: Box::new(move || {
             let mut bytes = [0; 16];
             random.fill(&mut bytes).expect("the system's random numbers do not fail once they have begun");
             bytes
         }),
     }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 /// The secrets that tokens are made with; the first is made with the store.
@@ -304,9 +313,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         desk: Arc::clone(desk),
         exit,
         signers,
-        concurrency: config.limits.deliveries,
-        per_destination: config.limits.deliveries_per_destination,
-        lifetime: SignedDuration::try_from(config.limits.queue_lifetime).unwrap_or(SignedDuration::MAX),
+        limits: Limits { each: config.limits.deliveries_per_destination, in_all: config.limits.deliveries },
         memory: Memory::new(MEMORY),
         now: Box::new(Timestamp::now),
         metrics: Arc::clone(&metrics),
@@ -381,11 +388,14 @@ async fn run_timers(store: Store, desk: Arc<Desk>, mut stop: Stop) {
     loop {
         let now = Timestamp::now();
         let moved = store
-            .transact(|tx| timers::tick(tx, &Act { desk: &desk, now, door: Door::Timer, actor: Actor::System }))
+            .transact(|tx| {
+                let trace = Some(desk.mint_trace());
+                timers::tick(tx, &Act { desk: &desk, now, door: Door::Timer, actor: Actor::System, trace })
+            })
             .await;
         let wait = match moved {
             Ok(0) => {
-                let next = store.read(|view| timers::next(view)).ok().flatten();
+                let next = store.read(|view| timers::next(view, &desk)).ok().flatten();
                 let until = next.map_or(SignedDuration::MAX, |next| next.duration_since(now));
                 Duration::try_from(until).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(200), TIMER)
             }

@@ -4,8 +4,12 @@
 //! daemon; they are bumped once something is done, never in a transaction, which may run again.
 //! What stands in the store (the queue, tickets) is not counted here but read when it is asked for.
 
+mod outages;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use outages::{Outage, Outages};
 
 /// A counter with one label, as Prometheus has it.
 #[derive(Debug)]
@@ -148,6 +152,8 @@ families! {
 pub struct Metrics {
     counters: Vec<Vec<AtomicU64>>,
     open: AtomicU64,
+    /// Where mail can't go now.
+    pub outages: Outages,
 }
 
 /// A connection that is open; counted until it is dropped.
@@ -163,7 +169,7 @@ impl Drop for Open {
 impl Default for Metrics {
     fn default() -> Self {
         let zeros = |family: &Family| family.values.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { counters: FAMILIES.iter().map(zeros).collect(), open: AtomicU64::new(0) }
+        Self { counters: FAMILIES.iter().map(zeros).collect(), open: AtomicU64::new(0), outages: Outages::default() }
     }
 }
 

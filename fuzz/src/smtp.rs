@@ -85,7 +85,7 @@ fn play(dialogue: &[u8], ways: u8, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> Vec<See
                         assert!(message.replace(Vec::new()).is_none(), "a message within a message");
                         check_envelope(&envelope);
                         assert_eq!(envelope.login.is_some(), service == Service::Submission);
-                        assert_eq!(envelope.tls, tls == Tls::Active);
+                        assert_eq!(envelope.tls.is_some(), tls == Tls::Active);
                         assert!(announced <= CONTENT.message);
                         seen.push(Seen::Begun(envelope, announced));
                     }

@@ -4,14 +4,15 @@ use std::ops::Bound;
 
 use jiff::Timestamp;
 
+use super::queue::{self, Verb};
 use super::{Act, ActionError, find, notices, post, reach, state};
-use crate::desk::copy::{Content, Copy, CopyState, Scope};
+use crate::desk::copy::{Content, Copy, CopyState, Scope, Tried};
 use crate::desk::entry::{Author, Entry, Event, Kind, State, What};
 use crate::desk::fanout::Reader;
 use crate::desk::id::{CopyId, EntryId, PropertyId};
 use crate::desk::thread::Bond;
 use crate::desk::ticket::{Person, Ticket};
-use crate::store::tables::{COPIES, COPY_IDS, COPY_STATES, ENTRIES, QUEUE};
+use crate::store::tables::{COPIES, COPY_IDS, COPY_STATES, ENTRIES, QUEUE, TRIED};
 use crate::store::{Order, Read, StoreError, Tx};
 
 /// The most notes that a new assignee is sent, the newest.
@@ -24,8 +25,11 @@ pub enum Attempt {
     Sent { reply: String },
     /// It is offered again at a time.
     Deferred { reply: String, next_at: Timestamp },
-    /// It is given up.
+    /// It is given up, by the server's word.
     Failed { reply: String },
+    /// It is given up, since its time is over. `offered`: once more, with this reply; else these are
+    /// the last words of its destination, which is down.
+    Expired { reply: String, offered: bool },
     /// It is offered once more at once, with its attachments listed instead.
     TooLarge { reply: String },
 }
@@ -76,13 +80,15 @@ pub fn queue_content(
         }),
         updated_at: act.now,
         shrunk: false,
+        server: None,
+        renewed_at: None,
     };
     save(tx, None, &copy)?;
     Ok(copy.id)
 }
 
 /// Writes a copy with its place in the queue.
-fn save(tx: &mut Tx<'_>, before: Option<&Copy>, copy: &Copy) -> Result<(), StoreError> {
+pub(super) fn save(tx: &mut Tx<'_>, before: Option<&Copy>, copy: &Copy) -> Result<(), StoreError> {
     let due = |copy: &Copy| copy.next_at.map(|at| (at, copy.id));
     let listed = |copy: &Copy| (copy.state != CopyState::Sent).then_some((copy.state as u8, copy.id));
     let (old_due, old_listed) = (before.and_then(due), before.and_then(listed));
@@ -105,35 +111,75 @@ fn save(tx: &mut Tx<'_>, before: Option<&Copy>, copy: &Copy) -> Result<(), Store
     tx.put(&COPIES, &copy.id, copy)
 }
 
-/// Writes down what became of one attempt to deliver a copy.
-pub fn attempted(tx: &mut Tx<'_>, act: &Act<'_>, id: CopyId, attempt: &Attempt) -> Result<(), ActionError> {
+/// Writes down what became of one attempt to deliver a copy, and which `server` said so.
+pub fn attempted(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    id: CopyId,
+    attempt: &Attempt,
+    server: Option<&str>,
+) -> Result<(), ActionError> {
     let before = get(tx, id)?;
-    // It was cancelled, or a delivery report came, while the attempt was under way.
-    if before.next_at.is_none() {
-        return Ok(());
-    }
     let mut copy = before.clone();
-    copy.attempts += 1;
     copy.updated_at = act.now;
     let (state, reply, next_at) = match attempt {
         Attempt::Sent { reply } => (CopyState::Sent, reply, None),
         Attempt::Deferred { reply, next_at } => (CopyState::Deferred, reply, Some(*next_at)),
-        Attempt::Failed { reply } => (CopyState::Failed, reply, None),
+        Attempt::Failed { reply } | Attempt::Expired { reply, .. } => (CopyState::Failed, reply, None),
         Attempt::TooLarge { reply } => {
             copy.shrunk = true;
             (CopyState::Deferred, reply, Some(act.now))
         }
     };
-    copy.state = state;
+    if !matches!(attempt, Attempt::Expired { offered: false, .. }) {
+        copy.attempts += 1;
+        let tried = Tried { at: act.now, server: server.map(str::to_owned), outcome: state, reply: reply.clone() };
+        remember(tx, &copy, &tried)?;
+    }
+    if !still_open(&before, state) {
+        return Ok(tx.put(&COPIES, &copy.id, &copy)?);
+    }
     copy.reply = Some(reply.clone());
-    copy.next_at = next_at;
+    copy.server = server.map(str::to_owned);
+    // Held meanwhile: it is not tried again.
+    if before.state != CopyState::Held || state != CopyState::Deferred {
+        copy.state = state;
+        copy.next_at = next_at;
+    }
     save(tx, Some(&before), &copy)?;
-    match state {
+    match copy.state {
         CopyState::Sent => reach::sent(tx, act, &copy)?,
-        CopyState::Failed => failed(tx, act, &copy)?,
-        CopyState::Queued | CopyState::Deferred | CopyState::Cancelled => {}
+        CopyState::Failed => failed(tx, act, &copy, matches!(attempt, Attempt::Expired { .. }))?,
+        CopyState::Queued | CopyState::Deferred | CopyState::Cancelled | CopyState::Held => {}
     }
     Ok(())
+}
+
+/// Whether an attempt still says what becomes of a copy. A person, or a delivery report, may have
+/// decided while it was under way; that it was taken is true all the same.
+fn still_open(copy: &Copy, outcome: CopyState) -> bool {
+    match copy.state {
+        CopyState::Held => true,
+        CopyState::Cancelled => outcome == CopyState::Sent,
+        CopyState::Queued | CopyState::Deferred => copy.next_at.is_some(),
+        CopyState::Sent | CopyState::Failed => false,
+    }
+}
+
+/// Keeps an offer, the newest of its copy; of many, the first ones and the last ones are kept.
+fn remember(tx: &mut Tx<'_>, copy: &Copy, tried: &Tried) -> Result<(), StoreError> {
+    if let Some(old @ 1..) = copy.attempts.checked_sub(Tried::LAST)
+        && old > Tried::FIRST
+    {
+        tx.delete(&TRIED, &(copy.id, old));
+    }
+    tx.put(&TRIED, &(copy.id, copy.attempts), tried)
+}
+
+/// The offers of a copy that are kept, with their numbers.
+pub fn tried(tx: &impl Read, id: CopyId) -> Result<Vec<(u32, Tried)>, StoreError> {
+    let kept = tx.starting(&TRIED, (id,), Order::Up, usize::MAX)?;
+    Ok(kept.into_iter().map(|((_, number), tried)| (number, tried)).collect())
 }
 
 /// What a delivery report at the copy's own envelope sender says (RFC 3464 §2.3.3).
@@ -150,6 +196,7 @@ pub fn reported(
     }
     let mut copy = before.clone();
     copy.reply = Some(words.to_owned());
+    copy.server = None;
     copy.updated_at = act.now;
     if failed_for_good {
         copy.state = CopyState::Failed;
@@ -159,7 +206,7 @@ pub fn reported(
     }
     save(tx, Some(&before), &copy)?;
     if failed_for_good {
-        failed(tx, act, &copy)?;
+        failed(tx, act, &copy, false)?;
     } else {
         let ticket = find::ticket_by_id(tx, copy.ticket)?;
         let event = Event { what: What::Delayed, from: Some(copy.to.to_string()), to: Some(words.to_owned()) };
@@ -168,13 +215,17 @@ pub fn reported(
     Ok(())
 }
 
-/// A copy failed: an event on the ticket, and once a letter to the author of the entry.
-fn failed(tx: &mut Tx<'_>, act: &Act<'_>, copy: &Copy) -> Result<(), ActionError> {
+/// A copy failed: an event on the ticket, and once a letter to the author of the entry. `expired`: its
+/// time was over, and nobody refused it for good.
+fn failed(tx: &mut Tx<'_>, act: &Act<'_>, copy: &Copy, expired: bool) -> Result<(), ActionError> {
     let ticket = find::ticket_by_id(tx, copy.ticket)?;
-    let event = Event { what: What::Failed, from: Some(copy.to.to_string()), to: copy.reply.clone() };
+    let entry = tx.get(&ENTRIES, &(ticket.id, copy.entry))?;
+    // A report about it has a story of its own.
+    let act = &act.as_part_of(act.trace.clone().or_else(|| entry.and_then(|entry| entry.trace)));
+    let event = Event { what: What::Failed, from: Some(copy.to.to_string()), to: copy.words() };
     state::event_by(tx, act, &ticket, Author::System, event)?;
-    notices::failed(tx, act, &ticket, copy)?;
-    reach::failed(tx, act, &ticket, copy)
+    notices::failed(tx, act, &ticket, copy, expired)?;
+    if expired { Ok(()) } else { reach::failed(tx, act, &ticket, copy) }
 }
 
 /// The conversation so far, for somebody who was assigned and did not have it. It hangs on the
@@ -213,42 +264,14 @@ pub fn queue_conversation(
     Ok(())
 }
 
-/// Offers a waiting or failed copy at once.
-pub fn retry(tx: &mut Tx<'_>, act: &Act<'_>, id: CopyId) -> Result<Copy, ActionError> {
-    let before = get(tx, id)?;
-    if matches!(before.state, CopyState::Sent) {
-        return Err(ActionError::refused(format!("copy {id} was sent already")));
-    }
-    let mut copy = before.clone();
-    copy.state = CopyState::Queued;
-    copy.next_at = Some(act.now);
-    // A new life: what had run out of time gets it again.
-    copy.queued_at = act.now;
-    copy.updated_at = act.now;
-    save(tx, Some(&before), &copy)?;
-    Ok(copy)
-}
-
-/// Takes a waiting copy out of the queue for good.
-pub fn cancel(tx: &mut Tx<'_>, act: &Act<'_>, id: CopyId) -> Result<Copy, ActionError> {
-    let before = get(tx, id)?;
-    if before.next_at.is_none() {
-        return Err(ActionError::refused(format!("copy {id} does not wait: it is {}", before.state)));
-    }
-    let mut copy = before.clone();
-    copy.state = CopyState::Cancelled;
-    copy.next_at = None;
-    copy.updated_at = act.now;
-    save(tx, Some(&before), &copy)?;
-    Ok(copy)
-}
-
 /// Cancels everything that waits for one person, on one property's tickets.
 pub fn cancel_all(tx: &mut Tx<'_>, act: &Act<'_>, person: Person, property: PropertyId) -> Result<(), ActionError> {
-    for ((_, id), ()) in tx.range(&QUEUE, .., Order::Up, usize::MAX)? {
+    let due = tx.range(&QUEUE, .., Order::Up, usize::MAX)?.into_iter().map(|((_, id), ())| id);
+    let held = tx.starting(&COPY_STATES, (CopyState::Held as u8,), Order::Up, usize::MAX)?;
+    for id in due.chain(held.into_iter().map(|((_, id), ())| id)) {
         let copy = get(tx, id)?;
         if copy.person == person && copy.property == property {
-            cancel(tx, act, id)?;
+            queue::one(tx, act, Verb::Cancel, id)?;
         }
     }
     Ok(())

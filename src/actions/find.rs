@@ -23,8 +23,12 @@ pub const MOST: usize = 10_000;
 
 /// All properties that were not removed.
 pub fn properties(tx: &impl Read) -> Result<Vec<Property>, StoreError> {
-    let all = tx.range(&PROPERTIES, .., Order::Up, MOST)?;
-    Ok(all.into_iter().map(|(_, property)| property).filter(|property| !property.removed).collect())
+    Ok(properties_ever(tx)?.into_iter().filter(|property| !property.removed).collect())
+}
+
+/// All properties there ever were: the tickets of one that was removed stay.
+pub fn properties_ever(tx: &impl Read) -> Result<Vec<Property>, StoreError> {
+    Ok(tx.range(&PROPERTIES, .., Order::Up, MOST)?.into_iter().map(|(_, property)| property).collect())
 }
 
 /// A property by its slug, unless it was removed.

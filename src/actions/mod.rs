@@ -20,6 +20,7 @@ pub mod member;
 pub mod notices;
 pub mod post;
 pub mod property;
+pub mod queue;
 pub mod reach;
 mod standing;
 pub mod state;
@@ -27,9 +28,11 @@ pub mod state;
 mod testing;
 pub mod ticket;
 pub mod timers;
+pub mod trace;
+mod undelivered;
 pub mod verify;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Author, Door};
@@ -41,6 +44,7 @@ use crate::desk::recipient::Domains;
 use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::Person;
 use crate::desk::token::Keys;
+use crate::desk::trace::TraceId;
 use crate::store::StoreError;
 
 /// What is the same for every action of one daemon.
@@ -53,8 +57,24 @@ pub struct Desk {
     pub postmaster: Option<PropertySlug>,
     /// Acknowledgements that go out within an hour, all properties together.
     pub acknowledgements: u32,
+    pub patience: Patience,
     /// 128 fresh random bits.
     pub random: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
+}
+
+/// How long copies may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// After this the author of an entry is told which of its copies still wait.
+    pub warning: SignedDuration,
+    /// After this a copy is given up.
+    pub lifetime: SignedDuration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { warning: SignedDuration::from_hours(4), lifetime: SignedDuration::from_hours(120) }
+    }
 }
 
 impl Desk {
@@ -62,6 +82,12 @@ impl Desk {
     #[must_use]
     pub fn mint(&self) -> MessageId {
         MessageId::mint((self.random)(), &self.hostname)
+    }
+
+    /// A fresh name for the story of what does not come by SMTP.
+    #[must_use]
+    pub fn mint_trace(&self) -> TraceId {
+        TraceId::mint((self.random)())
     }
 
     /// Whether an address lies in one of our domains: no copy ever goes there.
@@ -84,6 +110,8 @@ pub struct Act<'a> {
     pub now: Timestamp,
     pub door: Door,
     pub actor: Actor,
+    /// The name of the story that whatever it makes is part of.
+    pub trace: Option<TraceId>,
 }
 
 impl Act<'_> {
@@ -99,7 +127,13 @@ impl Act<'_> {
     /// The same action by somebody else.
     #[must_use]
     pub fn with_actor(&self, actor: Actor) -> Act<'_> {
-        Act { desk: self.desk, now: self.now, door: self.door, actor }
+        Act { desk: self.desk, now: self.now, door: self.door, actor, trace: self.trace.clone() }
+    }
+
+    /// The same action as a part of another story.
+    #[must_use]
+    pub fn as_part_of(&self, trace: Option<TraceId>) -> Act<'_> {
+        Act { desk: self.desk, now: self.now, door: self.door, actor: self.actor.clone(), trace }
     }
 }
 

@@ -233,8 +233,14 @@ pub(super) fn asked(
 }
 
 /// Tells the author of an entry, if he is a member, that a copy of it failed. A letter that fails
-/// tells nobody: that would have no end.
-pub(super) fn failed(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &Ticket, copy: &Copy) -> Result<(), ActionError> {
+/// tells nobody: that would have no end. `expired`: it was tried for as long as it may be.
+pub(super) fn failed(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: &Ticket,
+    copy: &Copy,
+    expired: bool,
+) -> Result<(), ActionError> {
     if matches!(copy.content, Content::Letter(_)) {
         return Ok(());
     }
@@ -246,8 +252,9 @@ pub(super) fn failed(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &Ticket, copy: &Cop
     }
     let language = find::property_by_id(tx, ticket.property)?.language;
     let to = reader(tx, copy)?;
-    let reply = copy.reply.as_deref().unwrap_or_default();
-    let letter = Letter::failed(language, &ticket.reference, subject(ticket, &entry), &to, reply);
+    let said = (copy.reply.as_deref().unwrap_or_default(), copy.server.as_deref());
+    let tried = expired.then_some(act.desk.patience.lifetime);
+    let letter = Letter::failed(language, &ticket.reference, subject(ticket, &entry), &to, said, tried);
     Ok(send(tx, act, ticket, &mut entry, &author, letter)?)
 }
 
@@ -334,7 +341,7 @@ pub fn send(
 }
 
 /// Whom a copy is for.
-fn reader(tx: &impl Read, copy: &Copy) -> Result<Mailbox, ActionError> {
+pub(super) fn reader(tx: &impl Read, copy: &Copy) -> Result<Mailbox, ActionError> {
     let name = match copy.person {
         Person::Contact(id) => find::contact_by_id(tx, id)?.name,
         Person::Member(id) => find::member_by_id(tx, id)?.name,
@@ -343,6 +350,6 @@ fn reader(tx: &impl Read, copy: &Copy) -> Result<Mailbox, ActionError> {
 }
 
 /// What a letter about an entry is about.
-fn subject<'a>(ticket: &'a Ticket, entry: &'a Entry) -> &'a str {
+pub(super) fn subject<'a>(ticket: &'a Ticket, entry: &'a Entry) -> &'a str {
     if entry.subject.is_empty() { &ticket.subject } else { &entry.subject }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, Actor, copies, find, notices, state};
+use super::{Act, ActionError, Actor, copies, find, notices, state, trace, undelivered};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::command::{Asked, Verb};
 use crate::desk::contact::Contact;
@@ -195,6 +195,7 @@ pub fn add(
         turn: standpoint.turn,
         hands_on: standpoint.hands_on,
         seen: None,
+        trace: act.trace.clone(),
     };
     // First what the message makes of the ticket, so that the line on top of its copies shows that.
     if entry.state == State::Relayed {
@@ -212,6 +213,7 @@ pub fn add(
     relay(tx, act, property, ticket, &mut entry, standpoint.voice, &standpoint.addresses)?;
     index(tx, ticket, &entry, &content.mentioned, content.conversation)?;
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
+    trace::made(tx, act, &entry)?;
     ticket.updated_at = act.now;
     state::save(tx, before, ticket)?;
     if let (Some(Reason::Crossed), Some(member)) = (entry.reason, entry.claims) {
@@ -335,6 +337,7 @@ pub fn relay(
     for reader in readers(&occasion, ours) {
         entry.copies.push(copies::queue(tx, act, entry, property.id, reader)?);
     }
+    undelivered::queued(tx, act, entry)?;
     notices::not_sent(tx, act, ticket, entry)
 }
 

@@ -1,6 +1,6 @@
 //! Saving a ticket with its indexes, and the events that tell what changed.
 
-use super::{Act, ActionError, find};
+use super::{Act, ActionError, find, trace};
 use crate::desk::address::Mailbox;
 use crate::desk::entry::{Author, Entry, Event, Facts, Kind, State, Verified, What};
 use crate::desk::fanout::accepted_by_answer;
@@ -106,8 +106,10 @@ pub fn event_by(
         turn: 0,
         hands_on: false,
         seen: None,
+        trace: act.trace.clone(),
     };
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
+    trace::made(tx, act, &entry)?;
     Ok(entry)
 }
 

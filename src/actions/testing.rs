@@ -33,6 +33,7 @@ impl Office {
                 keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
                 postmaster: None,
                 acknowledgements: 100,
+                patience: super::Patience::default(),
                 random: {
                     let next = std::sync::atomic::AtomicU64::new(1);
                     Box::new(move || u128::from(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).to_be_bytes())
@@ -76,7 +77,7 @@ impl Office {
         &self,
         mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send,
     ) -> Result<T, ActionError> {
-        let act = Act { desk: &self.desk, now: self.now, door: Door::Cli, actor: Actor::System };
+        let act = Act { desk: &self.desk, now: self.now, door: Door::Cli, actor: Actor::System, trace: None };
         self.store.transact(|tx| f(tx, &act)).await
     }
 

@@ -1,9 +1,9 @@
 //! What time does to the desk: snoozed tickets wake, pending ones close, and members hear of held mail
-//! that they were not told of at once.
+//! that they were not told of at once, and of mail of theirs that does not arrive.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, find, notices, state};
+use super::{Act, ActionError, Desk, find, notices, state, undelivered};
 use crate::desk::entry::{Author, Event, What};
 use crate::desk::id::TicketId;
 use crate::desk::ticket::Status;
@@ -17,7 +17,7 @@ const BATCH: usize = 100;
 /// their property wants, and tells members of held mail. Answers how much there was to do.
 pub fn tick(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<usize, ActionError> {
     let due = tx.range(&SNOOZED, ..=(act.now, TicketId(u64::MAX)), Order::Up, BATCH)?;
-    let mut moved = due.len() + notices::due(tx, act)?;
+    let mut moved = due.len() + notices::due(tx, act)? + undelivered::due(tx, act)?;
     for (key, ()) in due {
         let Some(before) = tx.get(&TICKETS, &key.1)? else {
             tx.delete(&SNOOZED, &key);
@@ -55,10 +55,10 @@ pub fn tick(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<usize, ActionError> {
     Ok(moved)
 }
 
-/// When the next snoozed ticket wakes, or a member is told of held mail.
-pub fn next(tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
+/// When the next snoozed ticket wakes, or a member is told of held mail or of what still waits.
+pub fn next(tx: &impl Read, desk: &Desk) -> Result<Option<Timestamp>, StoreError> {
     let wakes = tx.range(&SNOOZED, .., Order::Up, 1)?.first().map(|((at, _), ())| *at);
-    Ok(wakes.into_iter().chain(notices::next_due(tx)?).min())
+    Ok(wakes.into_iter().chain(notices::next_due(tx)?).chain(undelivered::next_due(tx, desk)?).min())
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
         office.act(|tx, act| ticket::snooze(tx, act, &name, until)).await.unwrap();
         office.now = until - SignedDuration::from_secs(1);
         assert_eq!(office.act(tick).await.unwrap(), 0);
-        assert_eq!(office.store.read(|view| next(view)).unwrap(), Some(until));
+        assert_eq!(office.store.read(|view| next(view, &office.desk)).unwrap(), Some(until));
         office.now = until;
         assert_eq!(office.act(tick).await.unwrap(), 1);
         let woken = office.act(|tx, _| find::ticket(tx, &name)).await.unwrap();

@@ -10,7 +10,7 @@ use crate::desk::ticket::{Person, Ticket};
 use crate::store::tables::{
     ACKNOWLEDGED, ACKNOWLEDGED_AT, APP_PASSWORDS, CLAIMS, CONFIRMATIONS, CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS,
     COPIES, COPY_STATES, DEPARTMENTS, ENTRIES, HELD_DUE, HELD_WAITING, MEMBER_ADDRESSES, MEMBERS, MESSAGE_IDS,
-    PROPERTIES, QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS,
+    PROPERTIES, QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS, TRACES, TRIED, UNDELIVERED,
 };
 use crate::store::{Key, Order, Read, Record, Store, StoreError, Table, View};
 
@@ -70,6 +70,23 @@ pub fn references(store: &Store) -> Result<References, StoreError> {
         found.expect(copy.is_some_and(|copy| copy.state as u8 == *state), || {
             format!("copy {id} is listed under a state that it does not have")
         });
+        Ok(())
+    })?;
+    each(store, &TRIED, |view, (id, number), _| {
+        let made = view.get(&COPIES, id)?.is_some_and(|copy| copy.attempts >= *number);
+        found.expect(made, || format!("copy {id} is said to have been offered {number} times, and was not"));
+        Ok(())
+    })?;
+    each(store, &TRACES, |view, id, trace| {
+        for (ticket, entry) in &trace.entries {
+            let there = has_entry(view, *ticket, *entry)?;
+            found.expect(there, || format!("the trace {id} names entry {entry}, which is not there"));
+        }
+        Ok(())
+    })?;
+    each(store, &UNDELIVERED, |view, (_, entry), ticket| {
+        let there = has_entry(view, *ticket, *entry)?;
+        found.expect(there, || format!("an author is to hear of entry {entry}, which is not there"));
         Ok(())
     })?;
     each(store, &MESSAGE_IDS, |view, (_, name), bearers| {

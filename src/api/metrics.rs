@@ -19,7 +19,7 @@ use crate::store::{Order, Read};
 /// Before every name, so that they stand together among others' metrics.
 const PREFIX: &str = "guichet_";
 /// The copies that wait in each state; what is sent is only counted.
-const WAITING: [CopyState; 2] = [CopyState::Queued, CopyState::Deferred];
+const WAITING: [CopyState; 3] = [CopyState::Queued, CopyState::Deferred, CopyState::Held];
 /// How many waiting copies are counted one by one; a longer queue shows as this long.
 const MOST_WAITING: usize = 100_000;
 
@@ -54,6 +54,13 @@ pub(super) async fn show(State(app): State<App>) -> Result<Json<Metrics>, ApiErr
             value: count as u64,
         });
     }
+    metrics.push(Metric {
+        name: format!("{PREFIX}destinations_down"),
+        kind: MetricKind::Gauge,
+        help: "Destinations that nothing is sent to until they answer.".to_owned(),
+        labels: BTreeMap::new(),
+        value: counters.outages.count() as u64,
+    });
     metrics.push(Metric {
         name: format!("{PREFIX}open_connections"),
         kind: MetricKind::Gauge,

@@ -41,9 +41,12 @@
 //! | GET `/tickets/{ref}` | | [`types::Ticket`] with its entries |
 //! | GET `/tickets/{ref}/log` | | [`types::Log`]: its events alone |
 //! | POST `/tickets/{ref}/actions` | [`types::Action`], `as` | [`types::Ticket`] with its entries |
-//! | GET `/queue` | `state`, `limit`, `after` | [`types::Queue`] |
-//! | GET `/queue/{id}` | | [`types::QueuedCopy`] |
-//! | POST `/queue/{id}/retry`, `/queue/{id}/cancel` | | [`types::QueuedCopy`] |
+//! | GET `/queue` | `state`, `destination`, `ticket`, `before` (queued), `limit`, `after` | [`types::Queue`] |
+//! | GET `/queue/summary` | | [`types::QueueSummary`] |
+//! | POST `/queue/actions` | [`types::QueueAction`] | [`types::QueueDone`] |
+//! | GET `/queue/{id}` | | [`types::QueuedCopy`] with its offers |
+//! | POST `/queue/{id}/hold`, `…/release`, `…/retry`, `…/cancel` | | [`types::QueuedCopy`] with its offers |
+//! | GET `/trace/{what}` | a Message-ID, a ticket, a copy's number or a trace id | [`types::trace::Stories`] |
 //! | GET `/metrics` | | [`types::Metrics`] |
 //! | GET `/dns` | | [`types::Dns`] |
 //! | POST `/verify` | | [`types::Verified`] |
@@ -61,6 +64,7 @@ mod properties;
 mod queue;
 mod request;
 mod tickets;
+mod trace;
 pub mod types;
 pub mod upkeep;
 mod view;
@@ -82,7 +86,8 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::stop::Stop;
 use crate::net::tls::Certificates;
-use crate::store::{Store, Tx, View};
+use crate::store::tables::TRACES;
+use crate::store::{Read, Store, Tx, View};
 
 /// What the handlers act on.
 #[derive(Clone)]
@@ -122,9 +127,11 @@ pub fn router(app: App) -> Router {
         .route("/tickets/{ref}/log", get(tickets::log))
         .route("/tickets/{ref}/actions", post(tickets::act))
         .route("/queue", get(queue::list))
+        .route("/queue/summary", get(queue::summary))
+        .route("/queue/actions", post(queue::act_on_many))
         .route("/queue/{id}", get(queue::show))
-        .route("/queue/{id}/retry", post(queue::retry))
-        .route("/queue/{id}/cancel", post(queue::cancel))
+        .route("/queue/{id}/{verb}", post(queue::act))
+        .route("/trace/{what}", get(trace::show))
         .route("/metrics", get(metrics::show))
         .route("/dns", get(upkeep::dns))
         .route("/verify", post(upkeep::verify))
@@ -155,8 +162,13 @@ impl App {
         mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send,
     ) -> Result<T, ApiError> {
         let now = Timestamp::now();
-        let act = Act { desk: &self.desk, now, door: caller.door, actor: Actor::System };
-        Ok(self.store.transact(|tx| f(tx, &act)).await?)
+        let trace = self.desk.mint_trace();
+        let act = Act { desk: &self.desk, now, door: caller.door, actor: Actor::System, trace: Some(trace.clone()) };
+        let done = self.store.transact(|tx| f(tx, &act)).await?;
+        if let Ok(Some(made)) = self.store.read(|view| view.get(&TRACES, &trace)) {
+            tracing::info!(id = %trace, door = %caller.door, entries = made.entries.len(), "changed at the desk");
+        }
+        Ok(done)
     }
 }
 
@@ -206,6 +218,7 @@ mod tests {
             keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
             postmaster: None,
             acknowledgements: 100,
+            patience: crate::actions::Patience::default(),
             random: Box::new(|| [7; 16]),
         };
         router(App {

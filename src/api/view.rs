@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::types::{
     Assignee, AssigneeKind, AttachmentView, Author, AuthorKind, Claim, Confirmation, Contact, Copy, Department, Entry,
-    Event, Member, Participant, ParticipantRole, Person, Property, QueuedCopy, Spam, Suspended, Ticket,
+    Event, Member, Outage, Participant, ParticipantRole, Person, Property, QueuedCopy, Spam, Suspended, Ticket, Try,
 };
 use crate::actions::{ActionError, Desk, claim, confirmation, copies, find, reach};
 use crate::desk;
@@ -14,7 +14,9 @@ use crate::desk::address::Address;
 use crate::desk::entry::Kind;
 use crate::desk::spam::Sentence;
 use crate::desk::ticket::{Ground, Standing};
+use crate::metrics::{self, Metrics};
 use crate::store::Read;
+use crate::trust::alignment::ascii;
 
 type Shown<T> = Result<T, ActionError>;
 
@@ -196,17 +198,22 @@ pub(super) fn is_event(entry: &desk::entry::Entry) -> bool {
 }
 
 fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
-    let mut shown = Vec::with_capacity(entry.copies.len());
+    let mut copies = Vec::with_capacity(entry.copies.len());
     for id in &entry.copies {
         let copy = copies::get(tx, *id)?;
-        shown.push(Copy { to: copy.to, state: copy.state, attempts: copy.attempts, reply: copy.reply });
+        copies.push(Copy { to: copy.to, state: copy.state, attempts: copy.attempts, reply: copy.reply });
     }
+    Ok(Entry { copies, ..entry_alone(entry) })
+}
+
+/// An entry without its copies.
+pub(super) fn entry_alone(entry: &desk::entry::Entry) -> Entry {
     let attachments = entry.attachments.iter().map(|attachment| AttachmentView {
         name: attachment.name.clone(),
         content_type: attachment.content_type.clone(),
         size: attachment.size,
     });
-    Ok(Entry {
+    Entry {
         id: entry.id.to_string(),
         kind: entry.kind,
         author: author(&entry.author),
@@ -217,7 +224,7 @@ fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
         message_id: entry.message_id.as_ref().or(entry.minted_id.as_ref()).map(|id| id.as_str().to_owned()),
         text: entry.text.clone(),
         attachments: attachments.collect(),
-        copies: shown,
+        copies: Vec::new(),
         event: entry.event.as_ref().map(|event| Event {
             what: event.what,
             from: event.from.clone(),
@@ -226,7 +233,7 @@ fn entry(tx: &impl Read, entry: &desk::entry::Entry) -> Shown<Entry> {
         spam: entry.verdict.as_ref().and_then(spam),
         door: entry.door,
         at: entry.at,
-    })
+    }
 }
 
 /// What filter and blocklists said, where one was asked and had a word.
@@ -264,19 +271,71 @@ fn assignee(tx: &impl Read, assignee: Option<desk::ticket::Assignee>) -> Shown<O
     })
 }
 
-pub(super) fn queued(tx: &impl Read, copy: &desk::copy::Copy) -> Shown<QueuedCopy> {
+/// The names of tickets, each looked up once.
+#[derive(Default)]
+pub(super) struct Names(BTreeMap<desk::id::TicketId, String>);
+
+impl Names {
+    fn of(&mut self, tx: &impl Read, id: desk::id::TicketId) -> Shown<String> {
+        if let Some(name) = self.0.get(&id) {
+            return Ok(name.clone());
+        }
+        let name = find::ticket_by_id(tx, id)?.reference.to_string();
+        self.0.insert(id, name.clone());
+        Ok(name)
+    }
+}
+
+/// A copy without its offers.
+pub(super) fn queued(
+    tx: &impl Read,
+    names: &mut Names,
+    metrics: Option<&Metrics>,
+    copy: &desk::copy::Copy,
+) -> Shown<QueuedCopy> {
+    let destination = destination(copy);
+    let waits = copy.next_at.is_some();
+    let outage = metrics.filter(|_| waits).and_then(|metrics| metrics.outages.of(&destination));
     Ok(QueuedCopy {
+        destination,
         id: copy.id.to_string(),
-        ticket: find::ticket_by_id(tx, copy.ticket)?.reference.to_string(),
+        ticket: names.of(tx, copy.ticket)?,
         entry: copy.entry.to_string(),
         to: copy.to.clone(),
         state: copy.state,
         attempts: copy.attempts,
         reply: copy.reply.clone(),
+        server: copy.server.clone(),
         queued_at: copy.queued_at,
         next_at: copy.next_at,
         updated_at: copy.updated_at,
+        outage: outage.map(self::outage),
+        tries: None,
     })
+}
+
+/// A copy with its offers.
+pub(super) fn with_tries(tx: &impl Read, metrics: Option<&Metrics>, copy: &desk::copy::Copy) -> Shown<QueuedCopy> {
+    Ok(QueuedCopy { tries: Some(tries(tx, copy.id)?), ..queued(tx, &mut Names::default(), metrics, copy)? })
+}
+
+/// The offers of a copy that are kept.
+pub(super) fn tries(tx: &impl Read, copy: desk::id::CopyId) -> Shown<Vec<Try>> {
+    let shown = |(number, tried): (u32, desk::copy::Tried)| {
+        let desk::copy::Tried { at, server, outcome, reply } = tried;
+        Try { number, at, server, outcome, reply }
+    };
+    Ok(copies::tried(tx, copy)?.into_iter().map(shown).collect())
+}
+
+/// What a postmaster calls the destination of a copy: the recipient's domain, whichever way it goes.
+pub(super) fn destination(copy: &desk::copy::Copy) -> String {
+    ascii(copy.to.domain()).into_owned()
+}
+
+pub(super) fn outage(outage: metrics::Outage) -> Outage {
+    let metrics::Outage { since, until, words } = outage;
+    Outage { since, until, words }
 }
 
 fn name(tx: &impl Read, person: desk::ticket::Person) -> Shown<String> {

@@ -14,6 +14,7 @@ mod output;
 mod property;
 mod queue;
 mod ticket;
+mod trace;
 mod upkeep;
 
 use std::ffi::OsString;
@@ -200,6 +201,22 @@ Example, for the textfile collector of node_exporter:
     /// Copies on their way
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Tell what happened to a mail, from the connection that brought it to the last server's last word
+    #[command(after_help = "\
+Example:
+  guichet trace '<CAF1+abc@mail.example.com>'
+  guichet trace acme-1042
+  guichet trace 77
+  guichet trace 64a5e0f1b2c3d-1f.1
+
+A ticket's name tells of each of its messages, a copy's number of the message that it is of. The
+trace id is what the answer to the client, our Received field and the log have.
+Mail that was refused left nothing but its line in the log.")]
+    Trace {
+        /// A Message-ID, a ticket, a copy's number as in `queue list`, or a trace id
+        #[arg(value_name = "MESSAGE-ID|REF|QUEUE-ID")]
+        what: String,
+    },
 }
 
 /// Runs one command line, the program's name first.
@@ -284,6 +301,9 @@ impl Cli {
             Command::Contact(command) => command.run(&mut Desk::new(&load()?, house, output)?),
             Command::Ticket(command) => command.run(&mut Desk::new(&load()?, house, output)?),
             Command::Queue(command) => command.run(&mut Desk::new(&load()?, house, output)?),
+            Command::Trace { what } => {
+                Desk::new(&load()?, house, output)?.print(&Call::get(&["trace", &what]), trace::stories)
+            }
         }
     }
 }

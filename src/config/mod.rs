@@ -117,6 +117,8 @@ pub struct Limits {
     pub deliveries: usize,
     /// Deliveries at once to one destination.
     pub deliveries_per_destination: usize,
+    /// After which time the author of a message is told which of its copies still wait.
+    pub queue_warning: Duration,
     /// How long a copy is tried before it has failed.
     pub queue_lifetime: Duration,
     /// How long a stop waits for transactions to finish.
@@ -146,6 +148,7 @@ impl Default for Limits {
             acknowledgements: 200,
             deliveries: 50,
             deliveries_per_destination: 5,
+            queue_warning: Duration::from_hours(4),
             queue_lifetime: Duration::from_hours(120),
             drain: Duration::from_secs(30),
         }
@@ -321,6 +324,7 @@ fn read_limits(section: &Section<'_, '_>) -> Limits {
         acknowledgements: count("acknowledgements", default.acknowledgements),
         deliveries: count("deliveries", default.deliveries),
         deliveries_per_destination: count("deliveries_per_destination", default.deliveries_per_destination),
+        queue_warning: time("queue_warning", default.queue_warning),
         queue_lifetime: time("queue_lifetime", default.queue_lifetime),
         drain: time("drain", default.drain),
     };
@@ -457,7 +461,7 @@ mod tests {
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
         assert_eq!(plain.spam, full.spam);
         assert_eq!((&plain.tls, &plain.web), (&full.tls, &full.web));
-        assert_eq!(limits, 21, "a limit is missing from config/guichet.toml");
+        assert_eq!(limits, 22, "a limit is missing from config/guichet.toml");
     }
 
     #[test]

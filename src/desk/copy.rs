@@ -22,6 +22,8 @@ pub enum CopyState {
     Failed,
     /// No longer wanted, by a person or because its reader left.
     Cancelled,
+    /// Kept back by a person, until one releases it.
+    Held,
 }
 
 named!(
@@ -31,7 +33,8 @@ named!(
     Sent = "sent",
     Deferred = "deferred",
     Failed = "failed",
-    Cancelled = "cancelled"
+    Cancelled = "cancelled",
+    Held = "held"
 );
 
 /// Who may see what answers a copy; stands in the reader's reply address.
@@ -79,4 +82,46 @@ pub struct Copy {
     pub updated_at: Timestamp,
     /// Attachments are listed instead of sent: the next server refused it for its size.
     pub shrunk: bool,
+    /// The server that said `reply`, as `mx.example.com [192.0.2.1]`; `None` where none did.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// When a person last asked for it to be tried anew.
+    #[serde(default)]
+    pub renewed_at: Option<Timestamp>,
+}
+
+impl Copy {
+    /// From when the time counts for which it is tried.
+    #[must_use]
+    pub fn tried_since(&self) -> Timestamp {
+        self.renewed_at.unwrap_or(self.queued_at)
+    }
+
+    /// What was said last, and by whom: `550 5.1.1 no such user (mx.example.com [192.0.2.1])`.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let reply = self.reply.as_ref()?;
+        Some(match &self.server {
+            Some(server) => format!("{reply} ({server})"),
+            None => reply.clone(),
+        })
+    }
+}
+
+/// One offer of a copy to a server, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    pub at: Timestamp,
+    /// As [`Copy::server`].
+    pub server: Option<String>,
+    /// What it made of the copy: sent, deferred or failed.
+    pub outcome: CopyState,
+    pub reply: String,
+}
+
+impl Tried {
+    /// How many of a copy's first offers are kept.
+    pub const FIRST: u32 = 5;
+    /// How many of its last ones are kept besides.
+    pub const LAST: u32 = 15;
 }

@@ -7,6 +7,7 @@ use super::address::{Address, Mailbox};
 use super::id::{CopyId, EntryId, MemberId, RawId, TicketId};
 use super::message_id::MessageId;
 use super::ticket::{Person, Priority, Status, named};
+use super::trace::TraceId;
 use super::verdict::Verdict;
 
 /// What an entry is.
@@ -216,6 +217,8 @@ pub enum What {
     /// No copies go to an address any more, since they kept failing.
     Suspended,
     Resumed,
+    /// A person held, released, retried or cancelled copies.
+    Delivery,
 }
 
 /// An event's content: what changed, from which value to which.
@@ -301,6 +304,9 @@ pub struct Entry {
     /// The newest of colleagues' replies that its member was shown when he was asked about it.
     #[serde(default)]
     pub seen: Option<EntryId>,
+    /// The name of the story that it is part of.
+    #[serde(default)]
+    pub trace: Option<TraceId>,
 }
 
 impl Entry {

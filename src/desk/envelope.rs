@@ -19,6 +19,8 @@ pub struct Visit {
     pub recipients: usize,
     /// Who is logged in, on a submission port.
     pub login: Option<Login>,
+    /// The name that the message will have.
+    pub id: String,
 }
 
 /// The envelope of one message and the session that brought it.
@@ -32,8 +34,8 @@ pub struct Envelope {
     pub reverse_path: Option<Address>,
     /// The forward-paths that were accepted, as given, at least one.
     pub recipients: Vec<Address>,
-    /// Whether the session was encrypted.
-    pub tls: bool,
+    /// Protocol version and cipher suite, as far as they are known; `None` in clear.
+    pub tls: Option<String>,
     /// Whether EHLO was used (`ESMTP` in the trace field, RFC 5321 §4.4).
     pub extended: bool,
     /// `BODY=8BITMIME` was given (RFC 6152).
@@ -44,6 +46,6 @@ pub struct Envelope {
     pub login: Option<Login>,
     /// When the message began to arrive.
     pub at: Timestamp,
-    /// The session's and message's name in the log and in the trace field, unique.
+    /// The message's name all the way (`desk/trace.rs`), unique.
     pub id: String,
 }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Mailbox};
@@ -179,15 +180,48 @@ impl Letter {
         Self { subject, text, kind: LetterKind::Response, answer: Answer::Ticket }
     }
 
-    /// To an author: a copy did not reach its reader. `reply`: what it failed with.
+    /// To an author: a copy did not reach its reader. `reply`: what it failed with. `tried`: for how long
+    /// it was tried in vain; nothing where it was refused.
     #[must_use]
-    pub fn failed(language: Language, ticket: &TicketRef, subject: &str, to: &Mailbox, reply: &str) -> Self {
+    pub fn failed(
+        language: Language,
+        ticket: &TicketRef,
+        subject: &str,
+        to: &Mailbox,
+        (reply, server): (&str, Option<&str>),
+        tried: Option<SignedDuration>,
+    ) -> Self {
         Self {
             subject: language.failed_subject(subject),
-            text: format!("{}\n{}", language.failed(ticket, &to.shown()), failure(language, reply)),
+            text: format!("{}\n{}", language.failed(ticket, &to.shown(), tried), failure(language, reply, server)),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
+    }
+
+    /// To an author: these readers did not get his message yet. Each with the last words about it;
+    /// `more` are not named. It was tried for `tried`, and will be for `lifetime` in all.
+    #[must_use]
+    pub fn delayed(
+        language: Language,
+        ticket: &TicketRef,
+        subject: &str,
+        readers: &[(Mailbox, Option<String>)],
+        more: usize,
+        (tried, lifetime): (SignedDuration, SignedDuration),
+    ) -> Self {
+        let mut text = format!("{}\n", language.delayed(ticket, tried));
+        for (reader, words) in readers {
+            let _ = write!(text, "\n    {}\n", reader.shown());
+            if let Some(words) = words {
+                let _ = writeln!(text, "{}", quoted(words, "      "));
+            }
+        }
+        if more > 0 {
+            let _ = write!(text, "\n    {}\n", language.and_more(more));
+        }
+        let _ = write!(text, "\n{}\n", language.delayed_goes_on(lifetime));
+        Self { subject: language.delayed_subject(subject), text, kind: LetterKind::Notice, answer: Answer::Property }
     }
 
     /// To an admin: a provider asks whether a mailbox may forward to the property. `to`: where.
@@ -218,7 +252,7 @@ impl Letter {
         let said = language.not_sent(ticket, &to.shown(), to.address.as_str(), suspension.since);
         Self {
             subject: language.failed_subject(subject),
-            text: format!("{}\n{}\n{}\n", said.0, failure(language, &suspension.words), said.1),
+            text: format!("{}\n{}\n{}\n", said.0, failure(language, &suspension.words, None), said.1),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
@@ -230,7 +264,7 @@ impl Letter {
         let said = language.member_suspended(property, &member.shown(), member.address.as_str());
         Self {
             subject: language.member_suspended_subject(member.label()),
-            text: format!("{}\n{}\n{}\n", said.0, failure(language, reply), said.1),
+            text: format!("{}\n{}\n{}\n", said.0, failure(language, reply, None), said.1),
             kind: LetterKind::Notice,
             answer: Answer::Property,
         }
@@ -261,9 +295,13 @@ impl Letter {
     }
 }
 
-/// Why something failed, in the reader's language and in a mail server's.
-fn failure(language: Language, words: &str) -> String {
-    format!("{}\n\n{}\n{}\n", language.why_not_delivered(words), language.details(), quoted(words, "    "))
+/// Why something failed, in the reader's language and in a mail server's; which `server`'s.
+fn failure(language: Language, words: &str, server: Option<&str>) -> String {
+    let details = match server {
+        Some(server) => format!("{} ({server})", words.trim_end()),
+        None => words.to_owned(),
+    };
+    format!("{}\n\n{}\n{}\n", language.why_not_delivered(words), language.details(), quoted(&details, "    "))
 }
 
 /// Each line behind a mark.

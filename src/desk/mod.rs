@@ -42,4 +42,5 @@ pub mod thread;
 pub mod ticket;
 pub mod tls_report;
 pub mod token;
+pub mod trace;
 pub mod verdict;

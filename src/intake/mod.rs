@@ -27,7 +27,7 @@ use quota::Quota;
 
 use jiff::Timestamp;
 
-use crate::actions::{Act, ActionError, Actor, Desk};
+use crate::actions::{Act, ActionError, Actor, Desk, trace};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Door, Machine, Reason};
 use crate::desk::envelope::{Envelope, Visit};
@@ -36,6 +36,7 @@ use crate::desk::message_id::MessageId;
 use crate::desk::recipient::{self, Target};
 use crate::desk::spam::Listed;
 use crate::desk::ticket::TicketRef;
+use crate::desk::trace::Arrival as Way;
 use crate::desk::verdict::Verdict;
 use crate::metrics::{Rate, Refusal};
 use crate::mime::marks;
@@ -227,7 +228,8 @@ impl Intake {
         let (accepted, counts) = self
             .store
             .transact(|tx| {
-                let act = Act { desk: &self.desk, now: envelope.at, door: Door::Smtp, actor: Actor::System };
+                let act = act(&self.desk, envelope, Door::Smtp);
+                trace::arrived(tx, &act, Way::of(envelope, raw.len()))?;
                 let raw = tx.put_raw(Arc::clone(&raw))?;
                 file(tx, &act, &mail, &targets, raw)
             })
@@ -288,6 +290,11 @@ impl Intake {
         };
         Ok(self.store.read(|view| view.get(&TICKETS, &ticket))?.map(|ticket| ticket.property))
     }
+}
+
+/// What a message does by itself, as a part of the story that is named after it.
+fn act<'a>(desk: &'a Desk, envelope: &Envelope, door: Door) -> Act<'a> {
+    Act { desk, now: envelope.at, door, actor: Actor::System, trace: envelope.id.parse().ok() }
 }
 
 /// Whether a target is one thing alone, besides which others count too.

@@ -13,7 +13,7 @@ use super::decision::{self, Question};
 use super::filing::{self, Addressed};
 use super::writer::{self, Author};
 use super::{Accepted, Arrival, Counts, Intake, Mail, Rejection};
-use crate::actions::{Act, ActionError, Actor, Desk, app_password, find};
+use crate::actions::{Act, ActionError, Desk, app_password, find, trace};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::{Holder, Speaker};
 use crate::desk::copy::Scope;
@@ -27,6 +27,7 @@ use crate::desk::submission::{Answered, Course, Manner, Refusal, Sender, Submiss
 use crate::desk::thread::Found;
 use crate::desk::ticket::{Participant, Person, Standing, Status, Ticket, TicketRef};
 use crate::desk::token::ReplyToken;
+use crate::desk::trace::Arrival as Way;
 use crate::metrics::{Rate, Refusal as NotTaken};
 use crate::mime::marks;
 use crate::mime::understand::{Problem, Understood};
@@ -68,7 +69,8 @@ impl Intake {
         let filed = self
             .store
             .transact(|tx| {
-                let act = Act { desk: &self.desk, now: envelope.at, door: Door::Submission, actor: Actor::System };
+                let act = super::act(&self.desk, envelope, Door::Submission);
+                trace::arrived(tx, &act, Way::of(envelope, raw.len()))?;
                 let raw = tx.put_raw(Arc::clone(&raw))?;
                 file(tx, &act, &mail, login, raw)
             })

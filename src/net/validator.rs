@@ -37,6 +37,8 @@ pub struct Answer {
     /// `NOERROR` or `NXDOMAIN`.
     pub code: ResponseCode,
     pub records: Vec<Record>,
+    /// Who is responsible for the name is named, as where something is denied (RFC 2308 §2.2).
+    pub names_authority: bool,
 }
 
 /// Why there is no answer.
@@ -84,7 +86,9 @@ impl Validator {
                     Ok(Some(answer)) => match answer.metadata.response_code {
                         code @ (ResponseCode::NoError | ResponseCode::NXDomain) => {
                             let authentic = answer.metadata.authentic_data;
-                            return Ok(Answer { authentic, code, records: answer.answers });
+                            let names_authority =
+                                answer.authorities.iter().any(|record| record.record_type() == RecordType::SOA);
+                            return Ok(Answer { authentic, code, records: answer.answers, names_authority });
                         }
                         code => NoAnswer::Refused(code),
                     },

@@ -22,6 +22,11 @@ const MOST_PAUSED: usize = 8;
 /// The most of all destinations together, beyond which no more are read.
 const MOST_IN_ALL: usize = 50_000;
 
+/// An offer that takes so long is slow: hardly a server takes half of it on a good day.
+const SLOW: SignedDuration = SignedDuration::from_secs(20);
+/// How long a copy waits at least that was turned back.
+const TURNED_BACK: SignedDuration = SignedDuration::from_secs(1);
+
 /// How a destination that is down is left alone: for `first`, doubled up to `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Backoff {
@@ -56,13 +61,39 @@ pub enum Heard {
     Nothing,
 }
 
+/// How much is under way at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// To one destination, and to one host.
+    pub each: usize,
+    /// In all; besides, as many again whose servers are slow.
+    pub in_all: usize,
+}
+
 /// Copies that are due, by destination.
 pub struct Destinations {
-    /// The most offers at one time to one destination.
-    limit: usize,
+    limits: Limits,
     states: BTreeMap<Destination, State>,
+    under_way: BTreeMap<CopyId, UnderWay>,
     /// Whose turn it was last.
     last: Option<Destination>,
+}
+
+/// A copy that is being offered.
+struct UnderWay {
+    destination: Destination,
+    waiting: Waiting,
+    begun: Timestamp,
+    /// Its destination was known to be slow.
+    slow: bool,
+    /// Where its destination's mail was known to go.
+    host: Option<String>,
+}
+
+impl UnderWay {
+    fn is_slow(&self, now: Timestamp) -> bool {
+        self.slow || now.duration_since(self.begun) >= SLOW
+    }
 }
 
 #[derive(Default)]
@@ -74,6 +105,12 @@ struct State {
     /// How many may be under way.
     window: usize,
     pause: Option<Pause>,
+    /// The host that its mail went to last: others may have the same.
+    host: Option<String>,
+    /// Not before this: its host had enough to do with others' mail.
+    wait: Option<Timestamp>,
+    /// An offer took long the last time.
+    slow: bool,
 }
 
 /// A copy that is due.
@@ -118,15 +155,18 @@ impl State {
     }
 
     fn is_free(&self, now: Timestamp) -> bool {
-        !self.waiting.is_empty() && self.under_way < self.window.max(1) && !self.is_paused(now)
+        !self.waiting.is_empty()
+            && self.under_way < self.window.max(1)
+            && !self.is_paused(now)
+            && self.wait.is_none_or(|until| until <= now)
     }
 }
 
 impl Destinations {
-    /// With so many offers at one time to each.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), states: BTreeMap::new(), last: None }
+    pub fn new(limits: Limits) -> Self {
+        let limits = Limits { each: limits.each.max(1), in_all: limits.in_all.max(1) };
+        Self { limits, states: BTreeMap::new(), under_way: BTreeMap::new(), last: None }
     }
 
     /// Whether there is room for copies that are read from the queue.
@@ -162,31 +202,63 @@ impl Destinations {
     }
 
     /// The next copy to offer, of the destination whose turn it is. It is under way until
-    /// [`Self::ended`] is told.
-    pub fn next(&mut self, now: Timestamp) -> Option<(Destination, CopyId)> {
+    /// [`Self::ended`] is told. `taken` of the places in all are taken by other work.
+    ///
+    /// Who keeps us waiting does not keep others waiting: an offer that takes long gives its place
+    /// back, as long as there are not too many of them, and from then on its destination gets
+    /// none but one of those for the slow.
+    pub fn next(&mut self, now: Timestamp, taken: usize) -> Option<(Destination, CopyId)> {
+        let Limits { each, in_all } = self.limits;
+        let slow = self.under_way.values().filter(|offer| offer.is_slow(now)).count();
+        // Where too many are slow, they take the places of others after all.
+        let quick = self.under_way.len() - slow + slow.saturating_sub(in_all);
+        if taken >= in_all {
+            return None;
+        }
+        let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
+        for host in self.under_way.values().filter_map(|offer| offer.host.as_deref()) {
+            *hosts.entry(host).or_default() += 1;
+        }
+        let has_place = |state: &State| {
+            let free = if state.slow { slow < in_all } else { quick + taken < in_all };
+            free && state.host.as_deref().and_then(|host| hosts.get(host)).is_none_or(|count| *count < each)
+        };
         let last = self.last.as_ref();
         let after = last.map_or(Bound::Unbounded, Bound::Excluded);
         let until = last.map_or(Bound::Unbounded, Bound::Included);
-        let is_free = |(_, state): &(&Destination, &State)| state.is_free(now);
+        let is_free = |(_, state): &(&Destination, &State)| state.is_free(now) && has_place(state);
         let mut later = self.states.range::<Destination, _>((after, Bound::Unbounded));
         let mut earlier = self.states.range::<Destination, _>((Bound::Unbounded, until));
         let next = later.find(is_free).or_else(|| earlier.find(is_free)).map(|(destination, _)| destination.clone())?;
         let state = self.states.get_mut(&next)?;
         let waiting = state.waiting.pop_first()?;
         state.under_way += 1;
+        state.wait = None;
+        let offer =
+            UnderWay { destination: next.clone(), waiting, begun: now, slow: state.slow, host: state.host.clone() };
+        self.under_way.insert(waiting.id, offer);
         self.last = Some(next.clone());
         Some((next, waiting.id))
     }
 
-    /// Tells how an offer ended. Copies that are no longer kept are given back.
-    pub fn ended(&mut self, destination: &Destination, heard: Heard, now: Timestamp) -> Vec<CopyId> {
+    /// Tells how an offer ended, and at which `host`, if at any. Copies that are no longer kept are
+    /// given back.
+    pub fn ended(&mut self, id: CopyId, heard: Heard, host: Option<&str>, now: Timestamp) -> Vec<CopyId> {
         let mut let_go = Vec::new();
+        let Some(offer) = self.under_way.remove(&id) else { return let_go };
+        let destination = &offer.destination;
         let Some(state) = self.states.get_mut(destination) else { return let_go };
         state.under_way = state.under_way.saturating_sub(1);
+        if let Some(host) = host {
+            state.host = Some(host.to_owned());
+        }
+        if heard != Heard::Nothing {
+            state.slow = now.duration_since(offer.begun) >= SLOW;
+        }
         match heard {
             Heard::Nothing => {}
             Heard::Up => {
-                state.window = (state.window.max(1) + 1).min(self.limit);
+                state.window = (state.window.max(1) + 1).min(self.limits.each);
                 if state.pause.take().is_some() {
                     tracing::info!(%destination, "up again");
                 }
@@ -206,10 +278,28 @@ impl Destinations {
         let_go
     }
 
+    /// Tells that a copy was not offered after all, since its `host` has enough to do with the mail of
+    /// other domains. It waits again.
+    pub fn turned_back(&mut self, id: CopyId, host: &str, now: Timestamp) {
+        let Some(offer) = self.under_way.remove(&id) else { return };
+        let state = self.states.entry(offer.destination).or_default();
+        state.under_way = state.under_way.saturating_sub(1);
+        state.host = Some(host.to_owned());
+        // Whoever goes there has not told yet, or is counted from now on.
+        state.wait = now.checked_add(TURNED_BACK).ok();
+        state.waiting.insert(offer.waiting);
+    }
+
     /// Until when a destination is left alone, where it is down.
     #[must_use]
     pub fn paused_until(&self, destination: &Destination) -> Option<Timestamp> {
-        self.states.get(destination)?.pause.as_ref().map(|pause| pause.until)
+        self.pause(destination).map(|(until, _)| until)
+    }
+
+    /// Until when, and with which last words.
+    #[must_use]
+    pub fn pause(&self, destination: &Destination) -> Option<(Timestamp, &str)> {
+        self.states.get(destination)?.pause.as_ref().map(|pause| (pause.until, pause.words.as_str()))
     }
 
     /// The copies whose time is up while their destination is down, with its last words.
@@ -242,26 +332,35 @@ impl Destinations {
         wants
     }
 
-    /// When time alone changes something: a pause or a copy's time ends.
+    /// When time alone changes something: a pause or a copy's time ends, an offer begins to be slow.
     #[must_use]
-    pub fn wakes_at(&self) -> Option<Timestamp> {
+    pub fn wakes_at(&self, now: Timestamp) -> Option<Timestamp> {
         let wakes = |state: &State| {
-            let pause = state.pause.as_ref().filter(|_| !state.waiting.is_empty() && state.under_way == 0)?;
-            state.waiting.iter().map(|waiting| waiting.end).chain([pause.until]).min()
+            let waits = Some(state).filter(|state| !state.waiting.is_empty() && state.under_way == 0)?;
+            let Some(pause) = &waits.pause else { return waits.wait.filter(|wait| *wait > now) };
+            waits.waiting.iter().map(|waiting| waiting.end).chain([pause.until]).min()
         };
-        self.states.values().filter_map(wakes).min()
+        let slow = self.under_way.values().filter(|offer| !offer.is_slow(now));
+        let slow = slow.filter_map(|offer| offer.begun.checked_add(SLOW).ok());
+        self.states.values().filter_map(wakes).chain(slow).min()
     }
 
     /// Forgets destinations that nothing waits for. One that was down is remembered for as long
-    /// again as its pause was.
-    pub fn forget(&mut self, now: Timestamp) {
+    /// again as its pause was. Answers which of those are forgotten.
+    pub fn forget(&mut self, now: Timestamp) -> Vec<Destination> {
+        let mut forgotten = Vec::new();
         let past = |pause: &Pause| pause.until.saturating_add(pause.length).is_ok_and(|end| end < now);
-        self.states.retain(|_, state| {
-            !state.waiting.is_empty()
+        self.states.retain(|destination, state| {
+            let keep = !state.waiting.is_empty()
                 || state.under_way > 0
                 || state.more
-                || state.pause.as_ref().is_some_and(|pause| !past(pause))
+                || state.pause.as_ref().is_some_and(|pause| !past(pause));
+            if !keep && state.pause.is_some() {
+                forgotten.push(destination.clone());
+            }
+            keep
         });
+        forgotten
     }
 }
 
@@ -299,6 +398,17 @@ mod tests {
         Destination::Domain(name.to_owned())
     }
 
+    fn limits(each: usize) -> Limits {
+        Limits { each, in_all: 10 }
+    }
+
+    /// Ends an offer to a destination.
+    fn end(destinations: &mut Destinations, name: &str, heard: Heard, now: Timestamp) -> Vec<CopyId> {
+        let (name, mut offers) = (domain(name), destinations.under_way.iter());
+        let (id, _) = offers.find(|(_, offer)| offer.destination == name).unwrap();
+        destinations.ended(*id, heard, None, now)
+    }
+
     fn down() -> Heard {
         Heard::Down("421 no".to_owned())
     }
@@ -309,7 +419,7 @@ mod tests {
 
     /// Copies of these destinations, numbered from 1.
     fn waiting(limit: usize, names: &[&str]) -> Destinations {
-        let mut destinations = Destinations::new(limit);
+        let mut destinations = Destinations::new(limits(limit));
         for (number, name) in (1..).zip(names) {
             assert_eq!(destinations.push(domain(name), copy(number), at(0)), Taken::Kept);
         }
@@ -317,7 +427,7 @@ mod tests {
     }
 
     fn turns(destinations: &mut Destinations, now: Timestamp) -> Vec<u64> {
-        std::iter::from_fn(|| destinations.next(now)).map(|(_, id)| id.0).collect()
+        std::iter::from_fn(|| destinations.next(now, 0)).map(|(_, id)| id.0).collect()
     }
 
     #[test]
@@ -335,7 +445,7 @@ mod tests {
             (Heard::Up, 1),
             (Heard::Up, 2),
         ] {
-            destinations.ended(&domain("a"), heard.clone(), at(0));
+            end(&mut destinations, "a", heard.clone(), at(0));
             let expected: Vec<_> = (next..next + more).collect();
             assert_eq!(turns(&mut destinations, at(0)), expected, "{heard:?}");
             next += more;
@@ -346,26 +456,26 @@ mod tests {
     fn destinations_take_turns_and_one_that_is_down_waits_alone() {
         let mut destinations = waiting(5, &["a", "a", "a", "b", "b", "c"]);
         assert_eq!(turns(&mut destinations, at(0)), [1, 4, 6]);
-        destinations.ended(&domain("a"), down(), at(0));
-        destinations.ended(&domain("b"), Heard::Up, at(0));
-        destinations.ended(&domain("c"), Heard::Up, at(0));
+        end(&mut destinations, "a", down(), at(0));
+        end(&mut destinations, "b", Heard::Up, at(0));
+        end(&mut destinations, "c", Heard::Up, at(0));
         assert_eq!(turns(&mut destinations, at(29)), [5]);
-        assert_eq!(destinations.wakes_at(), Some(at(30)));
+        assert_eq!(destinations.wakes_at(at(0)), Some(at(30)));
         // Then it is tried with one.
         assert_eq!(turns(&mut destinations, at(30)), [2]);
-        destinations.ended(&domain("a"), Heard::Up, at(31));
+        end(&mut destinations, "a", Heard::Up, at(31));
         assert_eq!(turns(&mut destinations, at(31)), [3]);
     }
 
     #[test]
     fn the_longest_waiting_goes_first_whenever_it_was_read() {
-        let mut destinations = Destinations::new(5);
+        let mut destinations = Destinations::new(limits(5));
         for (id, since) in [(1, 30), (2, 10), (3, 20)] {
             destinations.push(domain("a"), Waiting { since: at(since), ..copy(id) }, at(40));
         }
         for expected in [2, 3, 1] {
             assert_eq!(turns(&mut destinations, at(40)), [expected]);
-            destinations.ended(&domain("a"), Heard::Nothing, at(40));
+            end(&mut destinations, "a", Heard::Nothing, at(40));
         }
     }
 
@@ -393,8 +503,8 @@ mod tests {
         destinations.push(domain("a"), short(3), at(0));
         turns(&mut destinations, at(0));
         assert!(destinations.expired(at(20)).is_empty(), "he may still answer");
-        destinations.ended(&domain("a"), down(), at(0));
-        assert_eq!(destinations.wakes_at(), Some(at(10)));
+        end(&mut destinations, "a", down(), at(0));
+        assert_eq!(destinations.wakes_at(at(0)), Some(at(10)));
         assert_eq!(destinations.expired(at(10)), [(CopyId(3), "421 no".to_owned())]);
         assert_eq!(destinations.push(domain("a"), short(4), at(10)), Taken::Ended("421 no".to_owned()));
         assert_eq!(turns(&mut destinations, at(30)), [2]);
@@ -402,7 +512,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_more_is_asked_for_when_it_is_sent() {
-        let mut destinations = Destinations::new(5);
+        let mut destinations = Destinations::new(limits(5));
         let many = u64::try_from(MOST_WAITING).unwrap();
         for id in 1..=many {
             assert_eq!(destinations.push(domain("a"), copy(id), at(0)), Taken::Kept);
@@ -412,12 +522,12 @@ mod tests {
         assert!(!destinations.wants_more(at(0)));
         assert_eq!(turns(&mut destinations, at(0)), [0]);
         // Down: a few to try with are enough.
-        assert_eq!(destinations.ended(&domain("a"), down(), at(0)).len(), MOST_WAITING - 1 - MOST_PAUSED);
+        assert_eq!(end(&mut destinations, "a", down(), at(0)).len(), MOST_WAITING - 1 - MOST_PAUSED);
         assert_eq!(destinations.push(domain("a"), copy(many), at(0)), Taken::InsteadOf(CopyId(many)));
         assert!(!destinations.wants_more(at(100)));
         for turn in 0..MOST_PAUSED {
             assert_eq!(turns(&mut destinations, at(100)).len(), 1, "{turn}");
-            destinations.ended(&domain("a"), Heard::Nothing, at(100));
+            end(&mut destinations, "a", Heard::Nothing, at(100));
         }
         assert!(destinations.wants_more(at(100)));
         assert!(!destinations.wants_more(at(100)), "it is asked for once");
@@ -427,24 +537,85 @@ mod tests {
     fn a_person_can_end_the_wait() {
         let mut destinations = waiting(5, &["a", "a", "a"]);
         turns(&mut destinations, at(0));
-        destinations.ended(&domain("a"), down(), at(0));
+        end(&mut destinations, "a", down(), at(0));
         destinations.urge(&domain("a"), at(0));
         assert_eq!(turns(&mut destinations, at(1)), [0; 0], "he was asked since");
         destinations.urge(&domain("a"), at(1));
         assert_eq!(turns(&mut destinations, at(1)), [2]);
-        destinations.ended(&domain("a"), down(), at(1));
-        assert_eq!(destinations.wakes_at(), Some(at(61)), "and it grows on");
+        end(&mut destinations, "a", down(), at(1));
+        assert_eq!(destinations.wakes_at(at(0)), Some(at(61)), "and it grows on");
     }
 
     #[test]
     fn destinations_are_forgotten_with_their_last_copy_and_pause() {
         let mut destinations = waiting(5, &["a", "b"]);
         turns(&mut destinations, at(0));
-        destinations.ended(&domain("a"), Heard::Up, at(0));
-        destinations.ended(&domain("b"), down(), at(0));
+        end(&mut destinations, "a", Heard::Up, at(0));
+        end(&mut destinations, "b", down(), at(0));
         destinations.forget(at(60));
         assert_eq!(destinations.states.len(), 1);
         destinations.forget(at(61));
         assert!(destinations.states.is_empty());
+    }
+
+    #[test]
+    fn slow_servers_give_their_places_to_others_and_have_so_many_of_their_own() {
+        let names: Vec<_> = (0..30).map(|number| format!("slow{number}")).collect();
+        let mut destinations = waiting(5, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(turns(&mut destinations, at(0)).len(), 10, "nobody knows yet");
+        assert_eq!(destinations.wakes_at(at(0)), Some(at(20)));
+        assert_eq!(turns(&mut destinations, at(19)).len(), 0);
+        assert_eq!(turns(&mut destinations, at(20)).len(), 10, "those that took long count no more");
+        assert_eq!(turns(&mut destinations, at(40)).len(), 0, "but for so many of them");
+
+        // Once they are known, they never take the places of others.
+        for id in destinations.under_way.keys().copied().collect::<Vec<_>>() {
+            destinations.ended(id, Heard::Broken, None, at(50));
+        }
+        turns(&mut destinations, at(50));
+        for id in destinations.under_way.keys().copied().collect::<Vec<_>>() {
+            destinations.ended(id, Heard::Broken, None, at(100));
+        }
+        for (number, name) in (100..).zip(&names) {
+            destinations.push(domain(name), copy(number), at(100));
+        }
+        assert_eq!(turns(&mut destinations, at(100)).len(), 10);
+        for (number, name) in (200..).zip(["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]) {
+            destinations.push(domain(name), copy(number), at(100));
+        }
+        assert_eq!(turns(&mut destinations, at(100)), (200..210).collect::<Vec<_>>());
+        // Until they are quick again.
+        destinations.ended(CopyId(200), Heard::Up, None, at(101));
+        end(&mut destinations, "slow0", Heard::Up, at(101));
+        destinations.push(domain("slow0"), copy(300), at(101));
+        assert_eq!(turns(&mut destinations, at(101)).len(), 2);
+    }
+
+    #[test]
+    fn domains_of_one_host_share_its_places() {
+        let mut destinations = waiting(2, &["a", "b", "c", "d"]);
+        assert_eq!(turns(&mut destinations, at(0)), [1, 2, 3, 4], "nobody knows yet");
+        destinations.ended(CopyId(1), Heard::Up, Some("mx"), at(0));
+        destinations.ended(CopyId(2), Heard::Up, Some("mx"), at(0));
+        // It was found when it was looked up.
+        destinations.turned_back(CopyId(3), "mx", at(0));
+        destinations.ended(CopyId(4), Heard::Up, Some("other"), at(0));
+        for (name, id) in [("a", 11), ("b", 12), ("d", 14), ("d", 15)] {
+            destinations.push(domain(name), copy(id), at(0));
+        }
+        assert_eq!(turns(&mut destinations, at(0)), [11, 12, 14, 15]);
+        assert_eq!(turns(&mut destinations, at(1)), [0; 0]);
+        destinations.ended(CopyId(12), Heard::Up, Some("mx"), at(1));
+        assert_eq!(turns(&mut destinations, at(1)), [3]);
+    }
+
+    #[test]
+    fn what_was_turned_back_waits_a_moment() {
+        let mut destinations = waiting(2, &["a"]);
+        assert_eq!(turns(&mut destinations, at(0)), [1]);
+        destinations.turned_back(CopyId(1), "mx", at(0));
+        assert_eq!(turns(&mut destinations, at(0)), [0; 0]);
+        assert_eq!(destinations.wakes_at(at(0)), Some(at(1)));
+        assert_eq!(turns(&mut destinations, at(1)), [1]);
     }
 }

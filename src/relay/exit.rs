@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::capture::Capture;
 use super::client::{Client, Outcome, Reply, Transaction};
 use super::mx::Finder;
-use super::pool::{Pool, PoolLimits, Target, quit};
+use super::pool::{Hosts, Pool, PoolLimits, Target, quit};
 use super::route::{Destination, NextHop};
 use crate::desk::address::Address;
 use crate::trust::alignment::ascii;
@@ -29,6 +29,7 @@ pub struct Servers {
     /// Only destinations that somebody delivers to, or that a connection waits for.
     pools: Mutex<BTreeMap<Destination, Arc<Pool>>>,
     room: Arc<Semaphore>,
+    hosts: Arc<Hosts>,
 }
 
 /// Which servers they are.
@@ -44,7 +45,8 @@ impl Exit {
     #[must_use]
     pub fn to_servers(way: Way, client: Client, limits: PoolLimits) -> Self {
         let room = Arc::new(Semaphore::new(limits.idle_in_all));
-        Self::Servers(Box::new(Servers { client, way, limits, pools: Mutex::default(), room }))
+        let hosts = Arc::new(Hosts::new(limits.connections));
+        Self::Servers(Box::new(Servers { client, way, limits, pools: Mutex::default(), room, hosts }))
     }
 
     /// Into a Maildir, which is made.
@@ -140,7 +142,8 @@ impl Servers {
                 Way::Hop(hop) => Target::Hop(hop.clone()),
                 Way::Direct(finder) => Target::Domain(Arc::clone(finder), ascii(recipient.domain()).into_owned()),
             };
-            Arc::new(Pool::sharing(self.client.clone(), target, self.limits, Arc::clone(&self.room)))
+            let (room, hosts) = (Arc::clone(&self.room), Arc::clone(&self.hosts));
+            Arc::new(Pool::sharing(self.client.clone(), target, self.limits, room, hosts))
         };
         Arc::clone(self.pools().entry(self.destination(recipient)).or_insert_with(make))
     }

@@ -65,6 +65,15 @@ struct Exchange {
     host: String,
 }
 
+/// The mail servers of a domain.
+struct Exchanges {
+    list: Vec<Exchange>,
+    /// That these are its servers is authentic.
+    authentic: bool,
+    /// The name servers named them, or denied that there are any but the domain itself.
+    sure: bool,
+}
+
 /// What became of the question for one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
@@ -165,7 +174,7 @@ impl Finder {
 
     /// `safely`: as the domain and its servers ask for.
     async fn find(&self, domain: &str, safely: bool) -> Result<Vec<NextHop>, Outcome> {
-        let (exchanges, authentic) = self.exchanges(domain).await?;
+        let Exchanges { list: exchanges, authentic, sure } = self.exchanges(domain).await?;
         let is_us = |exchange: &Exchange| exchange.host == self.ourselves.hostname;
         let mut hosts = before_us(in_order(exchanges, &self.random), |exchange| exchange, is_us);
         if hosts.is_empty() {
@@ -229,6 +238,9 @@ impl Finder {
                 Err(Outcome::RouteDown(Reply::ours_with([4, 7, 0], text)))
             }
             (true, None, Some(why), _) => Err(later(format!("no address for a mail server of {domain}: {why}"))),
+            (true, None, None, _) if !sure => Err(later(format!(
+                "the name servers of {domain} neither name its mail servers nor deny that it has any"
+            ))),
             (true, None, None, why) => {
                 let why = why.unwrap_or_default();
                 Err(never([5, 4, 4], format!("no mail server of {domain} can be reached: {why}")))
@@ -273,20 +285,22 @@ impl Finder {
         }
     }
 
-    /// What the domain's MX records say, or the domain itself where there are none; and whether that is
-    /// authentic.
-    async fn exchanges(&self, domain: &str) -> Result<(Vec<Exchange>, bool), Outcome> {
+    /// What the domain's MX records say, or the domain itself where there are none.
+    async fn exchanges(&self, domain: &str) -> Result<Exchanges, Outcome> {
         let Some(name) = absolute(domain) else {
             return Err(never([5, 1, 2], format!("{domain} is no domain name")));
         };
         // Where there are no MX records, the domain's addresses are of the same zone as their absence.
-        let itself = || Ok((vec![Exchange { preference: 0, host: domain.to_owned() }], true));
+        let itself = |sure| {
+            let list = vec![Exchange { preference: 0, host: domain.to_owned() }];
+            Ok(Exchanges { list, authentic: true, sure })
+        };
         let (records, authentic) = match self.names.ask(&name, RecordType::MX).await {
             Ok(Said::Records { records, authentic, .. }) => (records, authentic),
-            Ok(Said::Nothing(ResponseCode::NXDomain)) => {
+            Ok(Said::Nothing { code: ResponseCode::NXDomain, .. }) => {
                 return Err(never([5, 1, 2], format!("there is no domain {domain}")));
             }
-            Ok(Said::Nothing(_)) => return itself(),
+            Ok(Said::Nothing { sure, .. }) => return itself(sure),
             Err(error) => return Err(later(format!("the mail servers of {domain} can't be found: {error}"))),
         };
         let exchanges = records.iter().filter_map(|data| match data {
@@ -296,9 +310,9 @@ impl Finder {
         let (nulls, exchanges): (Vec<_>, Vec<_>) = exchanges.partition(|exchange| exchange.host.is_empty());
         match (exchanges.is_empty(), nulls.is_empty()) {
             // A null MX beside others means nothing (RFC 7505 §3).
-            (false, _) => Ok((exchanges, authentic)),
+            (false, _) => Ok(Exchanges { list: exchanges, authentic, sure: true }),
             (true, false) => Err(never([5, 1, 10], format!("{domain} takes no mail (null MX)"))),
-            (true, true) => itself(),
+            (true, true) => itself(true),
         }
     }
 

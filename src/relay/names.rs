@@ -27,8 +27,9 @@ pub(super) enum Said {
     /// Records of it, or of what it is an alias of, as that is called; and whether all of it is
     /// authentic.
     Records { records: Vec<RData>, owner: Name, authentic: bool },
-    /// There is nothing.
-    Nothing(ResponseCode),
+    /// There is nothing; and whether who is responsible for the name says so (RFC 2308 §2.2). An answer
+    /// about another name, of which nothing is left, says nothing.
+    Nothing { code: ResponseCode, sure: bool },
 }
 
 /// A host as it was found.
@@ -63,15 +64,15 @@ impl Names {
     /// # Errors
     /// What went wrong: nothing is known.
     pub(super) async fn ask(&self, name: &Name, kind: RecordType) -> Result<Said, String> {
-        let (code, answers, authentic) = match &self.validator {
+        let (code, answers, authentic, sure) = match &self.validator {
             Some(validator) => {
                 let answer = validator.ask(name, kind).await.map_err(|error| error.to_string())?;
-                (answer.code, answer.records, answer.authentic)
+                (answer.code, answer.records, answer.authentic, answer.names_authority)
             }
             None => match self.resolver.lookup(name.clone(), kind).await {
-                Ok(lookup) => (ResponseCode::NoError, lookup.answers().to_vec(), false),
+                Ok(lookup) => (ResponseCode::NoError, lookup.answers().to_vec(), false, true),
                 Err(error) => match no_records(&error) {
-                    Some(code) => (code, Vec::new(), false),
+                    Some((code, sure)) => (code, Vec::new(), false, sure),
                     None => return Err(error.to_string()),
                 },
             },
@@ -80,8 +81,8 @@ impl Names {
         let of_owner = answers.iter().filter(|record| record.name == owner);
         let records: Vec<_> = of_owner.map(|record| record.data.clone()).collect();
         match records.is_empty() {
-            true if code == ResponseCode::NXDomain => Ok(Said::Nothing(code)),
-            true if answers.is_empty() => Ok(Said::Nothing(code)),
+            true if code == ResponseCode::NXDomain => Ok(Said::Nothing { code, sure: true }),
+            true if answers.is_empty() => Ok(Said::Nothing { code, sure }),
             _ => Ok(Said::Records { records, owner, authentic }),
         }
     }
@@ -107,7 +108,11 @@ impl Names {
                 }
                 addresses
             }
-            Ok(Said::Nothing(_)) => Vec::new(),
+            Ok(Said::Nothing { sure: true, .. }) => Vec::new(),
+            Ok(Said::Nothing { sure: false, .. }) => {
+                unknown = Some("the name servers neither name an address nor deny that there is one".to_owned());
+                Vec::new()
+            }
             Err(error) => {
                 unknown = Some(error);
                 Vec::new()
@@ -140,7 +145,7 @@ impl Names {
             let alias_is_proven = proven
                 || match self.ask(called, RecordType::CNAME).await {
                     Ok(Said::Records { authentic, .. }) => authentic,
-                    Ok(Said::Nothing(_)) => false,
+                    Ok(Said::Nothing { .. }) => false,
                     Err(why) => return Err(Lost::Unproven(why)),
                 };
             if alias_is_proven {
@@ -220,11 +225,14 @@ pub(super) fn host(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// The name servers' word that there is nothing; `None`: they did not say.
-fn no_records(error: &NetError) -> Option<ResponseCode> {
+/// The name servers' word that there is nothing, and whether who is responsible says so; `None`: they
+/// did not say.
+fn no_records(error: &NetError) -> Option<(ResponseCode, bool)> {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) => {
-            Some(none.response_code).filter(|code| matches!(code, ResponseCode::NoError | ResponseCode::NXDomain))
+            let code = Some(none.response_code);
+            let code = code.filter(|code| matches!(code, ResponseCode::NoError | ResponseCode::NXDomain));
+            code.map(|code| (code, none.soa.is_some()))
         }
         _ => None,
     }

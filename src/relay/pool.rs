@@ -1,13 +1,14 @@
 //! Connections to the servers of one destination, kept for a while and used again: copies go out
 //! one transaction each (VERP), and a connection a copy would cost more than the copies.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::client::{Client, Opened, Outcome, Session, Transaction};
+use super::client::{Client, Opened, Outcome, Reply, Server, Session, Transaction};
 use super::mx::Finder;
 use super::route::{NextHop, Place};
 
@@ -66,23 +67,83 @@ pub struct Pool {
     slots: Semaphore,
     idle: Mutex<Vec<Idle>>,
     room: Arc<Semaphore>,
+    hosts: Arc<Hosts>,
 }
 
 /// A connection that waits, and its place among all that do.
 pub struct Idle {
     session: Session,
+    server: Server,
     _place: OwnedSemaphorePermit,
+}
+
+/// How much is under way to each host: many domains may have the same one, and each has a pool of its
+/// own.
+#[derive(Debug)]
+pub struct Hosts {
+    /// The most at one time, to one host.
+    limit: usize,
+    counts: Mutex<BTreeMap<String, usize>>,
+}
+
+/// One delivery to a host, for as long as it lasts.
+struct Visit<'h> {
+    hosts: &'h Hosts,
+    host: String,
+}
+
+impl Hosts {
+    /// With so many deliveries at one time to each.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), counts: Mutex::default() }
+    }
+
+    /// Begins a delivery, unless there are too many.
+    fn visit(&self, host: &str) -> Option<Visit<'_>> {
+        let mut counts = self.counts();
+        let count = counts.entry(host.to_owned()).or_default();
+        if *count >= self.limit {
+            return None;
+        }
+        *count += 1;
+        Some(Visit { hosts: self, host: host.to_owned() })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let mut counts = self.hosts.counts();
+        if let Some(count) = counts.get_mut(&self.host) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.host);
+            }
+        }
+    }
 }
 
 impl Pool {
     pub fn new(client: Client, target: impl Into<Target>, limits: PoolLimits) -> Self {
-        Self::sharing(client, target, limits, Arc::new(Semaphore::new(limits.idle_in_all)))
+        let (room, hosts) = (Semaphore::new(limits.idle_in_all), Hosts::new(limits.connections));
+        Self::sharing(client, target, limits, Arc::new(room), Arc::new(hosts))
     }
 
-    /// One of several pools, whose connections wait in one common `room`.
-    pub fn sharing(client: Client, target: impl Into<Target>, limits: PoolLimits, room: Arc<Semaphore>) -> Self {
+    /// One of several pools, whose connections wait in one common `room`, and which may go to the same
+    /// `hosts`.
+    pub fn sharing(
+        client: Client,
+        target: impl Into<Target>,
+        limits: PoolLimits,
+        room: Arc<Semaphore>,
+        hosts: Arc<Hosts>,
+    ) -> Self {
         let slots = Semaphore::new(limits.connections.max(1));
-        Self { client, target: target.into(), limits, slots, idle: Mutex::default(), room }
+        Self { client, target: target.into(), limits, slots, idle: Mutex::default(), room, hosts }
     }
 
     /// Delivers over a kept connection, or a new one; waits while all are in use. One outcome for
@@ -91,17 +152,21 @@ impl Pool {
     /// A kept connection that breaks off before anything is decided is no failure, and neither is a
     /// server that does not take us or breaks off in the same way, where there is another: the next
     /// one is tried (RFC 5321 §5.1). What a server says to a recipient, or after it was given
-    /// the message, stands.
+    /// the message, stands. It is not offered to a host that has enough to do with other domains' mail.
     pub async fn deliver(&self, transaction: &Transaction<'_>) -> Vec<Outcome> {
         let _slot = self.slots.acquire().await;
-        while let Some(mut session) = self.take() {
+        let all = |outcome| vec![outcome; transaction.recipients.len()];
+        while let Some((mut session, server)) = self.take() {
+            let Some(_visit) = self.hosts.visit(&server.host) else {
+                self.keep(session, &server, true);
+                return all(busy(&server));
+            };
             let done = session.deliver(transaction).await;
             if !done.untouched {
-                self.keep(session, done.alive);
-                return done.outcomes;
+                self.keep(session, &server, done.alive);
+                return done.outcomes.into_iter().map(|outcome| outcome.by(&server)).collect();
             }
         }
-        let all = |outcome| vec![outcome; transaction.recipients.len()];
         let begun = Instant::now();
         let hops = match &self.target {
             Target::Hop(hop) => vec![hop.clone()],
@@ -119,18 +184,22 @@ impl Pool {
             if !outcomes.is_empty() && begun.elapsed() > LONGEST_SEARCH {
                 break;
             }
+            let server = hop.place.server(None);
+            let Some(_visit) = self.hosts.visit(&server.host) else { return all(busy(&server)) };
             let opened = self.client.attempt(hop).await;
             self.count(hop, &opened);
             outcomes = match opened.session {
                 Ok(mut session) => {
+                    let server = hop.place.server(session.address());
                     let done = session.deliver(transaction).await;
-                    self.keep(session, done.alive);
+                    self.keep(session, &server, done.alive);
+                    let outcomes = done.outcomes.into_iter().map(|outcome| outcome.by(&server)).collect();
                     if !done.untouched {
-                        return done.outcomes;
+                        return outcomes;
                     }
-                    done.outcomes
+                    outcomes
                 }
-                Err(reply) => all(Outcome::RouteDown(reply)),
+                Err(reply) => all(Outcome::RouteDown(reply.by(&server))),
             };
             tracing::debug!(%hop, ?outcomes, "a server did not take us");
         }
@@ -171,17 +240,19 @@ impl Pool {
     }
 
     /// The connection that waited least, if it is still fit.
-    fn take(&self) -> Option<Session> {
+    fn take(&self) -> Option<(Session, Server)> {
         let mut idle = self.idle();
-        if self.is_fit(&idle.last()?.session) { idle.pop().map(|idle| idle.session) } else { None }
+        if self.is_fit(&idle.last()?.session) { idle.pop().map(|idle| (idle.session, idle.server)) } else { None }
     }
 
-    fn keep(&self, session: Session, alive: bool) {
+    fn keep(&self, session: Session, server: &Server, alive: bool) {
         if !alive {
             return;
         }
         match Arc::clone(&self.room).try_acquire_owned() {
-            Ok(place) if self.is_fit(&session) => self.idle().push(Idle { session, _place: place }),
+            Ok(place) if self.is_fit(&session) => {
+                self.idle().push(Idle { session, server: server.clone(), _place: place });
+            }
             // Nobody has to wait for the goodbye, which is bounded.
             _ => drop(tokio::spawn(session.quit())),
         }
@@ -196,6 +267,10 @@ impl Pool {
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn busy(server: &Server) -> Outcome {
+    Outcome::Busy(Reply::ours(format!("enough is under way to {}", server.host)).by(server))
 }
 
 /// Says goodbye on connections, all at once.

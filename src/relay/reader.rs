@@ -5,7 +5,7 @@
 //! wait for one server. So a new copy to another server is found at once, wherever in the queue
 //! the clock or a slow transaction put it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,8 +30,8 @@ type Place = (Timestamp, CopyId);
 
 /// Reads the queue.
 pub struct Reader {
-    /// Copies that were read and wait for their turn, or are under way.
-    known: BTreeSet<CopyId>,
+    /// Copies that were read and wait for their turn, or are under way, and since when they were due.
+    known: BTreeMap<CopyId, Timestamp>,
     newest: bool,
     whole: bool,
     /// On the way through the queue: before this place.
@@ -46,6 +46,8 @@ pub struct Found {
     pub id: CopyId,
     /// `None` where its record can't be understood.
     pub copy: Option<Copy>,
+    /// It was known, and a person changed since when it is due.
+    pub again: bool,
 }
 
 impl Reader {
@@ -53,7 +55,7 @@ impl Reader {
     #[must_use]
     pub fn begin() -> Self {
         Self {
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             newest: true,
             whole: false,
             at: None,
@@ -87,7 +89,7 @@ impl Reader {
         }
     }
 
-    /// The next page: the copies in it that are due and were not known yet.
+    /// The next page: the copies in it that are due and were not known yet, or not since then.
     ///
     /// # Errors
     /// Those of the store; the page is read again after a rest.
@@ -121,8 +123,9 @@ impl Reader {
         let page = store.read(|view| {
             let places = copies::due(view, before, length)?;
             let last = places.last().copied().filter(|_| places.len() == length);
-            let new = places.into_iter().filter(|(_, id)| !self.known.contains(id));
-            let found = new.map(|(since, id)| found(view, since, id)).collect::<Result<Vec<_>, StoreError>>()?;
+            let new = places.into_iter().filter(|(since, id)| self.known.get(id) != Some(since));
+            let found = |(since, id)| found(view, since, id, self.known.contains_key(&id));
+            let found = new.map(found).collect::<Result<Vec<_>, StoreError>>()?;
             Ok::<_, StoreError>((found, last))
         });
         if page.is_err() {
@@ -130,15 +133,15 @@ impl Reader {
             self.rests_until = Instant::now() + REST_AFTER_ERROR;
         }
         let (found, last) = page?;
-        self.known.extend(found.iter().map(|found| found.id));
+        self.known.extend(found.iter().map(|found| (found.id, found.since)));
         Ok((found, last))
     }
 }
 
-fn found(view: &impl Read, since: Timestamp, id: CopyId) -> Result<Found, StoreError> {
+fn found(view: &impl Read, since: Timestamp, id: CopyId, again: bool) -> Result<Found, StoreError> {
     match copies::get(view, id) {
-        Ok(copy) => Ok(Found { since, id, copy: Some(copy) }),
+        Ok(copy) => Ok(Found { since, id, copy: Some(copy), again }),
         Err(ActionError::Store(error)) if error.is_temporary() => Err(error),
-        Err(_) => Ok(Found { since, id, copy: None }),
+        Err(_) => Ok(Found { since, id, copy: None, again }),
     }
 }

@@ -3,11 +3,12 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::dane::Dane;
+use super::client::Server;
 use crate::config;
 use crate::desk::address::Address;
 use crate::desk::mta_sts::{Mode, Policy};
@@ -38,6 +39,15 @@ impl Destination {
     #[must_use]
     pub fn domain_of(recipient: &Address) -> Self {
         Self::Domain(ascii(recipient.domain()).into_owned())
+    }
+
+    /// The domain, where it is one.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        match self {
+            Self::Route => None,
+            Self::Domain(domain) => Some(domain),
+        }
     }
 }
 
@@ -76,6 +86,18 @@ pub enum Place {
     Found(String, Vec<SocketAddr>),
     /// A Unix socket.
     Socket(PathBuf),
+}
+
+impl Place {
+    /// What is there, as people are told of it, once it is known at which address.
+    #[must_use]
+    pub fn server(&self, address: Option<IpAddr>) -> Server {
+        let host = match self {
+            Self::Host(host, _) | Self::Found(host, _) => host.clone(),
+            Self::Socket(path) => path.display().to_string(),
+        };
+        Server { host, address }
+    }
 }
 
 /// What is asked of the line.

@@ -9,19 +9,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::client::{Outcome, Transaction};
-use super::destinations::{Destinations, Heard, Taken, Waiting};
+use super::client::{Outcome, Server, Transaction};
+use super::destinations::{Destinations, Heard, Limits, Taken, Waiting};
 use super::exit::Exit;
 use super::reader::Reader;
 use super::render::{Draft, RenderError, draft};
 use super::route::Destination;
 use super::schedule::next_attempt;
 use crate::actions::copies::{self, Attempt};
-use crate::actions::{Act, ActionError, Actor, Desk};
+use crate::actions::{Act, ActionError, Actor, Desk, find};
 use crate::desk::copy::{Content, Copy, CopyState};
 use crate::desk::entry::Door;
 use crate::desk::id::CopyId;
@@ -53,12 +53,8 @@ pub struct Relay {
     pub exit: Exit,
     /// Signatures by domain; the first local domain's for every other.
     pub signers: BTreeMap<String, Signer>,
-    /// Copies under way at one time.
-    pub concurrency: usize,
-    /// Copies that are offered to one destination at one time.
-    pub per_destination: usize,
-    /// How long a copy is tried, from when it was queued.
-    pub lifetime: SignedDuration,
+    /// How many copies are under way at one time.
+    pub limits: Limits,
     /// For copies of large messages under way.
     pub memory: Memory,
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -75,11 +71,13 @@ enum Offer {
     Unread(StoreError),
     /// It is wanted no longer.
     Unwanted,
+    /// Its host has enough to do with the mail of other domains.
+    Busy(String),
 }
 
 /// A piece of work that ended.
 enum Ended {
-    Offered(Destination, Offer),
+    Offered(Destination, Offer, Option<Server>),
     /// What became of a copy is written down; whether it is due again.
     Written {
         again: bool,
@@ -99,13 +97,20 @@ struct Work {
     stop: Stop,
 }
 
+impl Work {
+    /// How much is only written down.
+    fn writing(&self) -> usize {
+        self.under_way.values().filter(|(_, destination)| destination.is_none()).count()
+    }
+}
+
 impl Relay {
     /// Delivers until told to stop; then lets what is under way end.
     pub async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut changed = self.store.changed();
         let mut work = Work {
             reader: Reader::begin(),
-            destinations: Destinations::new(self.per_destination),
+            destinations: Destinations::new(self.limits),
             tasks: JoinSet::new(),
             under_way: BTreeMap::new(),
             stop: stop.clone(),
@@ -115,7 +120,7 @@ impl Relay {
         loop {
             let now = (self.now)();
             for (id, words) in work.destinations.expired(now) {
-                self.write(&mut work, id, Attempt::Failed { reply: words });
+                self.expire(&mut work, id, words, now);
             }
             if work.destinations.wants_more(now) {
                 work.reader.read_whole();
@@ -124,9 +129,7 @@ impl Relay {
                 self.read(&mut work, now);
             }
             // Those who write are counted too: while the disk is full, nothing more is offered.
-            while work.under_way.len() < self.concurrency
-                && let Some((destination, id)) = work.destinations.next(now)
-            {
+            while let Some((destination, id)) = work.destinations.next(now, work.writing()) {
                 self.offer(&mut work, id, destination);
             }
             let wait = self.wait(&work, now);
@@ -138,7 +141,9 @@ impl Relay {
                     work.reader.read_newest();
                 }
                 _ = sweep.tick() => {
-                    work.destinations.forget(now);
+                    for destination in work.destinations.forget(now) {
+                        self.metrics.outages.ended(destination.domain());
+                    }
                     let relay = Arc::clone(&self);
                     tokio::spawn(async move { relay.exit.sweep().await });
                 }
@@ -171,16 +176,38 @@ impl Relay {
             };
             if let Some(copy) = &found.copy
                 && copy.state == CopyState::Queued
-                && copy.attempts > 0
+                && let Some(asked) = copy.renewed_at
             {
-                work.destinations.urge(&destination, copy.updated_at);
+                work.destinations.urge(&destination, asked);
+            }
+            if found.again {
+                continue;
             }
             let waiting = Waiting { since: found.since, id: found.id, end };
             match work.destinations.push(destination, waiting, now) {
                 Taken::Kept => {}
                 Taken::InsteadOf(other) => work.reader.forget(other),
-                Taken::Ended(words) => self.write(work, found.id, Attempt::Failed { reply: words }),
+                Taken::Ended(words) => self.expire(work, found.id, words, now),
             }
+        }
+    }
+
+    /// Gives up a copy whose destination was down until its time was over, with that one's last words;
+    /// unless a person gave it a new time meanwhile.
+    fn expire(self: &Arc<Self>, work: &mut Work, id: CopyId, words: String, now: Timestamp) {
+        let read = self.store.read(|view| {
+            let copy = view_copy(view, id)?;
+            copy.map(|copy| Ok::<_, StoreError>((about(view, &copy)?.trace, copy))).transpose()
+        });
+        match read {
+            Ok(Some((trace, copy))) if self.end(&copy) <= now => {
+                tracing::info!(
+                    id = trace, copy = %id, ticket = %copy.ticket, to = %copy.to, reply = words, "given up"
+                );
+                self.write(work, id, Attempt::Expired { reply: words, offered: false }, None);
+            }
+            // It is found again where it is still wanted.
+            _ => work.reader.forget(id),
         }
     }
 
@@ -192,7 +219,7 @@ impl Relay {
         }
         let due = self.store.read(|view| copies::next_due(view, now)).ok().flatten();
         let until = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
-        let times = due.into_iter().chain(work.destinations.wakes_at()).map(until).chain(reads);
+        let times = due.into_iter().chain(work.destinations.wakes_at(now)).map(until).chain(reads);
         // What waits for a place is woken by whoever leaves one; so never spin on it.
         times.min().unwrap_or(LONGEST_SLEEP).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
@@ -200,27 +227,27 @@ impl Relay {
     fn offer(self: &Arc<Self>, work: &mut Work, id: CopyId, destination: Destination) {
         let (relay, to) = (Arc::clone(self), destination.clone());
         let task = work.tasks.spawn(async move {
-            let offer = match relay.attempt(id).await {
-                Ok(offer) => offer,
-                Err(error) if error.is_temporary() => Offer::Unread(error),
+            let (offer, server) = match relay.attempt(id).await {
+                Ok(offered) => offered,
+                Err(error) if error.is_temporary() => (Offer::Unread(error), None),
                 // One damaged message must not stand in the way of all others.
-                Err(error) => Offer::Attempted(Attempt::Failed { reply: error.to_string() }, Heard::Nothing),
+                Err(error) => (Offer::Attempted(Attempt::Failed { reply: error.to_string() }, Heard::Nothing), None),
             };
-            (id, Ended::Offered(to, offer))
+            (id, Ended::Offered(to, offer, server))
         });
         work.under_way.insert(task.id(), (id, Some(destination)));
     }
 
-    fn write(self: &Arc<Self>, work: &mut Work, id: CopyId, attempt: Attempt) {
+    fn write(self: &Arc<Self>, work: &mut Work, id: CopyId, attempt: Attempt, server: Option<Server>) {
         self.metrics.count(match &attempt {
             Attempt::Sent { .. } => metrics::Attempt::Sent,
             Attempt::Deferred { .. } | Attempt::TooLarge { .. } => metrics::Attempt::Deferred,
-            Attempt::Failed { .. } => metrics::Attempt::Failed,
+            Attempt::Failed { .. } | Attempt::Expired { .. } => metrics::Attempt::Failed,
         });
         let (relay, stop) = (Arc::clone(self), work.stop.clone());
         let task = work.tasks.spawn(async move {
             let again = matches!(attempt, Attempt::TooLarge { .. });
-            let written = relay.write_down(id, &attempt, stop).await;
+            let written = relay.write_down(id, &attempt, server.as_ref(), stop).await;
             (id, if written { Ended::Written { again } } else { Ended::Unwritten })
         });
         work.under_way.insert(task.id(), (id, None));
@@ -235,35 +262,36 @@ impl Relay {
             }
             Err(error) => {
                 tracing::error!(%error, "an offer broke down");
-                if let Some((_, Some(destination))) = work.under_way.remove(&error.id()) {
-                    self.heard(work, &destination, Heard::Nothing);
+                if let Some((id, Some(destination))) = work.under_way.remove(&error.id()) {
+                    self.heard(work, id, &destination, Heard::Nothing, None);
                 }
                 // What came of it is unknown: it is as good as unwritten.
                 return;
             }
         };
         match ended {
-            Ended::Offered(destination, Offer::Attempted(attempt, heard)) => {
-                self.heard(work, &destination, heard);
-                self.write(work, id, attempt);
+            Ended::Offered(destination, Offer::Attempted(attempt, heard), server) => {
+                self.heard(work, id, &destination, heard, server.as_ref());
+                self.write(work, id, attempt, server);
             }
-            Ended::Offered(destination, Offer::Down { words, end }) => {
-                let until = self.heard(work, &destination, Heard::Down(words.clone()));
+            Ended::Offered(destination, Offer::Down { words, end }, server) => {
+                let until = self.heard(work, id, &destination, Heard::Down(words.clone()), server.as_ref());
                 let attempt = match until {
                     Some(until) if (self.now)() < end => Attempt::Deferred { reply: words, next_at: until.min(end) },
-                    _ => Attempt::Failed { reply: words },
+                    _ => Attempt::Expired { reply: words, offered: true },
                 };
-                self.write(work, id, attempt);
+                self.write(work, id, attempt, server);
             }
-            Ended::Offered(destination, Offer::Unread(error)) => {
+            Ended::Offered(destination, Offer::Unread(error), _) => {
                 tracing::error!(copy = %id, %error, "a copy can't be read");
                 work.reader.forget(id);
-                self.heard(work, &destination, Heard::Down(error.to_string()));
+                self.heard(work, id, &destination, Heard::Down(error.to_string()), None);
             }
-            Ended::Offered(destination, Offer::Unwanted) => {
+            Ended::Offered(destination, Offer::Unwanted, _) => {
                 work.reader.forget(id);
-                self.heard(work, &destination, Heard::Nothing);
+                self.heard(work, id, &destination, Heard::Nothing, None);
             }
+            Ended::Offered(_, Offer::Busy(host), _) => work.destinations.turned_back(id, &host, (self.now)()),
             Ended::Written { again } => {
                 work.reader.forget(id);
                 if again {
@@ -275,25 +303,41 @@ impl Relay {
     }
 
     /// Tells how an offer ended; until when its destination is left alone, if it is.
-    fn heard(&self, work: &mut Work, destination: &Destination, heard: Heard) -> Option<Timestamp> {
-        for id in work.destinations.ended(destination, heard, (self.now)()) {
+    fn heard(
+        &self,
+        work: &mut Work,
+        id: CopyId,
+        destination: &Destination,
+        heard: Heard,
+        server: Option<&Server>,
+    ) -> Option<Timestamp> {
+        let now = (self.now)();
+        // One way out for everybody has no other to share its host with.
+        let host = server.filter(|_| destination.domain().is_some()).map(|server| server.host.as_str());
+        for id in work.destinations.ended(id, heard, host, now) {
             work.reader.forget(id);
         }
-        work.destinations.paused_until(destination)
+        let pause = work.destinations.pause(destination);
+        match pause {
+            Some((until, words)) => self.metrics.outages.begun(destination.domain(), until, words, now),
+            None => self.metrics.outages.ended(destination.domain()),
+        }
+        pause.map(|(until, _)| until)
     }
 
     /// Writes down what became of an attempt; whether that is done. While the store can't be written,
     /// tries again and keeps the copy: let go, it would be due and be sent once more each time. So on
-    /// a full disk [`Self::concurrency`] copies wait here, and the rest is not offered.
-    async fn write_down(&self, id: CopyId, attempt: &Attempt, mut stop: Stop) -> bool {
+    /// a full disk as many copies as [`Self::limits`] allow wait here, and the rest is not offered.
+    async fn write_down(&self, id: CopyId, attempt: &Attempt, server: Option<&Server>, mut stop: Stop) -> bool {
+        let server = server.map(ToString::to_string);
         let mut told = false;
         loop {
             let now = (self.now)();
             let written = self
                 .store
                 .transact(|tx| {
-                    let act = Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System };
-                    copies::attempted(tx, &act, id, attempt)
+                    let act = Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System, trace: None };
+                    copies::attempted(tx, &act, id, attempt, server.as_deref())
                 })
                 .await;
             let Err(error) = written else { return true };
@@ -315,11 +359,11 @@ impl Relay {
         }
     }
 
-    /// Offers one copy.
-    async fn attempt(&self, id: CopyId) -> Result<Offer, StoreError> {
-        let Some(octets) = self.store.read(|view| view_copy(view, id)?.map(|copy| octets(view, &copy)).transpose())?
-        else {
-            return Ok(Offer::Unwanted);
+    /// Offers one copy; what came of it, and which server was asked.
+    async fn attempt(&self, id: CopyId) -> Result<(Offer, Option<Server>), StoreError> {
+        let about = self.store.read(|view| view_copy(view, id)?.map(|copy| about(view, &copy)).transpose())?;
+        let Some(About { octets, trace }) = about else {
+            return Ok((Offer::Unwanted, None));
         };
         let _room = self.memory.room(octets, TIMES).await;
         let now = (self.now)();
@@ -328,8 +372,8 @@ impl Relay {
             let draft = draft(view, &self.desk, &copy);
             Ok::<_, StoreError>(Some((copy, draft)))
         })?;
-        let Some((copy, draft)) = prepared else { return Ok(Offer::Unwanted) };
-        let failed = |reply: String| Ok(Offer::Attempted(Attempt::Failed { reply }, Heard::Nothing));
+        let Some((copy, draft)) = prepared else { return Ok((Offer::Unwanted, None)) };
+        let failed = |reply: String| Ok((Offer::Attempted(Attempt::Failed { reply }, Heard::Nothing), None));
         let rendered = match draft.and_then(Draft::render) {
             Ok(rendered) => rendered,
             Err(RenderError::Store(error)) => return Err(error),
@@ -349,17 +393,21 @@ impl Relay {
             eight_bit: rendered.eight_bit,
         };
         let outcomes = self.exit.deliver(&format!("copy-{id}"), &transaction).await;
-        let Some(outcome) = outcomes.into_iter().next() else { return Ok(Offer::Unwanted) };
-        tracing::info!(
-            copy = %id, ticket = %copy.ticket, to = %copy.to, attempt = copy.attempts + 1,
-            outcome = name(&outcome), reply = %outcome.reply(), "offered"
-        );
-        Ok(self.judge(&copy, outcome))
+        let Some(outcome) = outcomes.into_iter().next() else { return Ok((Offer::Unwanted, None)) };
+        let server = outcome.reply().server.clone();
+        if !matches!(outcome, Outcome::Busy(_)) {
+            tracing::info!(
+                id = trace, copy = %id, ticket = %copy.ticket, to = %copy.to, attempt = copy.attempts + 1,
+                server = server.as_ref().map(ToString::to_string), outcome = name(&outcome),
+                reply = %outcome.reply(), "offered"
+            );
+        }
+        Ok((self.judge(&copy, outcome), server))
     }
 
     /// When a copy is given up.
     fn end(&self, copy: &Copy) -> Timestamp {
-        copy.queued_at.saturating_add(self.lifetime).unwrap_or(Timestamp::MAX)
+        copy.tried_since().saturating_add(self.desk.patience.lifetime).unwrap_or(Timestamp::MAX)
     }
 
     /// What an outcome means for the copy, and for its destination.
@@ -368,7 +416,13 @@ impl Relay {
             Outcome::Sent(reply) => Offer::Attempted(Attempt::Sent { reply: reply.to_string() }, Heard::Up),
             Outcome::Deferred(reply) => {
                 let jitter = (self.desk.random)()[0];
-                let next = next_attempt(copy.attempts + 1, copy.queued_at, self.lifetime, (self.now)(), jitter);
+                let next = next_attempt(
+                    copy.attempts + 1,
+                    copy.tried_since(),
+                    self.desk.patience.lifetime,
+                    (self.now)(),
+                    jitter,
+                );
                 let (code, reply) = (reply.code, reply.to_string());
                 let heard = match code {
                     // Whenever it is said, it is said of the service (RFC 5321 §3.8).
@@ -378,7 +432,7 @@ impl Relay {
                 };
                 match next {
                     Some(next_at) => Offer::Attempted(Attempt::Deferred { reply, next_at }, heard),
-                    None => Offer::Attempted(Attempt::Failed { reply }, heard),
+                    None => Offer::Attempted(Attempt::Expired { reply, offered: true }, heard),
                 }
             }
             // A member's copy that is too large goes once more without its attachments.
@@ -389,6 +443,7 @@ impl Relay {
             }
             Outcome::Failed(reply) => Offer::Attempted(Attempt::Failed { reply: reply.to_string() }, Heard::Up),
             Outcome::RouteDown(reply) => Offer::Down { words: reply.to_string(), end: self.end(copy) },
+            Outcome::Busy(reply) => Offer::Busy(reply.server.map(|server| server.host).unwrap_or_default()),
         }
     }
 }
@@ -401,11 +456,26 @@ fn view_copy(view: &impl crate::store::Read, id: CopyId) -> Result<Option<Copy>,
     }
 }
 
-/// About how large a copy is: attachments make mail large.
-fn octets(view: &impl crate::store::Read, copy: &Copy) -> Result<u64, StoreError> {
-    let entry = view.get(&ENTRIES, &(copy.ticket, copy.entry))?;
-    let decoded: u64 = entry.map_or(0, |entry| entry.attachments.iter().map(|attachment| attachment.size).sum());
-    Ok(decoded / 3 * 4)
+/// What is to be known of a copy before it is made.
+struct About {
+    /// About how large it is: attachments make mail large.
+    octets: u64,
+    /// The name of the message that it is of.
+    trace: Option<String>,
+}
+
+fn about(view: &impl crate::store::Read, copy: &Copy) -> Result<About, StoreError> {
+    // Its ticket may have become a part of another.
+    let ticket = match find::ticket_by_id(view, copy.ticket) {
+        Ok(ticket) => ticket.id,
+        Err(ActionError::Store(error)) => return Err(error),
+        Err(_) => copy.ticket,
+    };
+    let entry = view.get(&ENTRIES, &(ticket, copy.entry))?;
+    let attachments = entry.iter().flat_map(|entry| &entry.attachments);
+    let decoded: u64 = attachments.map(|attachment| attachment.size).sum();
+    let trace = entry.and_then(|entry| entry.trace).map(|trace| trace.to_string());
+    Ok(About { octets: decoded / 3 * 4, trace })
 }
 
 fn is_members(copy: &Copy) -> bool {
@@ -423,5 +493,6 @@ fn name(outcome: &Outcome) -> &'static str {
         Outcome::Deferred(_) => "deferred",
         Outcome::Failed(_) => "failed",
         Outcome::RouteDown(_) => "route down",
+        Outcome::Busy(_) => "busy",
     }
 }

@@ -207,6 +207,7 @@ impl<H: Host> Server<H> {
             stop,
             incoming: None,
             dropped: None,
+            refused: None,
             replies: Vec::new(),
             waiting_since: now,
             message_since: now,
@@ -223,6 +224,7 @@ impl<H: Host> Server<H> {
         if let Err(error) = ended {
             tracing::debug!(id = driver.session.id(), %client, %error, "SMTP session broken off");
         }
+        driver.log_refused();
         if let Some(Incoming { envelope, .. }) = driver.incoming {
             self.settings.metrics.count(Message::BrokenOff);
             tracing::info!(id = envelope.id, %client, "the client left in the middle of a message");
@@ -236,6 +238,7 @@ impl<H: Host> Server<H> {
         let Some(acceptor) = &self.settings.tls else { return Ok(()) };
         let handshake = acceptor.acceptor().accept(stream);
         let mut stream = timeout(self.settings.deadlines.handshake, handshake).await??;
+        driver.session.negotiated(negotiated(stream.get_ref().1));
         driver.session.tls_started();
         driver.run(&mut stream).await?;
         Ok(())
@@ -246,6 +249,14 @@ impl<H: Host> Server<H> {
         let count = self.sessions.fetch_add(1, Ordering::Relaxed);
         format!("{:x}-{count:x}", self.host.now().as_microsecond())
     }
+}
+
+/// `TLSv1.3 TLS13_AES_256_GCM_SHA384`
+fn negotiated(connection: &rustls::ServerConnection) -> String {
+    let version = connection.protocol_version().and_then(|version| version.as_str());
+    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    let words: Vec<_> = version.into_iter().chain(suite).collect();
+    words.join(" ").replacen('_', ".", 1)
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
@@ -285,6 +296,13 @@ struct Incoming {
     body: io::Result<BodyWriter>,
 }
 
+/// Recipients that were refused in one transaction, and what the first of them was told.
+struct Refused {
+    visit: Visit,
+    count: usize,
+    first: (Address, Reply),
+}
+
 /// One session with what it needs of the world.
 struct Driver<'a, H> {
     server: &'a Server<H>,
@@ -293,6 +311,8 @@ struct Driver<'a, H> {
     incoming: Option<Incoming>,
     /// The envelope of a message that was refused; the next reply says why.
     dropped: Option<Envelope>,
+    /// The recipients of the present transaction that were refused.
+    refused: Option<Refused>,
     replies: Vec<u8>,
     waiting_since: Instant,
     message_since: Instant,
@@ -346,9 +366,15 @@ impl<H: Host> Driver<'_, H> {
                 }
                 Effect::Recipient(visit, address) => {
                     let answer = self.server.host.recipient(&visit, &address).await;
+                    if let Err(reply) = &answer {
+                        self.refuse(visit, address, reply);
+                    }
                     self.session.recipient_answered(answer);
                 }
-                Effect::Begin(envelope, announced) => self.begin(envelope, announced).await,
+                Effect::Begin(envelope, announced) => {
+                    self.log_refused();
+                    self.begin(envelope, announced).await;
+                }
                 Effect::Content(octets) => self.content(octets).await,
                 Effect::Discard => self.drop_message(),
                 Effect::Complete => {
@@ -408,7 +434,7 @@ impl<H: Host> Driver<'_, H> {
             Err(error) => Err(error),
         };
         let (id, client, recipients) = (envelope.id.clone(), envelope.client, envelope.recipients.len());
-        let from = envelope.reverse_path.clone();
+        let (from, helo, tls) = (envelope.reverse_path.clone(), envelope.helo.clone(), envelope.tls.clone());
         let (size, reply) = match body {
             Err(error) => {
                 tracing::error!(id, %error, "a message can't be kept in the spool");
@@ -422,7 +448,7 @@ impl<H: Host> Driver<'_, H> {
             }
         };
         let from = from.as_ref().map_or("<>", Address::as_str);
-        tracing::info!(id, %client, from, recipients, size, %reply, "message");
+        tracing::info!(id, %client, helo, tls, from, recipients, size, %reply, "message");
         self.count(&reply);
         reply
     }
@@ -448,6 +474,26 @@ impl<H: Host> Driver<'_, H> {
             let recipients = envelope.recipients.len();
             tracing::info!(id = envelope.id, client = %envelope.client, from, recipients, %reply, "message not taken");
             self.count(reply);
+        }
+    }
+
+    /// Counts a refused recipient; of a whole transaction there is one line.
+    fn refuse(&mut self, visit: Visit, address: Address, reply: &Reply) {
+        match &mut self.refused {
+            Some(refused) if refused.visit.id == visit.id => refused.count += 1,
+            _ => {
+                self.log_refused();
+                self.refused = Some(Refused { visit, count: 1, first: (address, reply.clone()) });
+            }
+        }
+    }
+
+    fn log_refused(&mut self) {
+        if let Some(Refused { visit, count, first: (to, reply) }) = self.refused.take() {
+            let from = visit.reverse_path.as_ref().map_or("<>", Address::as_str);
+            tracing::info!(
+                id = visit.id, client = %visit.client, helo = visit.helo, from, count, %to, %reply, "recipients refused"
+            );
         }
     }
 

@@ -110,6 +110,8 @@ pub struct Session {
     limits: SessionLimits,
     service: Service,
     tls: Tls,
+    /// What was agreed on for TLS.
+    negotiated: Option<String>,
     /// Who logged in.
     login: Option<Login>,
     /// What EHLO or HELO said, and whether it was EHLO.
@@ -128,6 +130,8 @@ pub struct Session {
 /// From MAIL on (RFC 5321 §3.3).
 #[derive(Debug)]
 struct Transaction {
+    /// The name of its message.
+    id: String,
     mail: Mail,
     recipients: Vec<Address>,
     /// The message, once BDAT has begun it.
@@ -170,6 +174,7 @@ impl Session {
             limits,
             service,
             tls,
+            negotiated: None,
             login: None,
             greeted: None,
             transaction: None,
@@ -292,6 +297,11 @@ impl Session {
         }
     }
 
+    /// What was agreed on for TLS, which is active or about to be.
+    pub fn negotiated(&mut self, tls: String) {
+        self.negotiated = Some(tls);
+    }
+
     /// Ends the session from outside: a deadline, a shutdown.
     pub fn close(&mut self, reply: Reply) {
         self.mode = Mode::Closed;
@@ -387,7 +397,9 @@ impl Session {
             let text = format!("the message is too large; the limit is {} octets", self.limits.content.message);
             return self.refuse(Reply::new(552, (5, 3, 4), text));
         }
-        self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunks: None });
+        self.messages += 1;
+        let id = format!("{}.{}", self.id, self.messages);
+        self.transaction = Some(Transaction { id, mail, recipients: Vec::new(), chunks: None });
         self.idle(Reply::new(250, (2, 1, 0), "sender ok"));
     }
 
@@ -429,6 +441,7 @@ impl Session {
             reverse_path: transaction.mail.reverse_path.clone(),
             recipients: count,
             login: self.login.clone(),
+            id: transaction.id.clone(),
         };
         self.due.push_back(Effect::Recipient(visit, address.clone()));
         self.mode = Mode::Asked(address);

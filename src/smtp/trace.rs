@@ -31,7 +31,7 @@ pub fn received(envelope: &Envelope, hostname: &str) -> String {
 /// There is no registered word for HELO under TLS, so that is `SMTP` too. Whoever is logged in is so
 /// under TLS alone.
 fn protocol(envelope: &Envelope) -> &'static str {
-    match (envelope.extended, envelope.smtputf8, envelope.tls) {
+    match (envelope.extended, envelope.smtputf8, envelope.tls.is_some()) {
         (true, false, true) if envelope.login.is_some() => "ESMTPSA",
         (true, true, true) if envelope.login.is_some() => "UTF8SMTPSA",
         (false, _, _) => "SMTP",
@@ -52,7 +52,7 @@ mod tests {
             helo: "client.example".into(),
             reverse_path: None,
             recipients: vec!["acme@desk.example".parse().unwrap()],
-            tls: true,
+            tls: Some("TLSv1.3 TLS13_AES_256_GCM_SHA384".into()),
             extended: true,
             eight_bit: false,
             smtputf8: false,
@@ -89,6 +89,7 @@ mod tests {
             (true, true, false, "UTF8SMTP"),
             (true, true, true, "UTF8SMTPS"),
         ] {
+            let tls = tls.then(String::new);
             assert_eq!(protocol(&Envelope { extended, smtputf8: utf8, tls, ..envelope() }), word);
         }
     }

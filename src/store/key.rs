@@ -10,6 +10,7 @@ use crate::desk::id::{
 use crate::desk::message_id::MessageId;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::ticket::{Assignee, Person, Priority, Status};
+use crate::desk::trace::TraceId;
 
 /// A value that can be a key, or a component of one.
 ///
@@ -171,7 +172,8 @@ texts!(
     Address: Address::key,
     PropertySlug: |slug| slug.as_str().to_owned(),
     DepartmentSlug: |slug| slug.as_str().to_owned(),
-    MessageId: |id| id.as_str().to_owned()
+    MessageId: |id| id.as_str().to_owned(),
+    TraceId: |id| id.as_str().to_owned()
 );
 
 /// States in a key: each case has its number for good.
@@ -194,7 +196,7 @@ macro_rules! cases {
 cases!(
     Status: Open = 0, Pending = 1, Closed = 2, Spam = 3, Trash = 4;
     Priority: Low = 0, Normal = 1, High = 2, Urgent = 3;
-    CopyState: Queued = 0, Sent = 1, Deferred = 2, Failed = 3, Cancelled = 4;
+    CopyState: Queued = 0, Sent = 1, Deferred = 2, Failed = 3, Cancelled = 4, Held = 5;
 );
 
 macro_rules! either {

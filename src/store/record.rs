@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::table::Record;
 use crate::desk::contact::Contact;
-use crate::desk::copy::Copy;
+use crate::desk::copy::{Copy, Tried};
 use crate::desk::department::Department;
 use crate::desk::entry::Entry;
 use crate::desk::id::{ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId};
@@ -15,6 +15,7 @@ use crate::desk::property::Property;
 use crate::desk::reach::Reach;
 use crate::desk::ticket::Ticket;
 use crate::desk::tls_report::Counts;
+use crate::desk::trace::Trace;
 
 macro_rules! records {
     ($($type:ty),+ $(,)?) => {$(
@@ -33,7 +34,7 @@ records!(
     Ticket,
     Entry,
     Copy,
-    AppPassword,
+     Tried, Trace, AppPassword,
     Reach,
     KeptPolicy,
     Counts

@@ -10,7 +10,7 @@ use super::{Counter, Record, Table};
 use crate::desk::address::Address;
 use crate::desk::confirmation::Confirmation;
 use crate::desk::contact::Contact;
-use crate::desk::copy::Copy;
+use crate::desk::copy::{Copy, Tried};
 use crate::desk::department::Department;
 use crate::desk::entry::Entry;
 use crate::desk::id::{
@@ -26,6 +26,7 @@ use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
 use crate::desk::tls_report::Counts;
+use crate::desk::trace::{Trace, TraceId};
 
 /// The secrets that tokens are made with, by key id; the highest makes new ones.
 pub const TOKEN_KEYS: Table<u8, TokenKey> = Table::new(16, "token_keys");
@@ -78,6 +79,14 @@ pub const COPIES: Table<CopyId, Copy> = Table::new(80, "copies");
 pub const QUEUE: Table<(Timestamp, CopyId), ()> = Table::new(81, "queue");
 /// Copies by state, but for those that were sent.
 pub const COPY_STATES: Table<(u8, CopyId), ()> = Table::new(82, "copy_states");
+/// The offers of a copy, counted from 1: the first ones and the last ones.
+pub const TRIED: Table<(CopyId, u32), Tried> = Table::new(83, "tried");
+/// Members' entries, by when their copies were queued, until their authors were told which of those
+/// still wait; with the ticket that each was on then.
+pub const UNDELIVERED: Table<(Timestamp, EntryId), TicketId> = Table::new(84, "undelivered");
+
+/// How each message came and what it made, by the name that it has all the way.
+pub const TRACES: Table<TraceId, Trace> = Table::new(85, "traces");
 
 /// How many acknowledgements went out lately.
 pub const ACKNOWLEDGEMENTS: Table<(), Acknowledgements> = Table::new(90, "acknowledgements");

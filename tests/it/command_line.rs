@@ -71,10 +71,14 @@ ticket accept REFERENCE ENTRY --as
 ticket reject REFERENCE ENTRY
 ticket merge REFERENCE INTO
 ticket requester REFERENCE ADDRESS
-queue list --state
+queue list --state --destination --ticket --older-than --limit --after
+queue summary
 queue show ID
-queue retry ID
-queue cancel ID
+queue hold --ticket --destination --all
+queue release --ticket --destination --all
+queue retry --ticket --destination --all
+queue cancel --ticket --destination --all
+trace MESSAGE-ID|REF|QUEUE-ID
 ";
 
 #[test]

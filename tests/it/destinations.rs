@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use guichet::actions::copies;
+use guichet::actions::queue::{self, Verb};
 use guichet::desk::copy::{Copy, CopyState};
 use guichet::store::tables::COPIES;
 use guichet::store::{Order, Read};
@@ -77,7 +77,7 @@ async fn what_waited_goes_when_somebody_says_that_it_can() {
     assert_eq!(down.reply.as_deref(), Some("421 4.3.2 down for a while"));
 
     host.behave();
-    desk.begin_to_act(|tx, act| copies::retry(tx, act, down.id)).await;
+    desk.begin_to_act(|tx, act| queue::named(tx, act, Verb::Retry, down.id)).await;
     assert_eq!(host.wait(MANY).await.len(), MANY);
     assert!(host.connections() <= 1 + 5, "{} connections", host.connections());
     desk.settled().await;

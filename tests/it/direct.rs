@@ -239,7 +239,7 @@ async fn domains_that_take_no_mail_fail_at_once_and_name_servers_that_fail_defer
         ("empty.example", true, "5.4.4 no mail server of empty.example can be reached: empty.example has no address"),
         ("lost.example", true, "5.4.4 "),
         ("literal.example", true, "5.4.4 "),
-        ("ring.example", true, "5.4.4 "),
+        ("ring.example", false, "4.4.3 "),
         ("failing.example", false, "4.4.3 the mail servers of failing.example can't be found: "),
         ("host-failing.example", false, "4.4.3 no address for a mail server of host-failing.example: "),
         ("truncated.example", false, "4.4.3 "),
@@ -272,11 +272,17 @@ async fn name_servers_that_say_nothing_defer_in_time() {
 }
 
 #[tokio::test]
-async fn an_answer_about_another_name_is_none() {
+async fn an_answer_about_another_name_is_none_and_the_domain_is_asked_about_again() {
     let internet = Internet::of(1).await;
     internet.dns.exchange("lied.example", 10, HOSTS[0]).lie("lied.example", "other.example");
-    let outcome = internet.send("bob@lied.example").await;
-    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+    internet.dns.exchange("host-lied.example", 10, "mx.example").address("mx.example", [127, 0, 1, 1].into());
+    internet.dns.lie("mx.example", "other.example");
+    for domain in ["lied.example", "host-lied.example"] {
+        let outcome = internet.send(&format!("bob@{domain}")).await;
+        assert!(matches!(outcome, Outcome::RouteDown(_)), "{outcome:?}");
+        let words = outcome.reply().to_string();
+        assert!(words.starts_with("4.4.3 ") && words.contains("neither name"), "{words}");
+    }
     assert_eq!(internet.connections(), [0]);
 }
 

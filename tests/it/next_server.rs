@@ -80,6 +80,7 @@ fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
         Outcome::Deferred(_) => "deferred",
         Outcome::Failed(_) => "failed",
         Outcome::RouteDown(_) => "down",
+        Outcome::Busy(_) => "busy",
     };
     outcomes.iter().map(kind).collect()
 }

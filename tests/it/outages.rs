@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use guichet::actions::copies;
+use guichet::actions::queue::{self, Verb};
 use guichet::desk::copy::CopyState;
 use guichet::desk::envelope::Envelope;
 use guichet::desk::verdict::Outcome;
@@ -50,7 +50,7 @@ async fn mail_is_taken_although_no_name_server_answers() {
         helo: "client.example.com".to_owned(),
         reverse_path: Some(address("carol@example.com")),
         recipients: vec![address(ACME)],
-        tls: false,
+        tls: None,
         extended: true,
         eight_bit: false,
         smtputf8: false,
@@ -98,7 +98,7 @@ async fn while_the_next_server_is_away_copies_wait_with_the_reason_and_go_when_i
     desk.act(|tx, act| {
         for (id, _) in tx.range(&COPIES, .., Order::Up, 100)? {
             // A restarted daemon may have sent it already.
-            let _ = copies::retry(tx, act, id);
+            let _ = queue::one(tx, act, Verb::Retry, id);
         }
         Ok(())
     })

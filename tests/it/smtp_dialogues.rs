@@ -334,7 +334,7 @@ fn describe(envelope: &Envelope) -> String {
         (envelope.extended, " ESMTP"),
         (envelope.eight_bit, " 8BITMIME"),
         (envelope.smtputf8, " SMTPUTF8"),
-        (envelope.tls, " TLS"),
+        (envelope.tls.is_some(), " TLS"),
         (envelope.login.is_some(), " LOGIN"),
     ];
     let flags: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();

@@ -218,7 +218,7 @@ async fn a_client_whose_name_server_is_silent_is_filtered_all_the_same() {
             helo: "mail.example.com".to_owned(),
             reverse_path: None,
             recipients: vec![ACME.parse().unwrap()],
-            tls: false,
+            tls: None,
             extended: true,
             eight_bit: false,
             smtputf8: false,

@@ -1,8 +1,8 @@
 //! What the desk writes in mails of its own: notices to members, acknowledgements, and the
 //! conversation so far.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Language;
 use crate::desk::entry::Reason;
@@ -261,14 +261,82 @@ impl Language {
         }
     }
 
+    /// `tried`: for how long, in vain; nothing where it was refused.
     #[must_use]
-    pub fn failed(self, ticket: &TicketRef, to: &str) -> String {
-        match self {
-            Self::En => format!("Your message on {ticket} could not be delivered to {to}. It will not be tried again."),
-            Self::Fr => {
+    pub fn failed(self, ticket: &TicketRef, to: &str, tried: Option<SignedDuration>) -> String {
+        let within = tried.map(|tried| self.span(tried));
+        match (self, within) {
+            (Self::En, None) => {
+                format!("Your message on {ticket} could not be delivered to {to}. It will not be tried again.")
+            }
+            (Self::En, Some(within)) => format!(
+                "Your message on {ticket} could not be delivered to {to} within {within}. It will not be tried again."
+            ),
+            (Self::Fr, None) => {
                 format!("Votre message sur {ticket} n’a pas pu être remis à {to}. Il n’y aura pas de nouvel essai.")
             }
+            (Self::Fr, Some(within)) => format!(
+                "Votre message sur {ticket} n’a pas pu être remis à {to} en {within}. Il n’y aura pas de nouvel essai."
+            ),
         }
+    }
+
+    #[must_use]
+    pub fn delayed_subject(self, subject: &str) -> String {
+        match self {
+            Self::En => format!("Not delivered yet: {subject}"),
+            Self::Fr => format!("Pas encore remis\u{a0}: {subject}"),
+        }
+    }
+
+    /// Before the list of who did not get a message yet, after it was tried for so long.
+    #[must_use]
+    pub fn delayed(self, ticket: &TicketRef, tried: SignedDuration) -> String {
+        let tried = self.span(tried);
+        match self {
+            Self::En => format!("Your message on {ticket} has not been delivered after {tried} to:"),
+            Self::Fr => format!("Après {tried}, votre message sur {ticket} n’a pas encore été remis à\u{a0}:"),
+        }
+    }
+
+    /// So many more in a list.
+    #[must_use]
+    pub fn and_more(self, count: usize) -> String {
+        match (self, count) {
+            (Self::En, _) => format!("and {count} more"),
+            (Self::Fr, 1) => "et 1 autre".to_owned(),
+            (Self::Fr, _) => format!("et {count} autres"),
+        }
+    }
+
+    /// What becomes of a message that is not delivered yet; it is tried for so long in all.
+    #[must_use]
+    pub fn delayed_goes_on(self, lifetime: SignedDuration) -> String {
+        let lifetime = self.span(lifetime);
+        match self {
+            Self::En => format!(
+                "It is still being tried, for {lifetime} in all; there is no need to send it again.\nShould it fail for good, you will be told."
+            ),
+            Self::Fr => format!(
+                "Les essais continuent, pendant {lifetime} en tout\u{a0}; inutile de le renvoyer.\nUn échec définitif vous serait signalé."
+            ),
+        }
+    }
+
+    /// A time in its largest whole unit: `5 days`, `4 hours`, `90 minutes`.
+    #[must_use]
+    pub fn span(self, span: SignedDuration) -> String {
+        let minutes = (span.as_secs() / 60).max(1);
+        let (count, english, french) = match minutes {
+            minutes if minutes % (24 * 60) == 0 => (minutes / (24 * 60), "day", "jour"),
+            minutes if minutes % 60 == 0 => (minutes / 60, "hour", "heure"),
+            minutes => (minutes, "minute", "minute"),
+        };
+        let (unit, plural) = match self {
+            Self::En => (english, count != 1),
+            Self::Fr => (french, count > 1),
+        };
+        format!("{count}{}{unit}{}", if self == Self::Fr { "\u{a0}" } else { " " }, if plural { "s" } else { "" })
     }
 
     /// That a reader got no copy, before the last failure, and what to do, after it.

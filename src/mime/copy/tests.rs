@@ -4,6 +4,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
 use mail_parser::{MessageParser, MimeHeaders};
 
 use super::*;
@@ -666,13 +667,35 @@ fn letters() {
         ways: Ways::ByMail { address: Some(&perso) },
         more: 3,
     };
+    let (hours, days) = (SignedDuration::from_hours(4), SignedDuration::from_hours(120));
+    let late =
+        [(marie.clone(), Some("450 4.7.1 greylisted (mx.gmail.com [192.0.2.1])".to_owned())), (bob.clone(), None)];
     let english = Plan { for_member: None, from: mailbox("Acme Support", "acme@desk.example.org"), ..member() };
     let french = Plan { for_member: None, from: mailbox("Boutique Dupré", "dupre@desk.example.org"), ..membre() };
     for (name, kind, plan) in [
         ("crossed", Letter::held(en, &crossed), &english),
         ("held", Letter::held(fr, &inconnue), &french),
-        ("failed", Letter::failed(en, &ticket, &english.subject, &marie, reply), &english),
-        ("non-remis", Letter::failed(fr, &dupre, &french.subject, &marie, reply), &french),
+        ("failed", Letter::failed(en, &ticket, &english.subject, &marie, (reply, None), None), &english),
+        ("non-remis", Letter::failed(fr, &dupre, &french.subject, &marie, (reply, None), None), &french),
+        (
+            "expired",
+            Letter::failed(
+                en,
+                &ticket,
+                &english.subject,
+                &marie,
+                (reply, Some("mx.gmail.com [192.0.2.1]")),
+                Some(days),
+            ),
+            &english,
+        ),
+        (
+            "expire",
+            Letter::failed(fr, &dupre, &french.subject, &marie, (reply, Some("mx.gmail.com [192.0.2.1]")), Some(days)),
+            &french,
+        ),
+        ("delayed", Letter::delayed(en, &ticket, &english.subject, &late, 3, (hours, days)), &english),
+        ("retard", Letter::delayed(fr, &dupre, &french.subject, &late, 1, (hours, days)), &french),
         ("unclear", Letter::unclear(en, &ticket, &english.subject), &english),
         ("incertain", Letter::unclear(fr, &dupre, &french.subject), &french),
         ("too-late", Letter::too_late(en, &ticket, &english.subject, true), &english),
@@ -728,6 +751,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         turn: 0,
         hands_on: false,
         seen: None,
+        trace: None,
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 
-pub use reply::{Reply, ReplyReader};
+pub use reply::{Reply, ReplyReader, Server};
 pub use session::Session;
 pub use transaction::Done;
 pub use transport::{Tls, TlsError};
@@ -52,13 +52,31 @@ pub enum Outcome {
     /// The route can't be used by anyone now; it says nothing about the recipient. Where the reply
     /// [is permanent](Reply::is_permanent), somebody has to put the configuration right.
     RouteDown(Reply),
+    /// It was not offered: as much is under way to this server already as may be.
+    Busy(Reply),
 }
 
 impl Outcome {
     #[must_use]
     pub fn reply(&self) -> &Reply {
-        let (Self::Sent(reply) | Self::Deferred(reply) | Self::Failed(reply) | Self::RouteDown(reply)) = self;
+        let (Self::Sent(reply)
+        | Self::Deferred(reply)
+        | Self::Failed(reply)
+        | Self::RouteDown(reply)
+        | Self::Busy(reply)) = self;
         reply
+    }
+
+    /// The same, said by a server, unless it is known who said it.
+    #[must_use]
+    pub fn by(self, server: &Server) -> Self {
+        match self {
+            Self::Sent(reply) => Self::Sent(reply.by(server)),
+            Self::Deferred(reply) => Self::Deferred(reply.by(server)),
+            Self::Failed(reply) => Self::Failed(reply.by(server)),
+            Self::RouteDown(reply) => Self::RouteDown(reply.by(server)),
+            Self::Busy(reply) => Self::Busy(reply.by(server)),
+        }
     }
 }
 

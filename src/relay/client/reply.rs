@@ -1,6 +1,7 @@
 //! Replies (RFC 5321 §4.2) with their enhanced codes (RFC 3463), read within bounds.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use smtp_proto::Error;
 use smtp_proto::response::parser::ResponseReceiver;
@@ -19,17 +20,45 @@ pub struct Reply {
     pub enhanced: Option<[u8; 3]>,
     /// The text, its lines parted by a line feed, without control characters.
     pub text: String,
+    /// The server that said it, or that it is about.
+    pub server: Option<Server>,
+}
+
+/// A server that we talked to, or meant to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// As the configuration or an MX record names it.
+    pub host: String,
+    /// `None` where there was no connection.
+    pub address: Option<IpAddr>,
+}
+
+/// `mx.example.com [192.0.2.1]`
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "{} [{}]", self.host, address.to_canonical()),
+            None => f.write_str(&self.host),
+        }
+    }
 }
 
 impl Reply {
     /// Words of our own about what went wrong on our side of the line.
     pub fn ours(text: impl Into<String>) -> Self {
-        Self { code: None, enhanced: None, text: text.into() }
+        Self { code: None, enhanced: None, text: text.into(), server: None }
     }
 
     /// The same with the enhanced code that a server would have given.
     pub fn ours_with(enhanced: [u8; 3], text: impl Into<String>) -> Self {
-        Self { code: None, enhanced: Some(enhanced), text: text.into() }
+        Self { code: None, enhanced: Some(enhanced), text: text.into(), server: None }
+    }
+
+    /// The same, said by a server, unless it is known who said it.
+    #[must_use]
+    pub fn by(mut self, server: &Server) -> Self {
+        self.server.get_or_insert_with(|| server.clone());
+        self
     }
 
     #[must_use]
@@ -108,6 +137,7 @@ impl ReplyReader {
                     code: Some(response.code),
                     enhanced: (response.esc[0] != 0).then_some(response.esc),
                     text: clean(&response.message),
+                    server: None,
                 }))
             }
             Err(Error::NeedsMoreData { .. }) if self.taken < LONGEST_REPLY => Ok(None),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::reply::ReplyReader;
 use super::transport::{Connected, Expected, Line, connect};
-use super::{Client, Reply, Timeouts};
+use super::{Client, Reply, Server, Timeouts};
 use crate::desk::tls_report::{FailureKind, TlsFailure};
 use crate::relay::route::{Credentials, NextHop, Place, Protocol, Security};
 
@@ -45,6 +45,13 @@ pub(super) struct OpenError {
     pub in_handshake: bool,
     /// Who was talked to.
     pub address: Option<IpAddr>,
+}
+
+impl OpenError {
+    /// The same, of who was talked to.
+    fn by(self, server: &Server) -> Self {
+        Self { reply: self.reply.by(server), address: server.address, ..self }
+    }
 }
 
 impl From<Reply> for OpenError {
@@ -95,8 +102,8 @@ impl Session {
     /// Opens a connection; without `may_encrypt` an offer of STARTTLS is not taken.
     pub(super) async fn open(client: &Client, hop: &NextHop, may_encrypt: bool) -> Result<Self, OpenError> {
         let connected = connect(&hop.place, client).await?;
-        let address = connected.address;
-        Self::open_on(connected, client, hop, may_encrypt).await.map_err(|error| OpenError { address, ..error })
+        let server = hop.place.server(connected.address);
+        Self::open_on(connected, client, hop, may_encrypt).await.map_err(|error| error.by(&server))
     }
 
     async fn open_on(
@@ -195,6 +202,11 @@ impl Session {
             session.authenticate(credentials).await?;
         }
         Ok(session)
+    }
+
+    /// Who is at the other end; `None` on a Unix socket.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// How long ago it was opened.

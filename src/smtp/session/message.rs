@@ -43,19 +43,18 @@ impl Session {
 
     fn begin(&mut self, at: Timestamp) {
         let (Some((helo, extended)), Some(transaction)) = (&self.greeted, &self.transaction) else { return };
-        self.messages += 1;
         let envelope = Envelope {
             client: self.client,
             helo: helo.clone(),
             reverse_path: transaction.mail.reverse_path.clone(),
             recipients: transaction.recipients.clone(),
-            tls: self.tls == Tls::Active,
+            tls: (self.tls == Tls::Active).then(|| self.negotiated.clone().unwrap_or_default()),
             extended: *extended,
             eight_bit: transaction.mail.eight_bit,
             smtputf8: transaction.mail.smtputf8,
             login: self.login.clone(),
             at,
-            id: format!("{}.{}", self.id, self.messages),
+            id: transaction.id.clone(),
         };
         self.due.push_back(Effect::Begin(envelope, transaction.mail.size.unwrap_or(0)));
     }

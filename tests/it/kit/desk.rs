@@ -62,7 +62,12 @@ impl TestDesk {
 
     /// One that delivers to the MX of example.com and team.example, which is the sink.
     pub async fn direct() -> Self {
-        Self::begin(DOMAIN, "", None, true).await
+        Self::direct_with("").await
+    }
+
+    /// The same with more lines of config.
+    pub async fn direct_with(more: &str) -> Self {
+        Self::begin(DOMAIN, more, None, true).await
     }
 
     /// The same with more lines of `[dns]`, and sections after it.
@@ -224,7 +229,7 @@ impl TestDesk {
 
     pub async fn try_app_password(&self, who: &str, device: &str) -> Result<String, ActionError> {
         let Opened { store, desk } = &self.running().opened;
-        let act = Act { desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
+        let act = Act { desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
         store.transact(|tx| Ok(app_password::add(tx, &act, who, device)?.1)).await
     }
 
@@ -247,7 +252,8 @@ impl TestDesk {
     ) -> T {
         let opened = &self.running().opened;
         let done = opened.store.transact(|tx| {
-            let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System };
+            let act =
+                Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
             f(tx, &act)
         });
         done.await.unwrap()

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TLSA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -257,6 +257,12 @@ impl Dns {
             }
         } else {
             answer.metadata.response_code = ResponseCode::NXDomain;
+        }
+        if answer.answers.is_empty() && answer.metadata.response_code != ResponseCode::ServFail {
+            // Who denies something says who is responsible (RFC 2308 §2.2); not for long, since a test may
+            // put it there.
+            let soa = SOA::new(named("ns.example"), named("root.example"), 1, 60, 60, 60, 0);
+            answer.add_authority(Record::from_rdata(question.name().clone(), 0, RData::SOA(soa)));
         }
         Some(answer)
     }
