@@ -24,6 +24,7 @@ pub mod login;
 pub mod member;
 pub mod message_id;
 pub mod mistake;
+pub mod mta_sts;
 pub mod pace;
 pub mod property;
 pub mod reach;
