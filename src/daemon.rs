@@ -7,7 +7,6 @@ pub mod demo;
 pub mod here;
 pub mod inbound;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,6 +28,7 @@ use crate::desk::entry::Door;
 use crate::desk::recipient::Domains;
 use crate::desk::spam::{Listed, Thresholds};
 use crate::desk::token::Keys;
+use crate::dns::Names;
 use crate::intake::Intake;
 use crate::intake::gate::Gate;
 use crate::intake::looks::{LookAlikeCap, Looks};
@@ -56,9 +56,8 @@ use crate::store::tables::{TOKEN_KEYS, TokenKey};
 use crate::store::{OpenError, Options, Order, Read, Store};
 use crate::sys::{logs, notify, signals};
 use crate::trust::blocklist::Blocklists;
-use crate::trust::keys::DkimKeys;
 use crate::trust::rspamd::Rspamd;
-use crate::trust::{Authenticator, Signer};
+use crate::trust::Authenticator;
 
 /// The longest between two looks at what time does to tickets.
 const TIMER: Duration = Duration::from_secs(30);
@@ -172,6 +171,8 @@ pub struct Running {
     pub opened: Opened,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The keys, and the eye on their records.
+    pub names: Arc<Names>,
     /// Where SMTP listens, ports given by the system included.
     pub smtp: Vec<SocketAddr>,
     /// Where members submit, by TLS from the start and by STARTTLS.
@@ -202,7 +203,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let resolver = resolver(&config.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;
     let acceptor = acceptor(config)?;
-    let signers = signers(config)?;
+    let names = Arc::new(names(config, &opened)?);
     let world = listeners(config, "smtp.listen", &config.smtp.listen)?;
     let members_tls = listeners(config, "submission.listen_tls", &config.submission.listen_tls)?;
     let members = listeners(config, "submission.listen", &config.submission.listen)?;
@@ -261,13 +262,14 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         desk: Arc::clone(desk),
         config: Arc::new(config.clone()),
         metrics: Some(Arc::clone(&metrics)),
+        names: Arc::clone(&names),
     };
     servers.spawn(api::serve(socket, api::router(app), servers_stop));
     let relay = Arc::new(Relay {
         store: store.clone(),
         desk: Arc::clone(desk),
         exit,
-        signers,
+        signers: names.signers(),
         concurrency: config.limits.deliveries,
         per_destination: config.limits.deliveries_per_destination,
         lifetime: SignedDuration::try_from(config.limits.queue_lifetime).unwrap_or(SignedDuration::MAX),
@@ -276,9 +278,10 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         metrics: Arc::clone(&metrics),
     });
     parts.spawn(relay.run(parts_stop.clone()));
+    parts.spawn(Arc::clone(&names).run(parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
     tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, "serving");
-    Ok(Running { opened, metrics, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
+    Ok(Running { opened, metrics, names, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
 }
 
 impl Running {
@@ -412,15 +415,12 @@ fn acceptor(config: &Config) -> Result<Acceptor, Failure> {
     Ok(Acceptor::new(server))
 }
 
-/// The DKIM keys of every local domain; made the first time.
-fn signers(config: &Config) -> Result<BTreeMap<String, Signer>, Failure> {
-    let mut signers = BTreeMap::new();
-    for domain in &config.domains {
-        let keys = DkimKeys::load_or_generate(&config.data_dir.join(upkeep::DKIM), domain.as_str(), Timestamp::now())
-            .map_err(anyhow::Error::from)?;
-        signers.insert(domain.to_string(), Signer::new(domain.as_str(), &keys).map_err(anyhow::Error::from)?);
-    }
-    Ok(signers)
+/// The keys that sign, made the first time, and the eye on their records.
+fn names(config: &Config, opened: &Opened) -> Result<Names, Failure> {
+    let config = Arc::new(config.clone());
+    let names = Names::new(config, opened.store.clone(), Arc::clone(&opened.desk), Timestamp::now);
+    names.load().map_err(anyhow::Error::from)?;
+    Ok(names)
 }
 
 /// The way out; `listens` is where we take mail.

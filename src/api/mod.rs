@@ -45,7 +45,11 @@
 //! | GET `/queue/{id}` | | [`types::QueuedCopy`] |
 //! | POST `/queue/{id}/retry`, `/queue/{id}/cancel` | | [`types::QueuedCopy`] |
 //! | GET `/metrics` | | [`types::Metrics`] |
-//! | GET `/dns` | | [`types::Dns`] |
+//! | GET `/dns` | `domain` | [`types::Dns`] |
+//! | POST `/dns/check` | `domain` | [`types::Dns`] |
+//! | GET `/dkim` | | [`types::Dkim`] |
+//! | POST `/dkim/{domain}/rotate` | | [`types::DkimDomain`] |
+//! | POST `/dkim/{domain}/retire` | [`types::Retire`] | [`types::DkimDomain`] |
 //! | POST `/verify` | | [`types::Verified`] |
 //! | POST `/backup` | [`types::Backup`] | [`types::BackedUp`] |
 
@@ -57,6 +61,7 @@ mod failure;
 mod list;
 mod members;
 mod metrics;
+mod names;
 mod properties;
 mod queue;
 mod request;
@@ -79,6 +84,7 @@ use self::failure::ApiError;
 use self::request::Caller;
 use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::config::Config;
+use crate::dns::Names;
 use crate::metrics::Metrics;
 use crate::net::stop::Stop;
 use crate::store::{Store, Tx, View};
@@ -91,6 +97,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The counters of the daemon; `None` where a command acts without one.
     pub metrics: Option<Arc<Metrics>>,
+    /// The keys that sign, and the eye on their records.
+    pub names: Arc<Names>,
 }
 
 /// All paths of the API.
@@ -123,7 +131,11 @@ pub fn router(app: App) -> Router {
         .route("/queue/{id}/retry", post(queue::retry))
         .route("/queue/{id}/cancel", post(queue::cancel))
         .route("/metrics", get(metrics::show))
-        .route("/dns", get(upkeep::dns))
+        .route("/dns", get(names::dns))
+        .route("/dns/check", post(names::check))
+        .route("/dkim", get(names::keys))
+        .route("/dkim/{domain}/rotate", post(names::rotate))
+        .route("/dkim/{domain}/retire", post(names::retire))
         .route("/verify", post(upkeep::verify))
         .route("/backup", post(upkeep::backup));
     Router::new()
@@ -205,7 +217,9 @@ mod tests {
             acknowledgements: 100,
             random: Box::new(|| [7; 16]),
         };
-        router(App { store: Store::memory(), desk: Arc::new(desk), config: Arc::new(config), metrics: None })
+        let (store, desk, config) = (Store::memory(), Arc::new(desk), Arc::new(config));
+        let names = Names::new(Arc::clone(&config), store.clone(), Arc::clone(&desk), Timestamp::now);
+        router(App { store, desk, config, metrics: None, names: Arc::new(names) })
     }
 
     async fn ask(api: &Router, method: &str, target: &str, body: &str) -> (u16, Value) {

@@ -19,6 +19,8 @@ use crate::desk::sender::Sender;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::spam::Sentence;
 use crate::desk::ticket::{Priority, Standing, Status};
+use crate::trust::keys::Algorithm;
+use crate::trust::ring::KeyState;
 
 /// A failure: `{"error":{"code","message"}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -656,10 +658,34 @@ pub struct QueuedCopy {
     pub updated_at: Timestamp,
 }
 
-/// `GET /dns`
+/// `GET /dns`, `POST /dns/check`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dns {
     pub records: Vec<DnsRecord>,
+    /// MTA-STS policies, which are no records: we serve them.
+    #[serde(default)]
+    pub policies: Vec<DnsPolicy>,
+}
+
+/// The MTA-STS policy of a domain (RFC 8461 §3.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsPolicy {
+    pub domain: String,
+    pub url: String,
+    /// With CRLF at the line ends.
+    pub text: String,
+}
+
+/// How much depends on a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// Without it mail is lost, or refused by many.
+    Required,
+    /// Without it something works less well.
+    Recommended,
+    /// For whoever wants what it gives.
+    Optional,
 }
 
 /// A record that should be in the DNS.
@@ -670,11 +696,54 @@ pub struct DnsRecord {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: String,
+    /// Names without a final dot; empty where the operator alone knows it.
     pub value: String,
     pub purpose: String,
-    /// What the DNS has there; `null` where it wasn't asked.
+    pub need: Need,
+    /// What the DNS has there; `null` where it has nothing, or was not asked.
     pub found: Option<String>,
+    /// Whether that does what it should; `null` where it was not asked, or did not answer.
     pub ok: Option<bool>,
+    /// What to do, or to know.
+    pub advice: Option<String>,
+}
+
+/// `GET /dkim`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dkim {
+    pub domains: Vec<DkimDomain>,
+}
+
+/// A domain in whose name mail is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DkimDomain {
+    pub domain: String,
+    pub keys: Vec<DkimKey>,
+}
+
+/// One of its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DkimKey {
+    pub selector: String,
+    pub algorithm: Algorithm,
+    pub state: KeyState,
+    /// Since when it has its state.
+    pub since: Timestamp,
+    /// Of an old one: from when on it is safe to retire it.
+    pub retire_after: Option<Timestamp>,
+    /// The TXT record that publishes it; `null` of a retired one.
+    pub name: Option<String>,
+    pub value: Option<String>,
+}
+
+/// `POST /dkim/{domain}/retire`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retire {
+    pub selector: String,
+    /// Also while mail that it signed may be under way.
+    #[serde(default)]
+    pub now: bool,
 }
 
 /// `POST /verify`

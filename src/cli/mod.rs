@@ -7,6 +7,8 @@
 mod client;
 mod contact;
 mod department;
+mod dkim;
+mod dns;
 mod init;
 mod member;
 mod metrics;
@@ -147,8 +149,11 @@ enum Command {
     Init(init::Init),
     /// Check the config, and the folders, files and ports that it names
     Check,
-    /// Print the DNS records that the domains need
-    Dns,
+    /// Print the DNS records that the domains need, or check them
+    Dns(dns::DnsCommand),
+    /// The keys that mail is signed with
+    #[command(subcommand)]
+    Dkim(dkim::DkimCommand),
     /// Read the whole store and check every reference and checksum
     Verify,
     /// Print what the daemon has counted since it started
@@ -274,7 +279,8 @@ impl Cli {
             Command::Restore { directory } => upkeep::restored(&(house.restore)(&load()?, &directory)?, output),
             Command::Completions { shell } => upkeep::completions(shell),
             Command::Man { directory } => upkeep::manual(directory.as_deref()),
-            Command::Dns => upkeep::dns(&mut Desk::new(&load()?, house, output)?),
+            Command::Dns(command) => command.run(&mut Desk::new(&load()?, house, output)?),
+            Command::Dkim(command) => command.run(&mut Desk::new(&load()?, house, output)?),
             Command::Metrics => metrics::run(&mut Desk::new(&load()?, house, output)?),
             Command::Verify => upkeep::verify(&mut Desk::new(&load()?, house, output)?),
             Command::Backup { directory } => upkeep::backup(&directory, &mut Desk::new(&load()?, house, output)?),

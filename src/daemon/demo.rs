@@ -74,6 +74,7 @@ async fn run(folder: &Path) -> Result<(), Failure> {
         desk: Arc::clone(&running.opened.desk),
         config: Arc::new(config.clone()),
         metrics: Some(Arc::clone(&running.metrics)),
+        names: Arc::clone(&running.names),
     };
     let desk = Api(api::router(app));
     tokio::select! {

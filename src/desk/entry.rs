@@ -216,6 +216,8 @@ pub enum What {
     /// No copies go to an address any more, since they kept failing.
     Suspended,
     Resumed,
+    /// A public address stands in From no longer: its domain does not publish our key any more.
+    PublicTakenBack,
 }
 
 /// An event's content: what changed, from which value to which.

@@ -274,11 +274,19 @@ impl DkimKeys {
         self.rsa.iter().chain(&self.ed25519).map(|key| key.record(domain)).collect()
     }
 
-    pub(super) fn rsa(&self) -> Option<&PrivateKey> {
+    /// Whether nothing can be signed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rsa.is_none() && self.ed25519.is_none()
+    }
+
+    #[must_use]
+    pub fn rsa(&self) -> Option<&PrivateKey> {
         self.rsa.as_ref()
     }
 
-    pub(super) fn ed25519(&self) -> Option<&PrivateKey> {
+    #[must_use]
+    pub fn ed25519(&self) -> Option<&PrivateKey> {
         self.ed25519.as_ref()
     }
 }
@@ -294,19 +302,14 @@ pub struct Record {
     pub value: String,
 }
 
-impl Record {
-    /// The value as a zone file wants it: strings of at most 255 octets in quotes (RFC 1035 §5.1,
-    /// RFC 6376 §3.6.2.2).
-    #[must_use]
-    pub fn presentation(&self) -> String {
-        let chunks: Vec<_> = self
-            .value
-            .as_bytes()
-            .chunks(255)
-            .map(|chunk| format!("\"{}\"", String::from_utf8_lossy(chunk).replace('\\', "\\\\").replace('"', "\\\"")))
-            .collect();
-        chunks.join(" ")
-    }
+/// A TXT record's value as a zone file wants it: strings of at most 255 octets in quotes (RFC 1035
+/// §5.1, RFC 6376 §3.6.2.2).
+#[must_use]
+pub fn presentation(value: &str) -> String {
+    let string = |chunk: &[u8]| {
+        format!("\"{}\"", String::from_utf8_lossy(chunk).replace('\\', "\\\\").replace('"', "\\\""))
+    };
+    value.as_bytes().chunks(255).map(string).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes a file of mode 0600 beside its final name, syncs, renames, syncs the directories above it,
@@ -342,7 +345,7 @@ mod tests {
         assert_eq!(records[0].name, "g202611r._domainkey.desk.example");
         assert!(records[0].value.starts_with("v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A"));
         assert!(records[1].value.starts_with("v=DKIM1; k=ed25519; p="));
-        let text = records[0].presentation();
+        let text = presentation(&records[0].value);
         let strings: Vec<_> = text.split("\" \"").map(|string| string.trim_matches('"')).collect();
         assert!(strings.len() == 2 && strings.iter().all(|string| string.len() <= 255), "{text}");
         assert_eq!(strings.concat(), records[0].value);

@@ -399,7 +399,7 @@ mod tests {
         ring.rotate(november()).unwrap();
         assert_eq!(states(&ring), "g202611r active, g202611e active, g202611r2 new, g202611e2 new");
         let signing = |ring: &Ring| ring.signing().records(DOMAIN).into_iter().map(|record| record.name);
-        assert!(signing(&ring).all(|name| !name.contains('2') || name.starts_with("g202611")));
+        assert_eq!(signing(&ring).collect::<Vec<_>>().len(), 2);
         assert!(ring.activate(&selector("g202611r2"), november()).unwrap());
         assert!(!ring.activate(&selector("g202611r2"), november()).unwrap());
         assert!(!ring.activate(&selector("g202611x"), november()).unwrap());

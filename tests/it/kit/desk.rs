@@ -26,6 +26,7 @@ use guichet::store::tables::COPIES;
 use guichet::store::{Read, Store, StoreError, Tx, VerifyReport, View};
 use guichet::trust::Signer;
 use guichet::trust::keys::{DkimKeys, Record};
+use guichet::trust::ring::{First, Ring};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -519,7 +520,7 @@ fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<
 /// Key files that all desks of one run of the tests share: making an RSA key takes its time.
 static KEYS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
-    DkimKeys::load_or_generate(dir.path(), DOMAIN, Timestamp::now()).unwrap();
+    Ring::open(dir.path(), DOMAIN, First::Active, Timestamp::now()).unwrap();
     let files = fs::read_dir(dir.path().join(DOMAIN)).unwrap().map(Result::unwrap);
     files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
 });
@@ -537,12 +538,12 @@ fn put_keys(dkim: &Path, domain: &str) {
 fn dkim_keys(domain: &str) -> DkimKeys {
     let dir = tempfile::tempdir().unwrap();
     put_keys(dir.path(), domain);
-    DkimKeys::load_or_generate(dir.path(), domain, Timestamp::now()).unwrap()
+    Ring::open(dir.path(), domain, First::Active, Timestamp::now()).unwrap().signing()
 }
 
 /// The selector and the RSA key, in PEM, that a domain of the tests signs with.
 pub fn rsa_key(domain: &str) -> (String, String) {
-    let selector = dkim_keys(domain).rsa_selector.to_string();
+    let selector = dkim_keys(domain).rsa().unwrap().selector.to_string();
     let key = KEYS.iter().find(|(name, _)| *name == format!("{selector}.rsa")).unwrap();
     (selector, String::from_utf8(key.1.clone()).unwrap())
 }
