@@ -46,6 +46,7 @@ use crate::relay::client::{Client, Tls};
 use crate::relay::exit::{Exit, Way};
 use crate::relay::mx::{Finder, Ourselves};
 use crate::relay::pool::PoolLimits;
+use crate::relay::probe::{Prober, Probes};
 use crate::relay::route::Route;
 use crate::relay::worker::Relay;
 use crate::smtp::body::Spool;
@@ -173,6 +174,8 @@ pub struct Running {
     pub metrics: Arc<Metrics>,
     /// The keys, and the eye on their records.
     pub names: Arc<Names>,
+    /// Tests the way out.
+    pub prober: Arc<Prober>,
     /// Where SMTP listens, ports given by the system included.
     pub smtp: Vec<SocketAddr>,
     /// Where members submit, by TLS from the start and by STARTTLS.
@@ -219,6 +222,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let mut parts = JoinSet::new();
     let metrics = Arc::new(Metrics::default());
     let gate = gate(config, &resolver, &metrics);
+    let probes = Arc::new(Probes::default());
     let intake = Intake {
         store: store.clone(),
         desk: Arc::clone(desk),
@@ -243,6 +247,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         memory: Memory::new(MEMORY),
         networks: Rates::an_hour(at_most(config.limits.network_messages)),
         metrics: Arc::clone(&metrics),
+        probes: Arc::clone(&probes),
     });
     let settings = |service| smtp_settings(config, service, acceptor.clone(), spool.clone(), &metrics);
     let smtp = Arc::new(Server::new(Arc::clone(&host), settings(Service::World)));
@@ -257,14 +262,6 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let smtp = serve(&smtp, world, Start::Plain);
     let submission_tls = serve(&submission, members_tls, Start::Tls);
     let submission = serve(&submission, members, Start::Plain);
-    let app = App {
-        store: store.clone(),
-        desk: Arc::clone(desk),
-        config: Arc::new(config.clone()),
-        metrics: Some(Arc::clone(&metrics)),
-        names: Arc::clone(&names),
-    };
-    servers.spawn(api::serve(socket, api::router(app), servers_stop));
     let relay = Arc::new(Relay {
         store: store.clone(),
         desk: Arc::clone(desk),
@@ -277,11 +274,27 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         now: Box::new(Timestamp::now),
         metrics: Arc::clone(&metrics),
     });
+    let prober = Arc::new(Prober {
+        relay: Arc::clone(&relay),
+        probes,
+        authenticator: Authenticator::new(resolver.clone(), config.hostname.to_string()),
+        listens: smtp.clone(),
+        direct: matches!(config.relay, config::Relay::Direct(_)),
+    });
+    let app = App {
+        store: store.clone(),
+        desk: Arc::clone(desk),
+        config: Arc::new(config.clone()),
+        metrics: Some(Arc::clone(&metrics)),
+        names: Arc::clone(&names),
+        prober: Some(Arc::clone(&prober)),
+    };
+    servers.spawn(api::serve(socket, api::router(app), servers_stop));
     parts.spawn(relay.run(parts_stop.clone()));
     parts.spawn(Arc::clone(&names).run(parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
     tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, "serving");
-    Ok(Running { opened, metrics, names, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
+    Ok(Running { opened, metrics, names, prober, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
 }
 
 impl Running {

@@ -50,6 +50,7 @@
 //! | GET `/dkim` | | [`types::Dkim`] |
 //! | POST `/dkim/{domain}/rotate` | | [`types::DkimDomain`] |
 //! | POST `/dkim/{domain}/retire` | [`types::Retire`] | [`types::DkimDomain`] |
+//! | POST `/probe` | [`types::Probe`] | [`types::Probed`] |
 //! | POST `/verify` | | [`types::Verified`] |
 //! | POST `/backup` | [`types::Backup`] | [`types::BackedUp`] |
 
@@ -62,6 +63,7 @@ mod list;
 mod members;
 mod metrics;
 mod names;
+mod probe;
 mod properties;
 mod queue;
 mod request;
@@ -87,6 +89,7 @@ use crate::config::Config;
 use crate::dns::Names;
 use crate::metrics::Metrics;
 use crate::net::stop::Stop;
+use crate::relay::probe::Prober;
 use crate::store::{Store, Tx, View};
 
 /// What the handlers act on.
@@ -99,6 +102,8 @@ pub struct App {
     pub metrics: Option<Arc<Metrics>>,
     /// The keys that sign, and the eye on their records.
     pub names: Arc<Names>,
+    /// Tests the way out; `None` where a command acts without a daemon, which has one.
+    pub prober: Option<Arc<Prober>>,
 }
 
 /// All paths of the API.
@@ -136,6 +141,7 @@ pub fn router(app: App) -> Router {
         .route("/dkim", get(names::keys))
         .route("/dkim/{domain}/rotate", post(names::rotate))
         .route("/dkim/{domain}/retire", post(names::retire))
+        .route("/probe", post(probe::send))
         .route("/verify", post(upkeep::verify))
         .route("/backup", post(upkeep::backup));
     Router::new()
@@ -219,7 +225,7 @@ mod tests {
         };
         let (store, desk, config) = (Store::memory(), Arc::new(desk), Arc::new(config));
         let names = Names::new(Arc::clone(&config), store.clone(), Arc::clone(&desk), Timestamp::now);
-        router(App { store, desk, config, metrics: None, names: Arc::new(names) })
+        router(App { store, desk, config, metrics: None, names: Arc::new(names), prober: None })
     }
 
     async fn ask(api: &Router, method: &str, target: &str, body: &str) -> (u16, Value) {

@@ -79,6 +79,9 @@ pub struct Property {
     pub public: Option<Address>,
     /// Whether contacts see the public address in From.
     pub public_verified: bool,
+    /// Since when its domain's DKIM record was looked for and not there.
+    #[serde(default)]
+    pub public_missing_since: Option<Timestamp>,
     pub default_assignee: Option<Assignee>,
     pub after_reply: Status,
     pub auto_close_days: Option<u16>,
@@ -744,6 +747,73 @@ pub struct Retire {
     /// Also while mail that it signed may be under way.
     #[serde(default)]
     pub now: bool,
+}
+
+/// `POST /probe`: a message that tests the way out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    pub to: Address,
+    /// Seconds to wait for it to come back, 600 at most; 60 for an address of ours and 10 for others,
+    /// from where only a report comes back.
+    pub wait: Option<u64>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    pub to: Address,
+    pub message_id: String,
+    pub date: String,
+    /// Of each signature.
+    pub signatures: Vec<ProbeSignature>,
+    pub way: ProbeWay,
+    pub state: ProbeState,
+    /// What the next server said.
+    pub reply: String,
+    /// A report's words, where one came back.
+    pub report: Option<String>,
+    /// Milliseconds until it came back; `null`: it did not.
+    pub back_after: Option<u64>,
+    /// What came back, held against what was sent.
+    pub findings: Vec<ProbeFinding>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeSignature {
+    pub domain: String,
+    pub selector: String,
+}
+
+/// How a probe went out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeWay {
+    /// As copies go.
+    Route,
+    /// Into the Maildir of mode `capture`.
+    Captured,
+    /// To our own port, since in mode `direct` mail for ourselves never leaves.
+    Ourselves,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeState {
+    /// The next server took it.
+    Sent,
+    /// It was not taken now.
+    Deferred,
+    /// It was refused, or reported undeliverable.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeFinding {
+    pub what: String,
+    /// `null`: it proves nothing.
+    pub ok: Option<bool>,
+    pub seen: String,
 }
 
 /// `POST /verify`

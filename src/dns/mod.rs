@@ -102,6 +102,9 @@ pub enum Of {
     Domain(String),
 }
 
+/// Domains of public addresses, in A-labels, with the properties that have them.
+type Publics = BTreeMap<String, Vec<Property>>;
+
 /// A key whose record is looked for.
 struct Wanted {
     domain: String,
@@ -316,9 +319,8 @@ impl Names {
         if known.contains(&domain) { Ok(domain) } else { Err(NamesError::Domain { name: name.to_owned(), known }) }
     }
 
-    /// The domains of public addresses, in A-labels, with the properties that have them.
-    fn public_domains(&self) -> Result<BTreeMap<String, Vec<Property>>, NamesError> {
-        let mut domains: BTreeMap<String, Vec<Property>> = BTreeMap::new();
+    fn public_domains(&self) -> Result<Publics, NamesError> {
+        let mut domains = Publics::new();
         for property in self.store.read(|view| find::properties(view))? {
             if let Some(public) = &property.public {
                 domains.entry(ascii(public.domain()).into_owned()).or_default().push(property);
@@ -328,7 +330,7 @@ impl Names {
     }
 
     /// The keys to be looked for, and the properties that some of them matter to.
-    fn wanted(&self) -> Result<(Vec<Wanted>, BTreeMap<String, Vec<Property>>), NamesError> {
+    fn wanted(&self) -> Result<(Vec<Wanted>, Publics), NamesError> {
         let mut publics = self.public_domains()?;
         let mut rings = self.rings();
         for domain in &self.config.domains {

@@ -20,8 +20,10 @@ use guichet::desk::language::Language;
 use guichet::desk::member::Role;
 use guichet::desk::ticket::Ticket;
 use guichet::desk::ticket::{Participant, Priority};
+use guichet::dns::Names;
 use guichet::metrics::Metrics;
 use guichet::mime::compose::{Composed, compose};
+use guichet::relay::probe::Prober;
 use guichet::store::tables::COPIES;
 use guichet::store::{Read, Store, StoreError, Tx, VerifyReport, View};
 use guichet::trust::Signer;
@@ -152,6 +154,22 @@ impl TestDesk {
     pub fn inside(&self) -> (Store, Arc<Desk>) {
         let opened = &self.running().opened;
         (opened.store.clone(), Arc::clone(&opened.desk))
+    }
+
+    /// The keys that sign, and the eye on their records.
+    pub fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.running().names)
+    }
+
+    /// The same on this desk's store and keys, at another time.
+    pub fn names_at(&self, now: Timestamp) -> Arc<Names> {
+        let (store, desk) = self.inside();
+        Arc::new(Names::new(Arc::new(self.config.clone()), store, desk, move || now))
+    }
+
+    /// Tests the way out.
+    pub fn prober(&self) -> Arc<Prober> {
+        Arc::clone(&self.running().prober)
     }
 
     /// What the daemon has counted.
