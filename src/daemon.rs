@@ -56,9 +56,9 @@ use crate::smtp::session::{Service, SessionLimits};
 use crate::store::tables::{TOKEN_KEYS, TokenKey};
 use crate::store::{OpenError, Options, Order, Read, Store};
 use crate::sys::{logs, notify, signals};
+use crate::trust::Authenticator;
 use crate::trust::blocklist::Blocklists;
 use crate::trust::rspamd::Rspamd;
-use crate::trust::Authenticator;
 
 /// The longest between two looks at what time does to tickets.
 const TIMER: Duration = Duration::from_secs(30);
@@ -294,7 +294,19 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     parts.spawn(Arc::clone(&names).run(parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
     tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, "serving");
-    Ok(Running { opened, metrics, names, prober, smtp, submission_tls, submission, servers, parts, stop_servers, stop_parts })
+    Ok(Running {
+        opened,
+        metrics,
+        names,
+        prober,
+        smtp,
+        submission_tls,
+        submission,
+        servers,
+        parts,
+        stop_servers,
+        stop_parts,
+    })
 }
 
 impl Running {

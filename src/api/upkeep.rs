@@ -58,7 +58,9 @@ pub(super) async fn backup(
             Ok(false) => return Err(ApiError::invalid(format!("{directory} is not empty; give a new folder"))),
             Err(error) => return Err(ApiError::invalid(format!("{directory} can't be used: {error}"))),
         }
-        copy_all(&app.config, &app.store, &app.names, target).map(Json).map_err(|error| ApiError::internal(format!("{error:#}")))
+        copy_all(&app.config, &app.store, &app.names, target)
+            .map(Json)
+            .map_err(|error| ApiError::internal(format!("{error:#}")))
     })
     .await?
 }

@@ -39,7 +39,11 @@ impl DnsCommand {
         if self.check {
             let call = Call::new(Method::POST, &["dns", "check"]).query("domain", self.domain.as_ref());
             let (checked, value) = desk.client.ask::<Dns>(&call)?;
-            if desk.output.json { print_json(&value)? } else { print(&compared(&checked, desk.output))? }
+            if desk.output.json {
+                print_json(&value)?
+            } else {
+                print(&compared(&checked, desk.output))?
+            }
             return verdict(&checked.records);
         }
         let call = Call::get(&["dns"]).query("domain", self.domain.as_ref());
@@ -117,9 +121,7 @@ fn verdict(records: &[DnsRecord]) -> Result<(), Failure> {
         (0, 0) => Ok(()),
         (0, _) => Err(Failure::Busy("the name servers did not say whether all required records are there".to_owned())),
         (1, _) => Err(anyhow::anyhow!("1 required record is missing or says something else").into()),
-        (several, _) => {
-            Err(anyhow::anyhow!("{several} required records are missing or say something else").into())
-        }
+        (several, _) => Err(anyhow::anyhow!("{several} required records are missing or say something else").into()),
     }
 }
 

@@ -289,9 +289,7 @@ impl Cli {
             Command::Demo { fresh } => (house.demo)(fresh),
             Command::Init(init) => init.run(&self.config, house, output),
             Command::Check { send: None, .. } => upkeep::check(&load()?, output),
-            Command::Check { send: Some(to), wait } => {
-                probe::run(to, wait, &mut Desk::new(&load()?, house, output)?)
-            }
+            Command::Check { send: Some(to), wait } => probe::run(to, wait, &mut Desk::new(&load()?, house, output)?),
             Command::Rebuild => upkeep::verified(&(house.rebuild)(&load()?)?, output),
             Command::Restore { directory } => upkeep::restored(&(house.restore)(&load()?, &directory)?, output),
             Command::Completions { shell } => upkeep::completions(shell),

@@ -13,7 +13,11 @@ use crate::desk::address::Address;
 pub(super) fn run(to: Address, wait: Option<u64>, desk: &mut Desk<'_>) -> Result<(), Failure> {
     let ours = desk.config.domains.iter().any(|domain| domain.as_str() == to.domain());
     let (probed, value) = desk.client.ask::<Probed>(&Call::post(&["probe"], &Probe { to, wait }))?;
-    if desk.output.json { print_json(&value)? } else { print(&text(&probed, ours, desk.output))? }
+    if desk.output.json {
+        print_json(&value)?
+    } else {
+        print(&text(&probed, ours, desk.output))?
+    }
     verdict(&probed, ours)
 }
 
@@ -28,7 +32,8 @@ fn verdict(probed: &Probed, ours: bool) -> Result<(), Failure> {
         }
         (ProbeState::Sent, ProbeWay::Captured, _) => Ok(()),
         (ProbeState::Sent, _, None) if ours => {
-            Err(anyhow::anyhow!("the test to {to} was taken, and did not come back in time; --wait gives it longer").into())
+            Err(anyhow::anyhow!("the test to {to} was taken, and did not come back in time; --wait gives it longer")
+                .into())
         }
         (ProbeState::Sent, ..) if broken > 0 => {
             Err(anyhow::anyhow!("the way out keeps not all that it should: see above").into())

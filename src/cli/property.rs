@@ -336,7 +336,9 @@ fn in_from(property: &Property) -> String {
         (true, None) => "contacts see it in From".to_owned(),
         (true, Some(since)) => format!("contacts see it in From, but its DKIM record is missing since {}", time(since)),
         (false, None) => "not yet seen by contacts".to_owned(),
-        (false, Some(since)) => format!("not seen by contacts: its DKIM record is missing, looked for since {}", time(since)),
+        (false, Some(since)) => {
+            format!("not seen by contacts: its DKIM record is missing, looked for since {}", time(since))
+        }
     }
 }
 

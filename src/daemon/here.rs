@@ -24,7 +24,8 @@ pub fn inside(config: &Config) -> Result<Inside, Failure> {
     let store = opened.store.clone();
     let config = Arc::new(config.clone());
     let names = Names::new(Arc::clone(&config), store.clone(), Arc::clone(&opened.desk), Timestamp::now);
-    let app = App { store: opened.store, desk: opened.desk, config, metrics: None, names: Arc::new(names), prober: None };
+    let app =
+        App { store: opened.store, desk: opened.desk, config, metrics: None, names: Arc::new(names), prober: None };
     Ok(Inside { router: api::router(app), store: Some(store) })
 }
 

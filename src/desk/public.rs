@@ -82,7 +82,11 @@ mod tests {
         use Change::{Nothing, TakenBack, Verified};
         use Sight::{Missing, Seen, Unknown};
         for (verified, seen, expected) in [
-            (false, &[(0, Missing), (60, Missing), (61, Seen), (62, Seen)][..], &[Nothing, Nothing, Verified, Nothing][..]),
+            (
+                false,
+                &[(0, Missing), (60, Missing), (61, Seen), (62, Seen)][..],
+                &[Nothing, Nothing, Verified, Nothing][..],
+            ),
             (true, &[(0, Missing), (60, Missing), (120, Missing)], &[Nothing, TakenBack, Nothing]),
             // The resolver only remembers its first answer.
             (true, &[(0, Missing), (1, Missing), (9, Missing), (10, Missing)], &[Nothing, Nothing, Nothing, TakenBack]),

@@ -40,7 +40,9 @@ impl Checker<'_> {
         match &expected.want {
             Want::Address { address, sure } => self.address(name, *address, *sure).await,
             Want::AnyAddress => match addresses(self.resolver, name).await {
-                Ok(found) if found.is_empty() => missing("publish the address that other servers reach this machine at"),
+                Ok(found) if found.is_empty() => {
+                    missing("publish the address that other servers reach this machine at")
+                }
                 Ok(found) => fine(join(&found)),
                 Err(why) => unknown(&why),
             },
@@ -54,7 +56,11 @@ impl Checker<'_> {
             Want::Announcement { value } => match self.marked(name, "v=STSv1").await {
                 Ok(texts) => one(&texts, |text| {
                     let id = |text: &str| tag(text, "id");
-                    if id(text) == id(value) { Ok(None) } else { Err("the id is of another policy: put in the new one".into()) }
+                    if id(text) == id(value) {
+                        Ok(None)
+                    } else {
+                        Err("the id is of another policy: put in the new one".into())
+                    }
                 }),
                 Err(why) => unknown(&why),
             },
@@ -98,7 +104,8 @@ impl Checker<'_> {
             Err(why) => return unknown(why),
         };
         found.sort();
-        let shown = found.iter().map(|(preference, host)| format!("{preference} {host}")).collect::<Vec<_>>().join(", ");
+        let shown =
+            found.iter().map(|(preference, host)| format!("{preference} {host}")).collect::<Vec<_>>().join(", ");
         match found.iter().find(|(_, found)| found == host) {
             _ if found.is_empty() => missing("mail for the domain does not come here"),
             None => differs(shown, format!("mail for the domain goes elsewhere: add {host}")),
@@ -120,7 +127,9 @@ impl Checker<'_> {
             text == "v=spf1" || text.starts_with("v=spf1 ")
         };
         let mut records = texts.into_iter().filter(is_spf);
-        let Some(found) = records.next() else { return missing("other servers take mail from here for forged, or for doubtful") };
+        let Some(found) = records.next() else {
+            return missing("other servers take mail from here for forged, or for doubtful");
+        };
         if let Some(second) = records.next() {
             return differs(format!("{found}, {second}"), "two SPF records count as none: make them one".to_owned());
         }
@@ -142,8 +151,15 @@ impl Checker<'_> {
         for sender in senders {
             match self.authenticator.may_send(*sender, self.helo, name).await {
                 Outcome::Pass => {}
-                Outcome::TempError => return Finding { found: Some(found), ..unknown(&format!("it can't be evaluated for {sender} now")) },
-                Outcome::PermError => wrong.push("it has an error: servers treat it as if it were not there".to_owned()),
+                Outcome::TempError => {
+                    return Finding {
+                        found: Some(found),
+                        ..unknown(&format!("it can't be evaluated for {sender} now"))
+                    };
+                }
+                Outcome::PermError => {
+                    wrong.push("it has an error: servers treat it as if it were not there".to_owned())
+                }
                 _ => {
                     let family = if sender.is_ipv4() { "ip4" } else { "ip6" };
                     wrong.push(format!("it does not let {sender} send: put {family}:{sender} before its all"));
@@ -204,7 +220,8 @@ impl Checker<'_> {
             Err(why) => unknown(why),
             Ok(found) if found.is_empty() => missing("mail clients have to be told the server's name and port"),
             Ok(found) => {
-                let shown = found.iter().map(|(priority, weight, port, host)| format!("{priority} {weight} {port} {host}"));
+                let shown =
+                    found.iter().map(|(priority, weight, port, host)| format!("{priority} {weight} {port} {host}"));
                 let shown = shown.collect::<Vec<_>>().join(", ");
                 let right = found.iter().any(|(.., found_port, found)| found == host && *found_port == port);
                 if right { fine(shown) } else { differs(shown, format!("port {port} of {host} is not among them")) }
@@ -247,8 +264,7 @@ impl Checker<'_> {
 
 /// A host's addresses; an error where one family is not known and the other has none.
 pub async fn addresses(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, String> {
-    let (four, six) =
-        tokio::join!(ask(resolver, host, RecordType::A), ask(resolver, host, RecordType::AAAA));
+    let (four, six) = tokio::join!(ask(resolver, host, RecordType::A), ask(resolver, host, RecordType::AAAA));
     match (four.picked(ip), six.picked(ip)) {
         (Ok(four), Ok(six)) => Ok([four, six].concat()),
         (Ok(found), Err(why)) | (Err(why), Ok(found)) if found.is_empty() => Err(why.to_owned()),
@@ -280,10 +296,14 @@ pub fn key(texts: &[String], public: &str) -> Finding {
         return differs((*first).clone(), advice.to_owned());
     };
     if keys.len() > 1 {
-        return differs((*found).clone(), "there are several records, and verifiers take any: leave this one".to_owned());
+        return differs(
+            (*found).clone(),
+            "there are several records, and verifiers take any: leave this one".to_owned(),
+        );
     }
     let lists = |name: &str, word: &str| {
-        tag(found, name).is_none_or(|list| list.split(':').any(|found| found == "*" || found.eq_ignore_ascii_case(word)))
+        tag(found, name)
+            .is_none_or(|list| list.split(':').any(|found| found == "*" || found.eq_ignore_ascii_case(word)))
     };
     let testing = tag(found, "t").is_some_and(|flags| flags.split(':').any(|flag| flag == "y"));
     if !lists("h", "sha256") || !lists("s", "email") {

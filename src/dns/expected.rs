@@ -139,8 +139,13 @@ fn of_host(config: &Config, places: &Places) -> Vec<Expected> {
     let domain = config.first_domain().to_string();
     let hostname = config.hostname.to_string();
     let helo = config.egress.helo.as_ref().unwrap_or(&config.hostname).to_string();
-    let record =
-        |name: String, want, need, purpose: &str| Expected { domain: domain.clone(), name, want, need, purpose: purpose.to_owned() };
+    let record = |name: String, want, need, purpose: &str| Expected {
+        domain: domain.clone(),
+        name,
+        want,
+        need,
+        purpose: purpose.to_owned(),
+    };
     let mut records = Vec::new();
     let purpose = "where this machine is found";
     if places.host.is_empty() {
@@ -159,7 +164,12 @@ fn of_host(config: &Config, places: &Places) -> Vec<Expected> {
     if helo != hostname {
         for address in &places.senders {
             let want = Want::Address { address: *address, sure: true };
-            records.push(record(helo.clone(), want, need, "the name that we send under has the address that we send from"));
+            records.push(record(
+                helo.clone(),
+                want,
+                need,
+                "the name that we send under has the address that we send from",
+            ));
         }
     }
     for address in &places.senders {
@@ -237,8 +247,9 @@ pub fn of_public(records: &mut Vec<Expected>, config: &Config, public: &PublicDo
         records.push(Expected { domain: domain.clone(), name, want, need: Need::Optional, purpose });
     };
     let value = format!("v=spf1 include:{} ~all", config.first_domain());
-    let purpose = "a hint only, since bounces come back to the desk's own domain: add its include: to the record that is there"
-        .to_owned();
+    let purpose =
+        "a hint only, since bounces come back to the desk's own domain: add its include: to the record that is there"
+            .to_owned();
     add(domain.clone(), Want::Spf { value, senders: Vec::new() }, purpose);
     let value = "v=DMARC1; p=none".to_owned();
     let purpose = "mail from here passes any policy once the keys above are published, relaxed or strict".to_owned();

@@ -29,7 +29,7 @@ use crate::desk::mta_sts::Policy;
 use crate::desk::property::Property;
 use crate::desk::public::{Change, Sight};
 use crate::net::answer::ask;
-use crate::net::resolver::resolver;
+use crate::net::resolver::outside_view;
 use crate::net::stop::Stop;
 use crate::store::{Store, StoreError};
 use crate::trust::alignment::ascii;
@@ -83,6 +83,7 @@ pub struct Names {
     desk: Arc<Desk>,
     /// One of its own, which forgets before each look.
     resolver: Result<TokioResolver, String>,
+    policy: Option<Policy>,
     signers: Arc<Signers>,
     rings: Mutex<BTreeMap<String, Ring>>,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -122,14 +123,21 @@ impl Names {
     ) -> Self {
         let servers: Vec<_> = config.resolvers.iter().map(ToString::to_string).collect();
         Self {
-            resolver: resolver(&servers).map_err(|error| error.to_string()),
+            resolver: outside_view(&servers).map_err(|error| error.to_string()),
             config,
             store,
             desk,
+            policy: None,
             signers: Arc::default(),
             rings: Mutex::default(),
             now: Box::new(now),
         }
+    }
+
+    /// With the MTA-STS policy that we serve, to be announced.
+    #[must_use]
+    pub fn with_policy(self, policy: Option<Policy>) -> Self {
+        Self { policy, ..self }
     }
 
     /// What signs, now and after each change of keys.
@@ -158,10 +166,10 @@ impl Names {
         self.expected_at(of, &place::places(&self.config))
     }
 
-    /// Our MTA-STS policy.
+    /// The MTA-STS policy that we serve for our domains.
     #[must_use]
-    pub fn policy(&self) -> Option<Policy> {
-        None
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_ref()
     }
 
     /// Asks for everything that should be published, after acting on what is seen of the keys.
@@ -294,7 +302,7 @@ impl Names {
             self.ring(&mut rings, &domain)?;
         }
         let ours: Vec<_> = self.config.domains.iter().filter_map(|domain| rings.get(domain.as_str())).collect();
-        let mut records = expected::of_ours(&self.config, places, self.policy().as_ref(), &ours, now);
+        let mut records = expected::of_ours(&self.config, places, self.policy(), &ours, now);
         for (domain, properties) in &publics {
             let addresses = properties.iter().filter_map(|property| property.public.as_ref());
             let addresses = addresses.map(ToString::to_string).collect();
@@ -363,7 +371,9 @@ impl Names {
     fn switch(&self, seen: &[(Wanted, Sight)]) -> Result<(), NamesError> {
         let mut rings = self.rings();
         let now = (self.now)();
-        for (wanted, _) in seen.iter().filter(|(wanted, sight)| wanted.key.state == KeyState::New && *sight == Sight::Seen) {
+        for (wanted, _) in
+            seen.iter().filter(|(wanted, sight)| wanted.key.state == KeyState::New && *sight == Sight::Seen)
+        {
             let ring = self.ring(&mut rings, &wanted.domain)?;
             let selector: &Selector = &wanted.key.selector;
             if ring.activate(selector, now)? {
@@ -385,7 +395,8 @@ impl Names {
                 ring.keys().iter().find(active).map(|key| key.selector.clone())
             })
         };
-        let of_domain = seen.iter().filter(|(wanted, _)| wanted.domain == domain && wanted.key.algorithm == Algorithm::Rsa);
+        let of_domain =
+            seen.iter().filter(|(wanted, _)| wanted.domain == domain && wanted.key.algorithm == Algorithm::Rsa);
         let sight = match signs {
             Some(signs) => of_domain.clone().find(|(wanted, _)| wanted.key.selector == signs),
             None => of_domain.clone().next(),

@@ -11,7 +11,9 @@ use crate::trust::blocklist::is_public;
 #[must_use]
 pub fn places(config: &Config) -> Places {
     let named: Vec<_> = config.smtp.listen.iter().map(SocketAddr::ip).filter(|ip| is_public(*ip)).collect();
-    let chosen = || [outward(Ipv4Addr::new(192, 0, 2, 1).into()), outward(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())];
+    let chosen = || {
+        [outward(Ipv4Addr::new(192, 0, 2, 1).into()), outward(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())]
+    };
     let chosen: Vec<_> = chosen().into_iter().flatten().filter(|ip| is_public(*ip)).collect();
     let listens = |ip: &IpAddr| {
         config.smtp.listen.iter().any(|listen| match listen.ip() {

@@ -37,6 +37,9 @@ const COMPARED: [&str; 6] = ["From", "To", "Subject", "Reply-To", "MIME-Version"
 /// More of a header is not looked at.
 const MOST_FIELDS: usize = 1_000;
 
+/// The largest number of a copy that a token takes; no desk ever counts so far.
+const LAST_COPY: u64 = (1 << 40) - 1;
+
 /// Probes that are out.
 #[derive(Default)]
 pub struct Probes(Mutex<BTreeMap<String, Waiting>>);
@@ -206,7 +209,9 @@ impl Prober {
                 (Way::ToOurselves, servers.deliver_to(hop, transaction).await)
             }
             (Exit::Servers(_), _) => (Way::AsCopies, exit.deliver(&probe.token, transaction).await),
-            (Exit::Capture(_), _) => (Way::Captured, exit.deliver(&format!("probe-{}", probe.token), transaction).await),
+            (Exit::Capture(_), _) => {
+                (Way::Captured, exit.deliver(&format!("probe-{}", probe.token), transaction).await)
+            }
         };
         (way, outcomes.pop().expect("there is an outcome for the one recipient"))
     }
@@ -219,7 +224,7 @@ impl Prober {
         let token = HEXLOWER.encode(&random);
         // Of no copy that there ever is; another one for each probe, so that reports are told apart.
         let number = u64::from(u32::from_be_bytes([random[0], random[1], random[2], random[3]]));
-        let bounce = BounceToken(CopyId(u64::MAX - number)).encode(&desk.keys, desk.keys.active());
+        let bounce = BounceToken(CopyId(LAST_COPY - number)).encode(&desk.keys, desk.keys.active());
         let bounce = bounce.map_err(|error| error.to_string())?;
         let sender = Address::new(&bounce_local(&bounce), domain).map_err(|error| error.to_string())?;
         let message_id = desk.mint().to_string();
@@ -322,7 +327,9 @@ fn signatures(header: &[u8]) -> Vec<(String, String)> {
     let header = Header::read(header, MOST_FIELDS);
     let tag = |text: &str, name: &str| {
         let tags = text.split(';').filter_map(|tag| tag.split_once('='));
-        tags.map(|(found, value)| (found.trim(), value.trim())).find(|(found, _)| *found == name).map(|tag| tag.1.to_owned())
+        tags.map(|(found, value)| (found.trim(), value.trim()))
+            .find(|(found, _)| *found == name)
+            .map(|tag| tag.1.to_owned())
     };
     let fields = header.fields.iter().filter(|field| field.is("DKIM-Signature"));
     fields.filter_map(|field| Some((tag(&field.text(), "d")?, tag(&field.text(), "s")?))).collect()
@@ -375,5 +382,8 @@ fn words(raw: &[u8]) -> String {
     let report = understand(raw, &Limits::default()).ok().and_then(|understood| understood.report);
     let recipient = report.and_then(|report| report.recipients.into_iter().next());
     let words = recipient.map(|recipient| format!("{} {}", recipient.status, recipient.diagnostic));
-    words.map(|words| words.trim().to_owned()).filter(|words| !words.is_empty()).unwrap_or_else(|| "no reason given".into())
+    words
+        .map(|words| words.trim().to_owned())
+        .filter(|words| !words.is_empty())
+        .unwrap_or_else(|| "no reason given".into())
 }

@@ -90,12 +90,7 @@ enum Source {
 }
 
 /// Reads what a copy is made of. `signs`: whether there is a signature for a domain.
-pub fn draft(
-    tx: &impl Read,
-    desk: &Desk,
-    copy: &Copy,
-    signs: impl Fn(&str) -> bool,
-) -> Result<Draft, RenderError> {
+pub fn draft(tx: &impl Read, desk: &Desk, copy: &Copy, signs: impl Fn(&str) -> bool) -> Result<Draft, RenderError> {
     let sources = sources(tx, copy)?;
     let plan = plan(tx, desk, copy, &sources, signs)?;
     let source = match copy.content {

@@ -306,9 +306,8 @@ pub struct Record {
 /// §5.1, RFC 6376 §3.6.2.2).
 #[must_use]
 pub fn presentation(value: &str) -> String {
-    let string = |chunk: &[u8]| {
-        format!("\"{}\"", String::from_utf8_lossy(chunk).replace('\\', "\\\\").replace('"', "\\\""))
-    };
+    let string =
+        |chunk: &[u8]| format!("\"{}\"", String::from_utf8_lossy(chunk).replace('\\', "\\\\").replace('"', "\\\""));
     value.as_bytes().chunks(255).map(string).collect::<Vec<_>>().join(" ")
 }
 

@@ -18,10 +18,12 @@ use serde_json::Value;
 use crate::kit::daemon::Daemon;
 use crate::kit::desk::{DOMAIN, TestDesk, dkim_records};
 use crate::kit::dns::Dns;
-use crate::kit::letter::Letter;
+use crate::kit::letter::letter;
 use crate::kit::peers;
 
 const HOST: &str = "mx.desk.example.org";
+const SENDER: &str = "192.0.2.25";
+const POINTER: &str = "25.2.0.192.in-addr.arpa";
 
 /// A config file of a desk that listens and sends at addresses of its own.
 fn config(folder: &Path) -> std::path::PathBuf {
@@ -103,11 +105,17 @@ fn bind_reads_the_zone_as_it_is_pasted() {
     let config = config(folder.path());
     ok(&config, &["property", "add", "acme", "--name", "Acme", "--public", "support@acme.example"]);
     for domain in [DOMAIN, "acme.example"] {
-        let head = format!("{domain}. 300 IN SOA ns.{domain}. me.{domain}. 1 1d 1h 1w 1h\n{domain}. 300 IN NS ns.{domain}.\nns.{domain}. 300 IN A 192.0.2.53\n");
+        let head = format!(
+            "{domain}. 300 IN SOA ns.{domain}. me.{domain}. 1 1d 1h 1w 1h\n{domain}. 300 IN NS ns.{domain}.\nns.{domain}. 300 IN A 192.0.2.53\n"
+        );
         let zone = ok(&config, &["dns", domain, "--zone"]);
         let file = folder.path().join("zone");
         fs::write(&file, head + &zone).unwrap();
-        let checked = Command::new(&named_checkzone).args(["-i", "full", "-k", "fail", "-D", "-s", "full", domain]).arg(&file).output().unwrap();
+        let checked = Command::new(&named_checkzone)
+            .args(["-i", "full", "-k", "fail", "-D", "-s", "full", domain])
+            .arg(&file)
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&checked.stdout) + String::from_utf8_lossy(&checked.stderr);
         assert!(checked.status.success() && !said.contains("ignoring"), "{said}\n{zone}");
         // What BIND understood is what JSON says.
@@ -135,11 +143,15 @@ fn understood(line: &str) -> Option<(String, String, String)> {
 
 /// Publishes everything that a desk of direct delivery needs.
 fn publish(dns: &Dns) {
-    let address: IpAddr = "192.0.2.25".parse().unwrap();
-    dns.address(HOST, address).pointer("25.2.0.192.in-addr.arpa", HOST).txt(HOST, "v=spf1 a -all");
+    publish_but_keys(dns);
+    publish_keys(dns, &dkim_records(DOMAIN));
+}
+
+fn publish_but_keys(dns: &Dns) {
+    let address: IpAddr = SENDER.parse().unwrap();
+    dns.address(HOST, address).pointer(POINTER, HOST).txt(HOST, "v=spf1 a -all");
     dns.exchange(DOMAIN, 10, HOST).txt(DOMAIN, "v=spf1 mx -all").txt("_dmarc.desk.example.org", "v=DMARC1; p=reject");
     dns.txt("_smtp._tls.desk.example.org", "v=TLSRPTv1; rua=mailto:tls@example.net");
-    publish_keys(dns, &dkim_records(DOMAIN));
 }
 
 fn publish_keys(dns: &Dns, records: &[Record]) {
@@ -149,7 +161,7 @@ fn publish_keys(dns: &Dns, records: &[Record]) {
 }
 
 async fn check(desk: &TestDesk) -> Vec<(Expected, Finding)> {
-    desk.names().check(Of::All).await.unwrap()
+    desk.names_from(&[SENDER]).check(Of::All).await.unwrap()
 }
 
 /// What is not in order, `need name TYPE: found; advice`.
@@ -164,20 +176,26 @@ fn wrong(checked: &[(Expected, Finding)]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_published_right_is_found_right_and_what_is_not_is_told_with_what_to_change() {
-    let desk = TestDesk::direct().await;
+    let desk = TestDesk::start().await;
     let dns = &desk.dns;
     publish(dns);
     assert_eq!(wrong(&check(&desk).await), Vec::<String>::new());
 
     // SPF by what it does, not by its letters.
-    for right in ["v=spf1 ip4:192.0.2.0/24 ?all", "V=SPF1 a:mx.desk.example.org -all", "v=spf1 redirect=mx.desk.example.org"] {
+    for right in
+        ["v=spf1 ip4:192.0.2.0/24 ?all", "V=SPF1 a:mx.desk.example.org -all", "v=spf1 redirect=mx.desk.example.org"]
+    {
         dns.forget(DOMAIN).exchange(DOMAIN, 10, HOST).txt(DOMAIN, right).txt(DOMAIN, "something else");
         assert_eq!(wrong(&check(&desk).await), Vec::<String>::new(), "{right}");
     }
     let rsa = &dkim_records(DOMAIN)[0];
     let name = rsa.name.as_str();
     for (what, records, told) in [
-        (DOMAIN, &["v=spf1 ip4:192.0.2.99 -all"][..], "does not let 192.0.2.25 send: put ip4:192.0.2.25 before its all"),
+        (
+            DOMAIN,
+            &["v=spf1 ip4:192.0.2.99 -all"][..],
+            "does not let 192.0.2.25 send: put ip4:192.0.2.25 before its all",
+        ),
         (DOMAIN, &["v=spf1 mx -all", "v=spf1 a -all"], "two SPF records count as none"),
         (DOMAIN, &["v=spf1 nonsense:x -all"], "it has an error"),
         (DOMAIN, &["v=spf10 mx"], "Required desk.example.org TXT: -; "),
@@ -186,7 +204,7 @@ async fn what_is_published_right_is_found_right_and_what_is_not_is_told_with_wha
         (name, &["v=DKIM1; p="], "the key is revoked there"),
         ("_dmarc.desk.example.org", &["v=DMARC1; p=everything"], "it can't be read"),
         ("_dmarc.desk.example.org", &["v=DMARC1; p=none", "v=DMARC1; p=reject"], "several records count as none"),
-        ("25.2.0.192.in-addr.arpa", &[], "set its reverse name to mx.desk.example.org"),
+        (POINTER, &[], "set its reverse name to mx.desk.example.org"),
     ] {
         dns.forget(what);
         if what == DOMAIN {
@@ -195,7 +213,7 @@ async fn what_is_published_right_is_found_right_and_what_is_not_is_told_with_wha
         records.iter().for_each(|record| _ = dns.txt(what, record));
         let wrong = wrong(&check(&desk).await);
         assert!(wrong.len() == 1 && wrong[0].contains(told), "{what} {records:?}: {wrong:#?}");
-        dns.forget(DOMAIN).forget(name).forget("_dmarc.desk.example.org").forget("25.2.0.192.in-addr.arpa").forget(HOST);
+        dns.forget(DOMAIN).forget(name).forget("_dmarc.desk.example.org").forget(POINTER).forget(HOST);
         dkim_records(DOMAIN).iter().for_each(|record| _ = dns.forget(&record.name));
         dns.forget("_smtp._tls.desk.example.org");
         publish(dns);
@@ -212,12 +230,15 @@ async fn what_is_published_right_is_found_right_and_what_is_not_is_told_with_wha
     // Mail that goes elsewhere, and a name with other addresses than the one that we send from.
     dns.forget(DOMAIN).exchange(DOMAIN, 10, "mx.elsewhere.example").txt(DOMAIN, "v=spf1 a:mx.desk.example.org -all");
     let told = wrong(&check(&desk).await);
-    assert!(told.len() == 1 && told[0].contains("mail for the domain goes elsewhere: add mx.desk.example.org"), "{told:#?}");
+    assert!(
+        told.len() == 1 && told[0].contains("mail for the domain goes elsewhere: add mx.desk.example.org"),
+        "{told:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_server_that_says_nothing_is_not_taken_for_one_that_says_no() {
-    let desk = TestDesk::direct().await;
+    let desk = TestDesk::start().await;
     publish(&desk.dns);
     desk.dns.fail("_dmarc.desk.example.org").fail(&dkim_records(DOMAIN)[0].name);
     let checked = check(&desk).await;
@@ -229,31 +250,38 @@ async fn a_name_server_that_says_nothing_is_not_taken_for_one_that_says_no() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_fails_for_what_is_required_and_warns_about_the_rest() {
-    let desk = TestDesk::direct().await;
-    let config = desk.config_file();
-    publish(&desk.dns);
-    let check = async |args: &'static [&'static str]| {
+    let dns = Dns::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let resolvers = format!("[dns]\nresolvers = [{:?}]\n", dns.servers()[0]);
+    let text = fs::read_to_string(&config).unwrap().replace("192.0.2.26\", \"2001:db8::26", SENDER) + &resolvers;
+    fs::write(&config, text.replace(", \"[2001:db8::25]:25\"", "")).unwrap();
+    let run = async |args: &'static [&'static str]| {
         let config = config.clone();
         tokio::task::spawn_blocking(move || guichet(&config, args)).await.unwrap()
     };
-    let output = check(&["dns", "--check"]).await;
+    let keys: Value = serde_json::from_slice(&run(&["dkim", "list", "--json"]).await.stdout).unwrap();
+    for key in keys["domains"][0]["keys"].as_array().unwrap() {
+        dns.txt(key["name"].as_str().unwrap(), key["value"].as_str().unwrap());
+    }
+    publish_but_keys(&dns);
+    let output = run(&["dns", "--check"]).await;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
-    desk.dns.forget("_dmarc.desk.example.org");
-    let output = check(&["dns", "--check"]).await;
+    assert!(output.status.success() && said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stdout));
+    dns.forget("_dmarc.desk.example.org");
+    let output = run(&["dns", "--check"]).await;
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("warning: 1 recommended record is missing"));
     assert!(String::from_utf8_lossy(&output.stdout).contains("expected  v=DMARC1; p=quarantine"));
-    desk.dns.forget(DOMAIN);
-    let output = check(&["dns", "--check", "--json"]).await;
+    dns.forget(DOMAIN);
+    let output = run(&["dns", "--check", "--json"]).await;
     assert_eq!(output.status.code(), Some(1));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     let mx = json["records"].as_array().unwrap().iter().find(|record| record["type"] == "MX").unwrap();
     assert_eq!((&mx["ok"], &mx["found"], &mx["need"]), (&Value::Bool(false), &Value::Null, &"required".into()));
     assert!(String::from_utf8_lossy(&output.stderr).contains("2 required records are missing"), "{output:?}");
-    desk.dns.forget(HOST).fail(DOMAIN).fail(HOST);
-    publish(&desk.dns);
-    assert_eq!(check(&["dns", "--check"]).await.status.code(), Some(75));
+    dns.fail(DOMAIN);
+    assert_eq!(run(&["dns", "--check"]).await.status.code(), Some(75));
 }
 
 /// Which keys have which state, `g…r active`.
@@ -302,7 +330,7 @@ async fn whoever_asks_finds_the_key_of_every_copy_all_through_a_rotation() {
     let names = desk.names();
     // Each time a copy goes out, and somebody else verifies it by what the DNS has.
     let signed_by = async |desk: &TestDesk| {
-        desk.post(&Letter::new("carol@example.com", "acme@desk.example.org")).await;
+        desk.post(&letter("carol@example.com").to("acme@desk.example.org")).await;
         let mut selectors = verified(&python, &desk.dns, &desk.last("alice@team.example").await);
         selectors.sort();
         selectors
@@ -348,7 +376,8 @@ async fn whoever_asks_finds_the_key_of_every_copy_all_through_a_rotation() {
     };
     assert!(matches!(refused(names.retire(DOMAIN, &new, true)), RetireError::Signs { .. }));
     assert!(matches!(refused(names.retire(DOMAIN, &old, false)), RetireError::UnderWay { .. }));
-    let kept = |names: &Names| names.expected(&Of::All).unwrap().iter().filter(|one| one.name.contains("_domainkey")).count();
+    let kept =
+        |names: &Names| names.expected(&Of::All).unwrap().iter().filter(|one| one.name.contains("_domainkey")).count();
     assert_eq!(kept(&names), 4);
     let later = desk.names_at(Timestamp::now() + UNDER_WAY);
     assert_eq!(kept(&later), 2);

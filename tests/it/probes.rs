@@ -49,7 +49,8 @@ fn bad(result: &Result) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_smarthost_changes_is_told_and_what_it_leaves_is_not() {
     let desk = desk().await;
-    let kept = round(&desk, |message, _| format!("Received: from a by b; Thu, 26 Nov 2026 10:00:00 +0000\n{message}")).await;
+    let kept =
+        round(&desk, |message, _| format!("Received: from a by b; Thu, 26 Nov 2026 10:00:00 +0000\n{message}")).await;
     assert_eq!(bad(&kept), Vec::<&str>::new());
     assert_eq!((kept.way, kept.signatures.len()), (Way::AsCopies, 2));
     let signatures = findings(&kept).iter().filter(|finding| finding.what == "signature");
@@ -147,7 +148,10 @@ async fn in_direct_mode_mail_for_ourselves_goes_to_our_own_port() {
     // Elsewhere it can't be seen from here.
     let output = run(vec!["check", "--send", "me@example.com", "--wait", "0"]).await;
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && said.contains("Message-ID  must be <") && said.contains("header.d=desk.example.org"), "{said}");
+    assert!(
+        output.status.success() && said.contains("Message-ID  must be <") && said.contains("header.d=desk.example.org"),
+        "{said}"
+    );
     desk.sink.rule("RCPT", Act::Say("550 5.1.1 nobody of that name".to_owned()), true);
     let output = run(vec!["check", "--send", "nobody@example.com"]).await;
     assert_eq!(output.status.code(), Some(1));

@@ -408,7 +408,8 @@ async fn what_dkimpy_signs_is_believed() {
         "            (directory / name).write_bytes(signature + message)\n",
     );
     let mut python = std::process::Command::new(python);
-    let output = python.args(["-c", script]).arg(directory.path()).arg(keys.rsa().unwrap().selector.as_str()).output().unwrap();
+    let output =
+        python.args(["-c", script]).arg(directory.path()).arg(keys.rsa().unwrap().selector.as_str()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for (index, (what, _)) in bodies.iter().enumerate() {
         for how in ["relaxed.relaxed", "relaxed.simple", "simple.relaxed", "simple.simple"] {

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use guichet::actions::post::Content;
 use guichet::actions::ticket::{self, Composition, Worker};
 use guichet::actions::{Act, ActionError, Actor, Desk, app_password, department, find, held, member, property};
-use guichet::config::Config;
+use guichet::config::{Config, Direct, Relay};
 use guichet::daemon::{self, Opened, Running};
 use guichet::desk::address::{Address, Mailbox};
 use guichet::desk::command::Asked;
@@ -165,6 +165,15 @@ impl TestDesk {
     pub fn names_at(&self, now: Timestamp) -> Arc<Names> {
         let (store, desk) = self.inside();
         Arc::new(Names::new(Arc::new(self.config.clone()), store, desk, move || now))
+    }
+
+    /// The same, of a desk that sends straight to other servers from addresses of its own.
+    pub fn names_from(&self, source: &[&str]) -> Arc<Names> {
+        let (store, desk) = self.inside();
+        let mut config = self.config.clone();
+        config.relay = Relay::Direct(Direct { port: 25, allow_loopback: false });
+        config.egress.source = source.iter().map(|source| source.parse().unwrap()).collect();
+        Arc::new(Names::new(Arc::new(config), store, desk, Timestamp::now))
     }
 
     /// Tests the way out.

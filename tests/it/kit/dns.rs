@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SRV, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -91,10 +91,6 @@ impl Dns {
 
     pub fn alias(&self, name: &str, of: &str) -> &Self {
         self.record(name, RData::CNAME(CNAME(named(of))))
-    }
-
-    pub fn service(&self, name: &str, port: u16, host: &str) -> &Self {
-        self.record(name, RData::SRV(SRV::new(0, 1, port, named(host))))
     }
 
     /// Takes all records of a name away; other things are said of it as before.
