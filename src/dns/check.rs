@@ -147,6 +147,11 @@ impl Checker<'_> {
                 },
             };
         }
+        // Evaluation is more lenient here than elsewhere.
+        if let Some(term) = wrong_term(&found) {
+            let advice = format!("{term:?} is no term of SPF: other servers treat the record as if it were not there");
+            return differs(found, advice);
+        }
         let mut wrong = Vec::new();
         for sender in senders {
             match self.authenticator.may_send(*sender, self.helo, name).await {
@@ -281,6 +286,50 @@ fn ip(data: &RData) -> Option<IpAddr> {
     }
 }
 
+/// The first term of an SPF record that makes the whole of it void (RFC 7208 §4.6.1, §12).
+fn wrong_term(record: &str) -> Option<&str> {
+    let is_name = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let length = |text: &str, most: u8| text.is_empty() || text.parse::<u8>().is_ok_and(|bits| bits <= most);
+    // `/24`, `//64`, `/24//64`, or nothing.
+    let lengths = |text: &str| {
+        let (four, six) = text.split_once("//").unwrap_or((text, ""));
+        length(four.strip_prefix('/').unwrap_or(four), 32) && length(six, 128)
+    };
+    let is_right = |term: &str| {
+        if let Some((name, _)) = term.split_once('=')
+            && is_name(name)
+        {
+            return true;
+        }
+        let mechanism = term.strip_prefix(['+', '-', '~', '?']).unwrap_or(term);
+        let end = mechanism.find([':', '/']).unwrap_or(mechanism.len());
+        let (name, rest) = mechanism.split_at(end);
+        let domain = rest.strip_prefix(':');
+        let network = |most, is_address: fn(&str) -> bool| {
+            let (address, bits) =
+                domain.unwrap_or_default().split_once('/').unwrap_or((domain.unwrap_or_default(), ""));
+            is_address(address) && length(bits, most)
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "all" => rest.is_empty(),
+            "include" | "exists" => domain.is_some_and(|domain| !domain.is_empty()),
+            "ptr" => rest.is_empty() || domain.is_some_and(|domain| !domain.is_empty()),
+            "a" | "mx" => match domain {
+                // A macro may have a slash in it.
+                Some(domain) => !domain.is_empty() && !domain.starts_with('/'),
+                None => lengths(rest),
+            },
+            "ip4" => network(32, |text| text.parse::<std::net::Ipv4Addr>().is_ok()),
+            "ip6" => network(128, |text| text.parse::<std::net::Ipv6Addr>().is_ok()),
+            _ => false,
+        }
+    };
+    record.split(' ').skip(1).filter(|term| !term.is_empty()).find(|term| !is_right(term))
+}
+
 /// Whether one of a name's TXT records publishes a public key (RFC 6376 §3.6.1).
 #[must_use]
 pub fn key(texts: &[String], public: &str) -> Finding {
@@ -353,4 +402,63 @@ fn join(addresses: &[IpAddr]) -> String {
 
 fn host_name(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_voids_an_spf_record_is_named() {
+        for right in [
+            "v=spf1",
+            "v=spf1 mx -all",
+            "v=spf1 a:mx.example.org/24//64 mx/24 a//64 ip4:192.0.2.0/24 ip6:2001:db8::/32 ip6:::1  ~all",
+            "v=spf1 include:_spf.example.org ?exists:%{ir}.%{v}._spf.%{d2} +ptr redirect=example.org",
+            "v=spf1 A:example.org exp=why.%{d} x-new_thing.1=y MX",
+        ] {
+            assert_eq!(wrong_term(right), None, "{right}");
+        }
+        for (wrong, term) in [
+            ("v=spf1 nonsense:x -all", "nonsense:x"),
+            ("v=spf1 mx ip4:192.0.2.300 -all", "ip4:192.0.2.300"),
+            ("v=spf1 ip4:192.0.2.0/33", "ip4:192.0.2.0/33"),
+            ("v=spf1 ip4: -all", "ip4:"),
+            ("v=spf1 ip4 -all", "ip4"),
+            ("v=spf1 ip6:192.0.2.1 -all", "ip6:192.0.2.1"),
+            ("v=spf1 include -all", "include"),
+            ("v=spf1 mx: -all", "mx:"),
+            ("v=spf1 all:x", "all:x"),
+            ("v=spf1 a/99", "a/99"),
+            ("v=spf1 192.0.2.1", "192.0.2.1"),
+            ("v=spf1 mx, -all", "mx,"),
+            ("v=spf1 =x", "=x"),
+        ] {
+            assert_eq!(wrong_term(wrong), Some(term), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_by_what_it_is() {
+        let found = |texts: &[&str]| {
+            let texts: Vec<_> = texts.iter().map(ToString::to_string).collect();
+            key(&texts, "ABCD")
+        };
+        for right in ["v=DKIM1; k=rsa; p=ABCD", "p=AB CD", "v=DKIM1;h=sha1:sha256;s=*;p=ABCD;", "p=ABCD; t=y"] {
+            assert_eq!(found(&[right]).ok, Some(true), "{right}");
+        }
+        assert!(found(&["p=ABCD; t=y"]).advice.is_some());
+        assert_eq!(found(&["google-site-verification=x", "p=ABCD"]).ok, Some(true));
+        for wrong in [
+            &[][..],
+            &["p="],
+            &["p=ABCE"],
+            &["v=spf1 -all"],
+            &["p=ABCD; h=sha1"],
+            &["p=ABCD; s=tlsrpt"],
+            &["p=ABCD", "p=X"],
+        ] {
+            assert_eq!(found(wrong).ok, Some(false), "{wrong:?}");
+        }
+    }
 }

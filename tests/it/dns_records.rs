@@ -197,7 +197,7 @@ async fn what_is_published_right_is_found_right_and_what_is_not_is_told_with_wha
             "does not let 192.0.2.25 send: put ip4:192.0.2.25 before its all",
         ),
         (DOMAIN, &["v=spf1 mx -all", "v=spf1 a -all"], "two SPF records count as none"),
-        (DOMAIN, &["v=spf1 nonsense:x -all"], "it has an error"),
+        (DOMAIN, &["v=spf1 nonsense:x -all"], "is no term of SPF"),
         (DOMAIN, &["v=spf10 mx"], "Required desk.example.org TXT: -; "),
         (name, &[], "publish it"),
         (name, &["v=DKIM1; k=rsa; p=AAAA"], "another key is there"),
