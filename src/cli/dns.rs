@@ -40,9 +40,9 @@ impl DnsCommand {
             let call = Call::new(Method::POST, &["dns", "check"]).query("domain", self.domain.as_ref());
             let (checked, value) = desk.client.ask::<Dns>(&call)?;
             if desk.output.json {
-                print_json(&value)?
+                print_json(&value)?;
             } else {
-                print(&compared(&checked, desk.output))?
+                print(&compared(&checked, desk.output))?;
             }
             return verdict(&checked.records);
         }

@@ -14,9 +14,9 @@ pub(super) fn run(to: Address, wait: Option<u64>, desk: &mut Desk<'_>) -> Result
     let ours = desk.config.domains.iter().any(|domain| domain.as_str() == to.domain());
     let (probed, value) = desk.client.ask::<Probed>(&Call::post(&["probe"], &Probe { to, wait }))?;
     if desk.output.json {
-        print_json(&value)?
+        print_json(&value)?;
     } else {
-        print(&text(&probed, ours, desk.output))?
+        print(&text(&probed, ours, desk.output))?;
     }
     verdict(&probed, ours)
 }

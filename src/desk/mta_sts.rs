@@ -248,8 +248,8 @@ impl FromStr for Announcement {
         if !names_version(text) {
             return Err(AnnouncementError);
         }
-        let fields = text.split(';').skip(1).map(|field| field.trim_matches([' ', '\t']));
-        let id = fields.filter_map(|field| field.strip_prefix("id=")).next().ok_or(AnnouncementError)?;
+        let mut fields = text.split(';').skip(1).map(|field| field.trim_matches([' ', '\t']));
+        let id = fields.find_map(|field| field.strip_prefix("id=")).ok_or(AnnouncementError)?;
         let fine = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
         if fine { Ok(Self { id: id.to_owned() }) } else { Err(AnnouncementError) }
     }

@@ -163,7 +163,7 @@ impl Checker<'_> {
                     };
                 }
                 Outcome::PermError => {
-                    wrong.push("it has an error: servers treat it as if it were not there".to_owned())
+                    wrong.push("it has an error: servers treat it as if it were not there".to_owned());
                 }
                 _ => {
                     let family = if sender.is_ipv4() { "ip4" } else { "ip6" };

@@ -161,7 +161,7 @@ fn publish_keys(dns: &Dns, records: &[Record]) {
 }
 
 async fn check(desk: &TestDesk) -> Vec<(Expected, Finding)> {
-    desk.names_from(&[SENDER]).check(Of::All).await.unwrap()
+    desk.names_from(&[SENDER], None).check(Of::All).await.unwrap()
 }
 
 /// What is not in order, `need name TYPE: found; advice`.
@@ -234,6 +234,29 @@ async fn what_is_published_right_is_found_right_and_what_is_not_is_told_with_wha
         told.len() == 1 && told[0].contains("mail for the domain goes elsewhere: add mx.desk.example.org"),
         "{told:#?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_announced_and_found_where_it_is_fetched_from() {
+    let desk = TestDesk::start().await;
+    publish(&desk.dns);
+    let policy = |max_age| format!("version: STSv1\nmode: enforce\nmx: {HOST}\nmax_age: {max_age}\n").parse().unwrap();
+    let names = desk.names_from(&[SENDER], Some(policy(86_400)));
+    let checked = names.check(Of::Domain(DOMAIN.to_owned())).await.unwrap();
+    let told = wrong(&checked);
+    assert!(told.len() == 2 && told.iter().all(|line| line.starts_with("Recommended ")), "{told:#?}");
+    let record = |name: &str| checked.iter().find(|(one, _)| one.name == name).unwrap().0.clone();
+    assert_eq!(record("mta-sts.desk.example.org").value(), HOST);
+    // The name server of the tests follows no aliases.
+    desk.dns.address("mta-sts.desk.example.org", SENDER.parse().unwrap());
+    let announcement = record("_mta-sts.desk.example.org");
+    desk.dns.txt(&announcement.name, &announcement.value());
+    assert_eq!(wrong(&names.check(Of::All).await.unwrap()), Vec::<String>::new());
+
+    // Another policy has another id, and others keep the old one until they see it.
+    let names = desk.names_from(&[SENDER], Some(policy(604_800)));
+    let told = wrong(&names.check(Of::All).await.unwrap());
+    assert!(told.len() == 1 && told[0].contains("the id is of another policy"), "{told:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use guichet::desk::entry::{Door, Entry};
 use guichet::desk::id::{CopyId, EntryId};
 use guichet::desk::language::Language;
 use guichet::desk::member::Role;
+use guichet::desk::mta_sts::Policy;
 use guichet::desk::ticket::Ticket;
 use guichet::desk::ticket::{Participant, Priority};
 use guichet::dns::Names;
@@ -168,12 +169,12 @@ impl TestDesk {
     }
 
     /// The same, of a desk that sends straight to other servers from addresses of its own.
-    pub fn names_from(&self, source: &[&str]) -> Arc<Names> {
+    pub fn names_from(&self, source: &[&str], policy: Option<Policy>) -> Arc<Names> {
         let (store, desk) = self.inside();
         let mut config = self.config.clone();
         config.relay = Relay::Direct(Direct { port: 25, allow_loopback: false });
         config.egress.source = source.iter().map(|source| source.parse().unwrap()).collect();
-        Arc::new(Names::new(Arc::new(config), store, desk, Timestamp::now))
+        Arc::new(Names::new(Arc::new(config), store, desk, Timestamp::now).with_policy(policy))
     }
 
     /// Tests the way out.
