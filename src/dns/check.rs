@@ -24,22 +24,22 @@ pub struct Finding {
 }
 
 /// Asks the DNS.
-pub struct Checker<'a> {
-    pub resolver: &'a TokioResolver,
-    pub authenticator: &'a Authenticator,
-    /// Our own host and the addresses that the DNS has for it.
-    pub hostname: &'a str,
-    pub helo: &'a str,
+pub struct Checker {
+    pub resolver: TokioResolver,
+    pub authenticator: Authenticator,
+    /// What we call ourselves in EHLO.
+    pub helo: String,
+    /// The addresses that the DNS has for our host.
     pub host: Vec<IpAddr>,
 }
 
-impl Checker<'_> {
+impl Checker {
     /// Looks for one record.
     pub async fn look(&self, expected: &Expected) -> Finding {
         let name = expected.name.as_str();
         match &expected.want {
             Want::Address { address, sure } => self.address(name, *address, *sure).await,
-            Want::AnyAddress => match addresses(self.resolver, name).await {
+            Want::AnyAddress => match addresses(&self.resolver, name).await {
                 Ok(found) if found.is_empty() => {
                     missing("publish the address that other servers reach this machine at")
                 }
@@ -48,7 +48,7 @@ impl Checker<'_> {
             },
             Want::Exchange { host } => self.exchange(name, host).await,
             Want::Spf { senders, value } => self.spf(name, senders, value).await,
-            Want::Key { public, .. } => match ask(self.resolver, name, RecordType::TXT).await.texts() {
+            Want::Key { public, .. } => match ask(&self.resolver, name, RecordType::TXT).await.texts() {
                 Ok(texts) => key(&texts, public),
                 Err(why) => unknown(why),
             },
@@ -79,7 +79,7 @@ impl Checker<'_> {
 
     async fn address(&self, name: &str, address: IpAddr, sure: bool) -> Finding {
         let kind = if address.is_ipv4() { RecordType::A } else { RecordType::AAAA };
-        match ask(self.resolver, name, kind).await.picked(ip) {
+        match ask(&self.resolver, name, kind).await.picked(ip) {
             Err(why) => unknown(why),
             Ok(found) if found.is_empty() => missing(format!("publish {address}")),
             Ok(found) if found.contains(&address) => fine(join(&found)),
@@ -94,7 +94,7 @@ impl Checker<'_> {
     }
 
     async fn exchange(&self, name: &str, host: &str) -> Finding {
-        let answer = ask(self.resolver, name, RecordType::MX).await;
+        let answer = ask(&self.resolver, name, RecordType::MX).await;
         let found = answer.picked(|data| match data {
             RData::MX(mx) => Some((mx.preference, host_name(&mx.exchange.to_ascii()))),
             _ => None,
@@ -118,7 +118,7 @@ impl Checker<'_> {
     }
 
     async fn spf(&self, name: &str, senders: &[IpAddr], value: &str) -> Finding {
-        let texts = match ask(self.resolver, name, RecordType::TXT).await.texts() {
+        let texts = match ask(&self.resolver, name, RecordType::TXT).await.texts() {
             Ok(texts) => texts,
             Err(why) => return unknown(why),
         };
@@ -132,6 +132,11 @@ impl Checker<'_> {
         };
         if let Some(second) = records.next() {
             return differs(format!("{found}, {second}"), "two SPF records count as none: make them one".to_owned());
+        }
+        // Evaluation is more lenient here than elsewhere.
+        if let Some(term) = wrong_term(&found) {
+            let advice = format!("{term:?} is no term of SPF: other servers treat the record as if it were not there");
+            return differs(found, advice);
         }
         // Where mail leaves by another machine, or the domain is not ours, there is nothing to evaluate.
         if senders.is_empty() {
@@ -147,14 +152,9 @@ impl Checker<'_> {
                 },
             };
         }
-        // Evaluation is more lenient here than elsewhere.
-        if let Some(term) = wrong_term(&found) {
-            let advice = format!("{term:?} is no term of SPF: other servers treat the record as if it were not there");
-            return differs(found, advice);
-        }
         let mut wrong = Vec::new();
         for sender in senders {
-            match self.authenticator.may_send(*sender, self.helo, name).await {
+            match self.authenticator.may_send(*sender, &self.helo, name).await {
                 Outcome::Pass => {}
                 Outcome::TempError => {
                     return Finding {
@@ -207,7 +207,7 @@ impl Checker<'_> {
     }
 
     async fn alias(&self, name: &str, host: &str) -> Finding {
-        match addresses(self.resolver, name).await {
+        match addresses(&self.resolver, name).await {
             Err(why) => unknown(&why),
             Ok(found) if found.is_empty() => missing("the policy can't be fetched"),
             Ok(found) if found.iter().any(|address| self.host.contains(address)) => fine(join(&found)),
@@ -216,7 +216,7 @@ impl Checker<'_> {
     }
 
     async fn service(&self, name: &str, host: &str, port: u16) -> Finding {
-        let answer = ask(self.resolver, name, RecordType::SRV).await;
+        let answer = ask(&self.resolver, name, RecordType::SRV).await;
         let found = answer.picked(|data| match data {
             RData::SRV(srv) => Some((srv.priority, srv.weight, srv.port, host_name(&srv.target.to_ascii()))),
             _ => None,
@@ -236,7 +236,7 @@ impl Checker<'_> {
 
     async fn pointer(&self, name: &str, host: &str, address: IpAddr) -> Finding {
         debug_assert_eq!(name, reverse_name(address));
-        let answer = ask(self.resolver, name, RecordType::PTR).await;
+        let answer = ask(&self.resolver, name, RecordType::PTR).await;
         let found = answer.picked(|data| match data {
             RData::PTR(ptr) => Some(host_name(&ptr.0.to_ascii())),
             _ => None,
@@ -252,7 +252,7 @@ impl Checker<'_> {
         if !found.iter().any(|found| found == host) {
             return differs(shown, format!("have whoever gave you {address} set its reverse name to {host}"));
         }
-        match addresses(self.resolver, host).await {
+        match addresses(&self.resolver, host).await {
             Err(why) => unknown(&why),
             Ok(back) if back.contains(&address) => fine(shown),
             Ok(_) => differs(shown, format!("{host} does not have the address {address}: publish that too")),
@@ -261,7 +261,7 @@ impl Checker<'_> {
 
     /// The TXT records that begin with a version.
     async fn marked(&self, name: &str, version: &str) -> Result<Vec<String>, String> {
-        let texts = ask(self.resolver, name, RecordType::TXT).await.texts().map_err(str::to_owned)?;
+        let texts = ask(&self.resolver, name, RecordType::TXT).await.texts().map_err(str::to_owned)?;
         let marked = |text: &String| text.get(..version.len()).is_some_and(|start| start.eq_ignore_ascii_case(version));
         Ok(texts.into_iter().filter(marked).collect())
     }

@@ -185,15 +185,11 @@ impl Names {
         let names = Arc::clone(self);
         let expected = apart(move || names.expected_at(&of, &places)).await?;
         let helo = self.config.egress.helo.as_ref().unwrap_or(&self.config.hostname).to_string();
-        let authenticator = Authenticator::new(resolver.clone(), hostname.clone());
-        let checker = Arc::new((resolver, authenticator, hostname, helo, host));
+        let authenticator = Authenticator::new(resolver.clone(), hostname);
+        let checker = Arc::new(Checker { resolver, authenticator, helo, host });
         let looked = each(expected.clone().into_iter(), move |expected| {
             let checker = Arc::clone(&checker);
-            async move {
-                let (resolver, authenticator, hostname, helo, host) = &*checker;
-                let checker = Checker { resolver, authenticator, hostname, helo, host: host.clone() };
-                checker.look(&expected).await
-            }
+            async move { checker.look(&expected).await }
         });
         Ok(expected.into_iter().zip(looked.await?).collect())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guichet::actions::{member, property};
+use guichet::actions::{find, member, property};
 use guichet::desk::copy::{Content, Copy, Scope};
 use guichet::desk::language::Language;
 use guichet::desk::letter::Letter;
@@ -10,7 +10,7 @@ use guichet::desk::member::Role;
 use guichet::desk::public::GRACE;
 use guichet::dns::{Names, Of};
 use guichet::store::tables::COPIES;
-use guichet::store::{Order, Read};
+use guichet::store::{Order, Read, View};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::kit::desk::{TestDesk, address, field};
@@ -85,7 +85,7 @@ async fn contacts_see_it_from_when_our_key_is_there_until_it_is_gone_for_good() 
     let keys = tokio::task::spawn_blocking(move || keys(&made)).await.unwrap();
     assert_eq!(keys.len(), 2);
     names.look().await.unwrap();
-    assert!(!desk.read(|view| guichet::actions::find::property(view, "acme")).public_verified);
+    assert!(!desk.read(|view| find::property(view, "acme")).public_verified);
     desk.dns.txt(&keys[0].0, &keys[0].1);
     names.look().await.unwrap();
     let (contact, member, domains) = from(&desk).await;
@@ -132,12 +132,17 @@ async fn contacts_see_it_from_when_our_key_is_there_until_it_is_gone_for_good() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_address_begins_anew_and_the_letter_is_in_the_propertys_language() {
-    let desk = desk().await;
+    let mut desk = desk().await;
     let names = desk.names();
     let made = Arc::clone(&names);
     let keys = tokio::task::spawn_blocking(move || keys(&made)).await.unwrap();
     keys.iter().for_each(|(name, value)| _ = desk.dns.txt(name, value));
-    names.look().await.unwrap();
+    drop(names);
+    // The daemon looks by itself when it starts.
+    desk.restart().await;
+    let verified = |view: &View<'_>| Ok(find::property(view, "acme")?.public_verified.then_some(()));
+    desk.until(verified).await;
+    let names = desk.names();
     assert_eq!(from(&desk).await.0, PUBLIC);
     let changes = property::Changes {
         public: Some(Some(address("help@shop.example"))),
