@@ -210,11 +210,15 @@ async fn what_is_published_right_is_found_right_and_what_is_not_is_told_with_wha
         if what == DOMAIN {
             dns.exchange(DOMAIN, 10, HOST);
         }
-        records.iter().for_each(|record| _ = dns.txt(what, record));
+        for record in records {
+            dns.txt(what, record);
+        }
         let wrong = wrong(&check(&desk).await);
         assert!(wrong.len() == 1 && wrong[0].contains(told), "{what} {records:?}: {wrong:#?}");
         dns.forget(DOMAIN).forget(name).forget("_dmarc.desk.example.org").forget(POINTER).forget(HOST);
-        dkim_records(DOMAIN).iter().for_each(|record| _ = dns.forget(&record.name));
+        for record in dkim_records(DOMAIN) {
+            dns.forget(&record.name);
+        }
         dns.forget("_smtp._tls.desk.example.org");
         publish(dns);
     }

@@ -136,7 +136,9 @@ async fn another_address_begins_anew_and_the_letter_is_in_the_propertys_language
     let names = desk.names();
     let made = Arc::clone(&names);
     let keys = tokio::task::spawn_blocking(move || keys(&made)).await.unwrap();
-    keys.iter().for_each(|(name, value)| _ = desk.dns.txt(name, value));
+    for (name, value) in &keys {
+        desk.dns.txt(name, value);
+    }
     drop(names);
     // The daemon looks by itself when it starts.
     desk.restart().await;
