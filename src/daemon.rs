@@ -9,7 +9,6 @@ pub mod inbound;
 pub mod reload;
 mod tls;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,6 +31,7 @@ use crate::desk::entry::Door;
 use crate::desk::recipient::Domains;
 use crate::desk::spam::{Listed, Thresholds};
 use crate::desk::token::Keys;
+use crate::dns::Names;
 use crate::intake::Intake;
 use crate::intake::gate::Gate;
 use crate::intake::looks::{LookAlikeCap, Looks};
@@ -53,6 +53,7 @@ use crate::relay::https::Https;
 use crate::relay::mta_sts::Policies;
 use crate::relay::mx::{Finder, Ourselves};
 use crate::relay::pool::PoolLimits;
+use crate::relay::probe::{Prober, Probes};
 use crate::relay::route::Route;
 use crate::relay::tally::Tally;
 use crate::relay::tls_reports::Reporter;
@@ -64,10 +65,9 @@ use crate::smtp::session::{Service, SessionLimits};
 use crate::store::tables::{TOKEN_KEYS, TokenKey};
 use crate::store::{OpenError, Options, Order, Read, Store};
 use crate::sys::{logs, notify, signals};
+use crate::trust::Authenticator;
 use crate::trust::blocklist::Blocklists;
-use crate::trust::keys::DkimKeys;
 use crate::trust::rspamd::Rspamd;
-use crate::trust::{Authenticator, Signer};
 use crate::web;
 
 /// The longest between two looks at what time does to tickets.
@@ -189,6 +189,10 @@ pub struct Running {
     pub opened: Opened,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The keys, and the eye on their records.
+    pub names: Arc<Names>,
+    /// Tests the way out.
+    pub prober: Arc<Prober>,
     /// Where SMTP listens, ports given by the system included.
     pub smtp: Vec<SocketAddr>,
     /// Where members submit, by TLS from the start and by STARTTLS.
@@ -229,7 +233,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let acceptor = |made: Result<Acceptor, _>| made.map_err(anyhow::Error::from);
     let mail = acceptor(Acceptor::for_mail(&keeper.certificates))?;
     let https = acceptor(Acceptor::for_web(&keeper.certificates))?;
-    let signers = signers(config)?;
+    let names = Arc::new(names(config, &opened)?);
     let world = listeners(config, "smtp.listen", &config.smtp.listen)?;
     let members_tls = listeners(config, "submission.listen_tls", &config.submission.listen_tls)?;
     let members = listeners(config, "submission.listen", &config.submission.listen)?;
@@ -247,6 +251,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let mut parts = JoinSet::new();
     let metrics = Arc::new(Metrics::default());
     let gate = gate(config, &resolver, &metrics);
+    let probes = Arc::new(Probes::default());
     let intake = Intake {
         store: store.clone(),
         desk: Arc::clone(desk),
@@ -271,6 +276,7 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         memory: Memory::new(MEMORY),
         networks: Rates::an_hour(at_most(config.limits.network_messages)),
         metrics: Arc::clone(&metrics),
+        probes: Arc::clone(&probes),
     });
     let settings = |service| smtp_settings(config, service, mail.clone(), spool.clone(), &metrics);
     let smtp = Arc::new(Server::new(Arc::clone(&host), settings(Service::World)));
@@ -300,19 +306,11 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     };
     let web_tls = serve_web(web_tls, Some(&https));
     let web = serve_web(web, None);
-    let app = App {
-        store: store.clone(),
-        desk: Arc::clone(desk),
-        config: Arc::new(config.clone()),
-        metrics: Some(Arc::clone(&metrics)),
-        certificates: Some(keeper.certificates.clone()),
-    };
-    servers.spawn(api::serve(socket, api::router(app), servers_stop));
     let relay = Arc::new(Relay {
         store: store.clone(),
         desk: Arc::clone(desk),
         exit,
-        signers,
+        signers: names.signers(),
         limits: Limits { each: config.limits.deliveries_per_destination, in_all: config.limits.deliveries },
         memory: Memory::new(MEMORY),
         now: Box::new(Timestamp::now),
@@ -322,7 +320,25 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         let reporter = Arc::new(Reporter { relay: Arc::clone(&relay), finder, https });
         parts.spawn(reporter.run(parts_stop.clone()));
     }
+    let prober = Arc::new(Prober {
+        relay: Arc::clone(&relay),
+        probes,
+        authenticator: Authenticator::new(resolver.clone(), config.hostname.to_string()),
+        listens: smtp.clone(),
+        direct: matches!(config.relay, config::Relay::Direct(_)),
+    });
+    let app = App {
+        store: store.clone(),
+        desk: Arc::clone(desk),
+        config: Arc::new(config.clone()),
+        metrics: Some(Arc::clone(&metrics)),
+        certificates: Some(keeper.certificates.clone()),
+        names: Arc::clone(&names),
+        prober: Some(Arc::clone(&prober)),
+    };
+    servers.spawn(api::serve(socket, api::router(app), servers_stop));
     parts.spawn(relay.run(parts_stop.clone()));
+    parts.spawn(Arc::clone(&names).run(parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
     // Once the web listeners answer, an authority may look.
     keeper.begin(&config.tls);
@@ -330,6 +346,8 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     Ok(Running {
         opened,
         metrics,
+        names,
+        prober,
         smtp,
         submission_tls,
         submission,
@@ -479,15 +497,14 @@ fn at_most(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
 }
 
-/// The DKIM keys of every local domain; made the first time.
-fn signers(config: &Config) -> Result<BTreeMap<String, Signer>, Failure> {
-    let mut signers = BTreeMap::new();
-    for domain in &config.domains {
-        let keys = DkimKeys::load_or_generate(&config.data_dir.join(upkeep::DKIM), domain.as_str(), Timestamp::now())
-            .map_err(anyhow::Error::from)?;
-        signers.insert(domain.to_string(), Signer::new(domain.as_str(), &keys).map_err(anyhow::Error::from)?);
-    }
-    Ok(signers)
+/// The keys that sign, made the first time, and the eye on their records.
+fn names(config: &Config, opened: &Opened) -> Result<Names, Failure> {
+    let config = Arc::new(config.clone());
+    let policy = web::site::policy(&config.hostname, &config.tls);
+    let names = Names::new(config, opened.store.clone(), Arc::clone(&opened.desk), Timestamp::now);
+    let names = names.with_policy(policy);
+    names.load().map_err(anyhow::Error::from)?;
+    Ok(names)
 }
 
 /// Who knows the servers of domains, and who asks their web servers.

@@ -4,7 +4,7 @@
 //! [`trust`] judges where they came from; [`intake`] reads them with [`mime`], decides what they
 //! are and which ticket they join; [`actions`] makes that change, by the rules of [`desk`], in one
 //! transaction of the [`store`]; [`relay`] turns it into copies, signs them and delivers them.
-//! [`login`] knows who a client is that says it is a member. [`api`] and [`cli`] are the desk's other door, [`daemon`] starts and stops the parts in order,
+//! [`dns`] knows what the DNS should say of all this, and looks whether it does. [`login`] knows who a client is that says it is a member. [`api`] and [`cli`] are the desk's other door, [`daemon`] starts and stops the parts in order,
 //! [`config`] and [`sys`] are what a system administrator meets.
 //!
 //! `docs/architecture.md` has the map with the table of who may import whom.
@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod desk;
+pub mod dns;
 pub mod intake;
 pub mod login;
 pub mod metrics;

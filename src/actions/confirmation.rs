@@ -8,7 +8,6 @@ use crate::desk::confirmation::{Confirmation, Request};
 use crate::desk::entry::Entry;
 use crate::desk::id::PropertyId;
 use crate::desk::letter::Letter;
-use crate::desk::member::{Member, Role};
 use crate::desk::property::Property;
 use crate::desk::ticket::Ticket;
 use crate::store::tables::CONFIRMATIONS;
@@ -39,7 +38,7 @@ pub fn asked(
     let lately = all.iter().filter(|known| act.now.duration_since(known.at) < NOTICES_WITHIN).count();
     let confirmation = Confirmation { request, at: act.now, ticket: ticket.reference.clone() };
     if lately < MOST_NOTICES {
-        for member in deciders(tx, property)? {
+        for member in find::admins(tx, property)? {
             let letter = Letter::forwarding(property.language, &confirmation, to);
             notices::send(tx, act, ticket, entry, &member, letter)?;
         }
@@ -47,14 +46,4 @@ pub fn asked(
     all.insert(0, confirmation);
     all.truncate(Confirmation::MOST);
     Ok(tx.put(&CONFIRMATIONS, &property.id, &all)?)
-}
-
-fn deciders(tx: &impl Read, property: &Property) -> Result<Vec<Member>, StoreError> {
-    let mut members = find::members(tx)?;
-    members.retain(|member| member.is_of(property.id));
-    let admin = |member: &Member| member.roles.get(&property.id) == Some(&Role::Admin);
-    if members.iter().any(admin) {
-        members.retain(admin);
-    }
-    Ok(members)
 }

@@ -7,7 +7,7 @@ use crate::desk::department::Department;
 use crate::desk::entry::Entry;
 use crate::desk::fanout::Colleague;
 use crate::desk::id::{ContactId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
-use crate::desk::member::Member;
+use crate::desk::member::{Member, Role};
 use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
@@ -73,6 +73,17 @@ pub fn member(tx: &impl Read, name: &str) -> Result<Member, ActionError> {
         }
         _ => Err(not_found("member", name, members.iter().map(|member| member.login.to_string()))),
     }
+}
+
+/// A property's admins; all its members where it has none.
+pub fn admins(tx: &impl Read, property: &Property) -> Result<Vec<Member>, StoreError> {
+    let mut members = members(tx)?;
+    members.retain(|member| member.is_of(property.id));
+    let admin = |member: &Member| member.roles.get(&property.id) == Some(&Role::Admin);
+    if members.iter().any(admin) {
+        members.retain(admin);
+    }
+    Ok(members)
 }
 
 /// The member of this property whose address it is.

@@ -20,6 +20,7 @@ pub mod member;
 pub mod notices;
 pub mod post;
 pub mod property;
+pub mod public_address;
 pub mod queue;
 pub mod reach;
 mod standing;

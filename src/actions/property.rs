@@ -88,6 +88,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Property, ActionE
         forwarders: Vec::new(),
         blocked: Vec::new(),
         allowed: Vec::new(),
+        public_look: None,
     };
     tx.put(&PROPERTY_SLUGS, &property.slug, &property.id)?;
     let changes = Changes { add_addresses: new.addresses, public: Some(new.public), ..Changes::default() };
@@ -292,6 +293,7 @@ fn set_public(
         tx.delete(&PUBLIC_ADDRESSES, &before);
     }
     property.public_verified = false;
+    property.public_look = None;
     Ok(())
 }
 

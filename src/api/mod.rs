@@ -48,7 +48,12 @@
 //! | POST `/queue/{id}/hold`, `…/release`, `…/retry`, `…/cancel` | | [`types::QueuedCopy`] with its offers |
 //! | GET `/trace/{what}` | a Message-ID, a ticket, a copy's number or a trace id | [`types::trace::Stories`] |
 //! | GET `/metrics` | | [`types::Metrics`] |
-//! | GET `/dns` | | [`types::Dns`] |
+//! | GET `/dns` | `domain` | [`types::Dns`] |
+//! | POST `/dns/check` | `domain` | [`types::Dns`] |
+//! | GET `/dkim` | | [`types::Dkim`] |
+//! | POST `/dkim/{domain}/rotate` | | [`types::DkimDomain`] |
+//! | POST `/dkim/{domain}/retire` | [`types::Retire`] | [`types::DkimDomain`] |
+//! | POST `/probe` | [`types::Probe`] | [`types::Probed`] |
 //! | POST `/verify` | | [`types::Verified`] |
 //! | POST `/backup` | [`types::Backup`] | [`types::BackedUp`] |
 
@@ -60,6 +65,8 @@ mod failure;
 mod list;
 mod members;
 mod metrics;
+mod names;
+mod probe;
 mod properties;
 mod queue;
 mod request;
@@ -83,9 +90,11 @@ use self::failure::ApiError;
 use self::request::Caller;
 use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::config::Config;
+use crate::dns::Names;
 use crate::metrics::Metrics;
 use crate::net::stop::Stop;
 use crate::net::tls::Certificates;
+use crate::relay::probe::Prober;
 use crate::store::tables::TRACES;
 use crate::store::{Read, Store, Tx, View};
 
@@ -99,6 +108,10 @@ pub struct App {
     pub metrics: Option<Arc<Metrics>>,
     /// What the daemon shows to those who connect; `None` where a command acts without one.
     pub certificates: Option<Certificates>,
+    /// The keys that sign, and the eye on their records.
+    pub names: Arc<Names>,
+    /// Tests the way out; `None` where a command acts without a daemon, which has one.
+    pub prober: Option<Arc<Prober>>,
 }
 
 /// All paths of the API.
@@ -133,7 +146,12 @@ pub fn router(app: App) -> Router {
         .route("/queue/{id}/{verb}", post(queue::act))
         .route("/trace/{what}", get(trace::show))
         .route("/metrics", get(metrics::show))
-        .route("/dns", get(upkeep::dns))
+        .route("/dns", get(names::dns))
+        .route("/dns/check", post(names::check))
+        .route("/dkim", get(names::keys))
+        .route("/dkim/{domain}/rotate", post(names::rotate))
+        .route("/dkim/{domain}/retire", post(names::retire))
+        .route("/probe", post(probe::send))
         .route("/verify", post(upkeep::verify))
         .route("/backup", post(upkeep::backup));
     Router::new()
@@ -221,13 +239,9 @@ mod tests {
             patience: crate::actions::Patience::default(),
             random: Box::new(|| [7; 16]),
         };
-        router(App {
-            store: Store::memory(),
-            desk: Arc::new(desk),
-            config: Arc::new(config),
-            metrics: None,
-            certificates: None,
-        })
+        let (store, desk, config) = (Store::memory(), Arc::new(desk), Arc::new(config));
+        let names = Arc::new(Names::new(Arc::clone(&config), store.clone(), Arc::clone(&desk), Timestamp::now));
+        router(App { store, desk, config, metrics: None, certificates: None, names, prober: None })
     }
 
     async fn ask(api: &Router, method: &str, target: &str, body: &str) -> (u16, Value) {

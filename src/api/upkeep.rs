@@ -1,75 +1,23 @@
-//! `/dns`, `/verify`, `/backup`: what an administrator asks of the whole.
+//! `/verify`, `/backup`: what an administrator asks of the whole.
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
 use axum::Json;
 use axum::extract::State;
-use jiff::Timestamp;
 
 use super::App;
 use super::failure::ApiError;
 use super::request::Body;
-use super::types::{BackedUp, Backup, Dns, DnsRecord, Verified};
+use super::types::{BackedUp, Backup, Verified};
 use crate::actions::verify::references;
-use crate::config::{Config, Relay};
+use crate::config::Config;
+use crate::dns::{DKIM, Names};
 use crate::store::{Store, StoreError};
-use crate::trust::keys::{DkimKeys, KeyError};
 
-/// The folders of a backup, as they are in the data directory.
+/// The folder of the store in the data directory, and in a backup.
 pub const STORE: &str = "store";
-pub const DKIM: &str = "dkim";
-
-pub(super) async fn dns(State(app): State<App>) -> Result<Json<Dns>, ApiError> {
-    let records = apart(move || records(&app.config)).await?;
-    Ok(Json(Dns { records: records.map_err(|error| ApiError::internal(error.to_string()))? }))
-}
-
-/// What each of our domains needs in the DNS. The DKIM keys are made if they are not there yet.
-fn records(config: &Config) -> Result<Vec<DnsRecord>, KeyError> {
-    let mut records = Vec::new();
-    for domain in &config.domains {
-        let domain = domain.as_str();
-        let record = |name: String, kind: &str, value: String, purpose: &str| DnsRecord {
-            domain: domain.to_owned(),
-            name,
-            kind: kind.to_owned(),
-            value,
-            purpose: purpose.to_owned(),
-            found: None,
-            ok: None,
-        };
-        let to_us = "mail for the domain comes to this machine, whose name needs an A or AAAA record";
-        records.push(record(domain.to_owned(), "MX", format!("10 {}", config.hostname), to_us));
-        let (spf, may_send) = match &config.relay {
-            Relay::Capture { .. } | Relay::Direct(_) => (spf(config), "only this machine may send for the domain"),
-            Relay::Smarthost(_) => (
-                "v=spf1 mx ~all".to_owned(),
-                "who may send for the domain; put in what the smarthost's operator asks for",
-            ),
-        };
-        records.push(record(domain.to_owned(), "TXT", spf, may_send));
-        let keys = DkimKeys::load_or_generate(&config.data_dir.join(DKIM), domain, Timestamp::now())?;
-        for key in keys.records(domain) {
-            records.push(record(key.name, key.kind, key.value, "verifies the signature of what we send"));
-        }
-        let policy = "mail in the domain's name without our signature is suspect";
-        records.push(record(format!("_dmarc.{domain}"), "TXT", "v=DMARC1; p=quarantine".to_owned(), policy));
-    }
-    Ok(records)
-}
-
-/// Who may send for a domain where this machine does it alone: the sources of its connections, where
-/// they are configured (RFC 7208 §5.6), besides the addresses that take its mail.
-fn spf(config: &Config) -> String {
-    let sources = config.egress.source.iter().map(|source| match source {
-        IpAddr::V4(v4) => format!(" ip4:{v4}"),
-        IpAddr::V6(v6) => format!(" ip6:{v6}"),
-    });
-    format!("v=spf1 mx{} -all", sources.collect::<String>())
-}
 
 pub(super) async fn verify(State(app): State<App>) -> Result<Json<Verified>, ApiError> {
     Ok(Json(apart(move || verified(&app.store)).await??))
@@ -110,19 +58,21 @@ pub(super) async fn backup(
             Ok(false) => return Err(ApiError::invalid(format!("{directory} is not empty; give a new folder"))),
             Err(error) => return Err(ApiError::invalid(format!("{directory} can't be used: {error}"))),
         }
-        copy_all(&app.config, &app.store, target).map(Json).map_err(|error| ApiError::internal(format!("{error:#}")))
+        copy_all(&app.config, &app.store, &app.names, target)
+            .map(Json)
+            .map_err(|error| ApiError::internal(format!("{error:#}")))
     })
     .await?
 }
 
 /// Copies the store and the keys into an empty directory, while the daemon goes on.
-fn copy_all(config: &Config, store: &Store, directory: &Path) -> anyhow::Result<BackedUp> {
+fn copy_all(config: &Config, store: &Store, names: &Names, directory: &Path) -> anyhow::Result<BackedUp> {
     let copy = directory.join(STORE);
     store.copy_to(&copy)?;
     let mut copied = counted(&copy)?;
     let keys = config.data_dir.join(DKIM);
     if keys.is_dir() {
-        let keys = copy_folder(&keys, &directory.join(DKIM))?;
+        let keys = names.at_rest(|| copy_folder(&keys, &directory.join(DKIM)))?;
         copied.files += keys.files;
         copied.size += keys.size;
     }
@@ -170,6 +120,6 @@ fn counted(directory: &Path) -> anyhow::Result<BackedUp> {
 }
 
 /// Runs what blocks for long beside the threads that serve.
-async fn apart<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub(super) async fn apart<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(f).await.map_err(|error| ApiError::internal(error.to_string()))
 }

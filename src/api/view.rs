@@ -31,6 +31,7 @@ pub(super) fn property(tx: &impl Read, desk: &Desk, property: &desk::property::P
         forwarding_address: property.forwarding_address(desk.domains.first()),
         public: property.public.clone(),
         public_verified: property.public_verified,
+        public_missing_since: property.public_look.and_then(|look| look.missing_since),
         default_assignee: assignee(tx, property.default_assignee)?,
         after_reply: property.after_reply,
         auto_close_days: property.auto_close_days,

@@ -7,10 +7,13 @@
 mod client;
 mod contact;
 mod department;
+mod dkim;
+mod dns;
 mod init;
 mod member;
 mod metrics;
 mod output;
+mod probe;
 mod property;
 mod queue;
 mod ticket;
@@ -29,6 +32,7 @@ use serde_json::{Value, json};
 
 use crate::api::types::{self, ErrorBody};
 use crate::config::{self, Config, ConfigError, Problem};
+use crate::desk::address::Address;
 pub use client::Inside;
 use client::{Call, Client};
 pub use output::say;
@@ -147,9 +151,24 @@ enum Command {
     },
     Init(init::Init),
     /// Check the config, and the folders, files and ports that it names
-    Check,
-    /// Print the DNS records that the domains need
-    Dns,
+    #[command(after_help = "\
+Examples:
+  guichet check
+  guichet check --send acme@desk.example.org   by the way that copies take, and back: what survives?
+  guichet check --send me@gmail.com            sends there what you then look at")]
+    Check {
+        /// Send a test message through the running daemon, and say what survives the way
+        #[arg(long, value_name = "ADDR")]
+        send: Option<Address>,
+        /// Seconds to wait for it to come back: 60, and 10 from an address elsewhere
+        #[arg(long, value_name = "SECONDS", requires = "send", value_parser = clap::value_parser!(u64).range(0..=600))]
+        wait: Option<u64>,
+    },
+    /// Print the DNS records that the domains need, or check them
+    Dns(dns::DnsCommand),
+    /// The keys that mail is signed with
+    #[command(subcommand)]
+    Dkim(dkim::DkimCommand),
     /// Read the whole store and check every reference and checksum
     Verify,
     /// Print what the daemon has counted since it started
@@ -286,12 +305,14 @@ impl Cli {
             }
             Command::Demo { fresh } => (house.demo)(fresh),
             Command::Init(init) => init.run(&self.config, house, output),
-            Command::Check => upkeep::check(&load()?, output),
+            Command::Check { send: None, .. } => upkeep::check(&load()?, output),
+            Command::Check { send: Some(to), wait } => probe::run(to, wait, &mut Desk::new(&load()?, house, output)?),
             Command::Rebuild => upkeep::verified(&(house.rebuild)(&load()?)?, output),
             Command::Restore { directory } => upkeep::restored(&(house.restore)(&load()?, &directory)?, output),
             Command::Completions { shell } => upkeep::completions(shell),
             Command::Man { directory } => upkeep::manual(directory.as_deref()),
-            Command::Dns => upkeep::dns(&mut Desk::new(&load()?, house, output)?),
+            Command::Dns(command) => command.run(&mut Desk::new(&load()?, house, output)?),
+            Command::Dkim(command) => command.run(&mut Desk::new(&load()?, house, output)?),
             Command::Metrics => metrics::run(&mut Desk::new(&load()?, house, output)?),
             Command::Verify => upkeep::verify(&mut Desk::new(&load()?, house, output)?),
             Command::Backup { directory } => upkeep::backup(&directory, &mut Desk::new(&load()?, house, output)?),

@@ -6,9 +6,9 @@ use std::io::Read;
 use clap::{Args, Subcommand};
 
 use super::client::Call;
-use super::output::{Output, Table, list, time};
+use super::output::{Output, Table, list, print, time};
 use super::{Desk, Failure, ON_OFF, change, one_of, or_none};
-use crate::api::types::{Confirmation, EditProperty, NewProperty, Properties, Property, Removed};
+use crate::api::types::{Confirmation, Dns, EditProperty, NewProperty, Properties, Property, Removed};
 use crate::desk::address::Address;
 use crate::desk::command::Allowed;
 use crate::desk::forwarder::Forwarder;
@@ -182,13 +182,15 @@ fn days(text: &str) -> Result<Days, String> {
 impl PropertyCommand {
     pub(super) fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
         let (list, remove) = (matches!(self, Self::List), matches!(self, Self::Remove { .. }));
+        let whole = matches!(self, Self::Show { .. });
         let call = self.call()?;
         if list {
             desk.print_all(&call, "properties", table)
         } else if remove {
             desk.print(&call, |removed: &Removed, _| format!("Removed {}.\n", removed.removed))
         } else {
-            desk.print(&call, show)
+            desk.print(&call, show)?;
+            if whole && !desk.output.json { to_publish(&call, desk) } else { Ok(()) }
         }
     }
 
@@ -219,6 +221,19 @@ impl PropertyCommand {
             Self::List => Call::get(&["properties"]),
         })
     }
+}
+
+/// The records that let contacts see the public address, while they don't.
+fn to_publish(call: &Call, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    let (property, _) = desk.client.ask::<Property>(call)?;
+    let Some(public) = property.public.filter(|_| !property.public_verified) else { return Ok(()) };
+    let call = Call::get(&["dns"]).query("domain", Some(public.domain()));
+    let (mut dns, _) = desk.client.ask::<Dns>(&call)?;
+    dns.records.retain(|record| record.name.contains("._domainkey."));
+    print(&format!(
+        "\nContacts see {public} in From once these records are published; that is looked for hourly, and\nat once with `guichet dns --check`:\n\n{}",
+        super::dns::table(&dns, desk.output)
+    ))
 }
 
 fn edit(slug: &PropertySlug, edit: &EditProperty) -> Call {
@@ -279,8 +294,7 @@ fn show(property: &Property, output: Output) -> String {
     facts.fact("forwarding", &property.forwarding_address.to_string());
     facts.fact("takes mail at", &list(&property.addresses));
     if let Some(public) = &property.public {
-        let from = if property.public_verified { "contacts see it in From" } else { "not yet seen by contacts" };
-        facts.fact("public", &format!("{public} ({from})"));
+        facts.fact("public", &format!("{public} ({})", in_from(property)));
     }
     facts.fact("language", &property.language.to_string());
     let assignee = property.default_assignee.as_ref();
@@ -314,6 +328,18 @@ fn show(property: &Property, output: Output) -> String {
     let support = property.public.as_ref().map_or("your support address".to_owned(), ToString::to_string);
     facts.text(&how_to_forward(&support, property.forwarding_address.as_str()));
     facts.done()
+}
+
+/// Whether contacts see the public address, and what would change that.
+fn in_from(property: &Property) -> String {
+    match (property.public_verified, property.public_missing_since) {
+        (true, None) => "contacts see it in From".to_owned(),
+        (true, Some(since)) => format!("contacts see it in From, but its DKIM record is missing since {}", time(since)),
+        (false, None) => "not yet seen by contacts".to_owned(),
+        (false, Some(since)) => {
+            format!("not seen by contacts: its DKIM record is missing, looked for since {}", time(since))
+        }
+    }
 }
 
 /// How a text begins.

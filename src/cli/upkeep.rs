@@ -1,4 +1,4 @@
-//! `check`, `dns`, `verify`, `backup`, `completions`, `man`, and what `rebuild` and `restore` print.
+//! `check`, `verify`, `backup`, `completions`, `man`, and what `rebuild` and `restore` print.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use super::client::{Call, Client};
 use super::output::{Output, clean_line, print, print_json, say, size};
 use super::{Desk, Failure};
-use crate::api::types::{BackedUp, Backup, Dns, DnsRecord, Verified};
+use crate::api::types::{BackedUp, Backup, Verified};
 use crate::config::{Config, Problem, check};
 use crate::net::tls::inspect::inspect;
-use crate::trust::keys::Record;
 
 /// Says what is wrong with the machine that the config was written for.
 pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
@@ -65,27 +64,6 @@ fn problem(problem: &Problem) -> Value {
         "file": problem.file.display().to_string(), "line": problem.line,
         "key": problem.key, "message": problem.text,
     })
-}
-
-pub(super) fn dns(desk: &mut Desk<'_>) -> Result<(), Failure> {
-    desk.print(&Call::get(&["dns"]), |dns: &Dns, output| {
-        dns.records.iter().map(|record| zone_line(record, output)).collect::<Vec<_>>().join("\n")
-    })
-}
-
-/// A record as a zone file has it (RFC 1035 §5.1), with what it is for. It is there to be copied,
-/// so it is never cut.
-fn zone_line(record: &DnsRecord, output: Output) -> String {
-    let value = match record.kind.as_str() {
-        "TXT" => {
-            let text = Record { name: record.name.clone(), kind: "TXT", value: record.value.clone() };
-            text.presentation()
-        }
-        // All other values end in a host's name.
-        _ => format!("{}.", record.value),
-    };
-    let purpose = output.dim(&clean_line(&format!("; {}", record.purpose)));
-    format!("{purpose}\n{}\n", clean_line(&format!("{}. IN {} {value}", record.name, record.kind)))
 }
 
 pub(super) fn verify(desk: &mut Desk<'_>) -> Result<(), Failure> {

@@ -75,6 +75,8 @@ async fn run(folder: &Path) -> Result<(), Failure> {
         config: Arc::new(config.clone()),
         metrics: Some(Arc::clone(&running.metrics)),
         certificates: None,
+        names: Arc::clone(&running.names),
+        prober: Some(Arc::clone(&running.prober)),
     };
     let desk = Api(api::router(app));
     tokio::select! {

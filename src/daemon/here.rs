@@ -3,13 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{open, runtime, store_dir, store_failure};
 use crate::api::types::{BackedUp, Verified};
 use crate::api::upkeep::{self, copy_folder};
 use crate::api::{self, App};
 use crate::cli::{Failure, Inside};
 use crate::config::Config;
+use crate::dns::{DKIM, Names};
 use crate::store::{Options, Store};
+use crate::web;
 
 /// How far every counter moves on when a backup is put back: what was given out after it was made
 /// must never name something new.
@@ -19,13 +23,11 @@ const COUNTER_GAP: u64 = 1_000_000;
 pub fn inside(config: &Config) -> Result<Inside, Failure> {
     let opened = tokio::runtime::Handle::current().block_on(open(config))?;
     let store = opened.store.clone();
-    let app = App {
-        store: opened.store,
-        desk: opened.desk,
-        config: Arc::new(config.clone()),
-        metrics: None,
-        certificates: None,
-    };
+    let config = Arc::new(config.clone());
+    let names = Names::new(Arc::clone(&config), store.clone(), Arc::clone(&opened.desk), Timestamp::now);
+    let names = Arc::new(names.with_policy(web::site::policy(&config.hostname, &config.tls)));
+    let app =
+        App { store: opened.store, desk: opened.desk, config, metrics: None, certificates: None, names, prober: None };
     Ok(Inside { router: api::router(app), store: Some(store) })
 }
 
@@ -55,9 +57,9 @@ pub fn restore(config: &Config, backup: &Path) -> Result<BackedUp, Failure> {
     }
     crate::config::check::create_data_dir(config).map_err(|problem| Failure::BadConfig(vec![problem]))?;
     let mut copied = copy_folder(&source, &target)?;
-    let dkim = backup.join(upkeep::DKIM);
+    let dkim = backup.join(DKIM);
     if dkim.is_dir() {
-        let keys = copy_folder(&dkim, &config.data_dir.join(upkeep::DKIM))?;
+        let keys = copy_folder(&dkim, &config.data_dir.join(DKIM))?;
         copied.files += keys.files;
         copied.size += keys.size;
     }

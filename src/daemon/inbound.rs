@@ -14,6 +14,7 @@ use crate::login::Logins;
 use crate::login::sasl::{Answer, Question};
 use crate::metrics::{Metrics, Rate, Refusal};
 use crate::net::limits::{Memory, network};
+use crate::relay::probe::Probes;
 use crate::smtp::body::Body;
 use crate::smtp::reply::Reply;
 use crate::smtp::server::Host;
@@ -30,6 +31,8 @@ pub struct Inbound {
     /// Messages from the world, by the network that they come from.
     pub networks: Rates<IpAddr>,
     pub metrics: Arc<Metrics>,
+    /// Messages that test the way out, and come back here.
+    pub probes: Arc<Probes>,
 }
 
 impl Host for Inbound {
@@ -65,6 +68,8 @@ impl Host for Inbound {
         };
         let filed = if let Some(login) = &envelope.login {
             self.intake.submit(login, &envelope, raw).await
+        } else if self.probes.take(&envelope, &raw) {
+            return Reply::ok(format!("the test came back, as {}", envelope.id));
         } else {
             self.networks.count(network(envelope.client), envelope.at);
             self.intake.receive(&envelope, raw).await

@@ -36,6 +36,7 @@ impl Running {
             tracing::warn!("changed, and not applied before a restart: {}", waiting.join(", "));
         }
         self.site.change(&new.tls);
+        self.names.announce(web::site::policy(&new.hostname, &new.tls));
         self.keeper.begin_again(&new.tls).await;
         tracing::info!(config = %new.source.file.display(), "configuration read again");
         Reloaded::Applied { waiting }

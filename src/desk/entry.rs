@@ -219,6 +219,8 @@ pub enum What {
     Resumed,
     /// A person held, released, retried or cancelled copies.
     Delivery,
+    /// A public address stands in From no longer: its domain does not publish our key any more.
+    PublicTakenBack,
 }
 
 /// An event's content: what changed, from which value to which.

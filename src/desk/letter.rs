@@ -270,6 +270,17 @@ impl Letter {
         }
     }
 
+    /// To an admin: a public address stands in From no longer. `forwarding`: which one does instead.
+    #[must_use]
+    pub fn public_taken_back(language: Language, property: &str, public: &str, forwarding: &str) -> Self {
+        Self {
+            subject: language.public_taken_back_subject(public),
+            text: format!("{}\n", language.public_taken_back(property, public, forwarding)),
+            kind: LetterKind::Notice,
+            answer: Answer::Property,
+        }
+    }
+
     /// To the members of a ticket: what goes on by itself there is only kept from now on.
     #[must_use]
     pub fn quiet(language: Language, ticket: &TicketRef, subject: &str, writer: &Mailbox, reason: Reason) -> Self {

@@ -27,6 +27,7 @@ pub mod mistake;
 pub mod mta_sts;
 pub mod pace;
 pub mod property;
+pub mod public;
 pub mod reach;
 pub mod recipient;
 pub mod references;

@@ -10,6 +10,7 @@ use super::command::Allowed;
 use super::forwarder::Forwarder;
 use super::id::PropertyId;
 use super::language::Language;
+use super::public::Look;
 use super::sender::Sender;
 use super::slug::PropertySlug;
 use super::ticket::{Assignee, Status};
@@ -63,6 +64,9 @@ pub struct Property {
     /// Whose aligned mail no filter and no blocklist stops.
     #[serde(default)]
     pub allowed: Vec<Sender>,
+    /// When that record was last looked for.
+    #[serde(default)]
+    pub public_look: Option<Look>,
 }
 
 impl Property {

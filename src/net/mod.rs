@@ -2,6 +2,7 @@
 //! come from, limits on connections, the resolver, the word to stop.
 
 pub mod acme;
+pub mod answer;
 pub mod limits;
 pub mod listen;
 pub mod resolver;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::read_system_conf;
@@ -43,6 +43,18 @@ pub enum ResolverError {
 /// # Errors
 /// [`ResolverError`].
 pub fn resolver(servers: &[String]) -> Result<TokioResolver, ResolverError> {
+    build(servers, ResolveHosts::Auto)
+}
+
+/// The same that knows nothing of the machine's own `hosts` file: what others find in the DNS.
+///
+/// # Errors
+/// [`ResolverError`].
+pub fn outside_view(servers: &[String]) -> Result<TokioResolver, ResolverError> {
+    build(servers, ResolveHosts::Never)
+}
+
+fn build(servers: &[String], hosts: ResolveHosts) -> Result<TokioResolver, ResolverError> {
     let (name_servers, mut options) = if servers.is_empty() {
         let (system, options) = read_system_conf().map_err(ResolverError::System)?;
         (system.name_servers().to_vec(), options)
@@ -55,6 +67,7 @@ pub fn resolver(servers: &[String]) -> Result<TokioResolver, ResolverError> {
     options.cache_size = CACHE_ENTRIES;
     options.positive_max_ttl = Some(LONGEST_POSITIVE);
     options.negative_max_ttl = Some(LONGEST_NEGATIVE);
+    options.use_hosts_file = hosts;
     options.edns0 = true;
     options.try_tcp_on_error = true;
     // With the aliases on the way, so that an answer can be held against the question.

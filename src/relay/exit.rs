@@ -136,6 +136,14 @@ impl Servers {
         outcomes
     }
 
+    /// Delivers one message to a server of the caller's choice, by a connection that nobody else uses.
+    pub async fn deliver_to(&self, hop: NextHop, transaction: &Transaction<'_>) -> Vec<Outcome> {
+        let pool = Pool::sharing(self.client.clone(), Target::Hop(hop), self.limits, Arc::clone(&self.room));
+        let outcomes = pool.deliver(transaction).await;
+        quit(pool.all()).await;
+        outcomes
+    }
+
     fn pool(&self, recipient: &Address) -> Arc<Pool> {
         let make = || {
             let target = match &self.way {

@@ -3,7 +3,8 @@
 //! The [`worker`] has copies that a [`reader`] takes from the queue, [`destinations`] says whose turn it is, [`render`]
 //! writes the copy out. [`exit`] is the configured [`route`] opened: to servers, whose connections by
 //! the SMTP [`client`] a [`pool`] keeps and whose names [`mx`] finds, or into a Maildir that
-//! [`capture`]s. [`schedule`] says when to try again.
+//! [`capture`]s. [`schedule`] says when to try again. A [`probe`] tests
+//! the way out.
 //!
 //! How safe the line to a server must be is said by its zone ([`dane`]) or its domain ([`mta_sts`],
 //! fetched by [`https`]); how it went is counted by a [`tally`], of which [`tls_reports`] tell.
@@ -18,6 +19,7 @@ pub mod mta_sts;
 pub mod mx;
 mod names;
 pub mod pool;
+pub mod probe;
 pub mod reader;
 pub mod render;
 pub mod route;

@@ -89,10 +89,10 @@ enum Source {
     Message(Vec<u8>),
 }
 
-/// Reads what a copy is made of.
-pub fn draft(tx: &impl Read, desk: &Desk, copy: &Copy) -> Result<Draft, RenderError> {
+/// Reads what a copy is made of. `signs`: whether there is a signature for a domain.
+pub fn draft(tx: &impl Read, desk: &Desk, copy: &Copy, signs: impl Fn(&str) -> bool) -> Result<Draft, RenderError> {
     let sources = sources(tx, copy)?;
-    let plan = plan(tx, desk, copy, &sources)?;
+    let plan = plan(tx, desk, copy, &sources, signs)?;
     let source = match copy.content {
         Content::Entry => {
             let raw = sources.entry.raw.ok_or_else(|| RenderError::Broken("the entry has no message".into()))?;
@@ -162,10 +162,17 @@ fn for_any_server(address: &Address) -> Address {
     Address::new(address.local(), &ascii(address.domain())).unwrap_or_else(|_| address.clone())
 }
 
-fn plan(tx: &impl Read, desk: &Desk, copy: &Copy, sources: &Sources) -> Result<Plan, RenderError> {
+fn plan(
+    tx: &impl Read,
+    desk: &Desk,
+    copy: &Copy,
+    sources: &Sources,
+    signs: impl Fn(&str) -> bool,
+) -> Result<Plan, RenderError> {
     let Sources { property, ticket, entry, reader, is_member } = sources;
     let forwarding = property.forwarding_address(desk.domains.first());
-    let public = property.public.clone().filter(|_| property.public_verified && !is_member);
+    let public = property.public.as_ref().filter(|_| property.public_verified && !is_member).map(for_any_server);
+    let public = public.filter(|public| signs(public.domain()));
     let writer = entry.author.mailbox().filter(|_| copy.content == Content::Entry);
     let name = writer.map_or_else(|| property.name.clone(), |writer| sender_name(writer, &property.name));
     let answer = match &copy.content {

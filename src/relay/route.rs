@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::dane::Dane;
 use super::client::Server;
+use super::dane::Dane;
 use crate::config;
 use crate::desk::address::Address;
 use crate::desk::mta_sts::{Mode, Policy};

@@ -31,7 +31,7 @@ use crate::net::limits::Memory;
 use crate::net::stop::Stop;
 use crate::store::tables::ENTRIES;
 use crate::store::{Store, StoreError};
-use crate::trust::Signer;
+use crate::trust::Signers;
 
 /// The longest sleep: clocks are put right now and then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -51,8 +51,8 @@ pub struct Relay {
     pub store: Store,
     pub desk: Arc<Desk>,
     pub exit: Exit,
-    /// Signatures by domain; the first local domain's for every other.
-    pub signers: BTreeMap<String, Signer>,
+    /// The first local domain's signs for every domain that has none.
+    pub signers: Arc<Signers>,
     /// How many copies are under way at one time.
     pub limits: Limits,
     /// For copies of large messages under way.
@@ -369,7 +369,7 @@ impl Relay {
         let now = (self.now)();
         let prepared = self.store.read(|view| {
             let Some(copy) = view_copy(view, id)? else { return Ok(None) };
-            let draft = draft(view, &self.desk, &copy);
+            let draft = draft(view, &self.desk, &copy, |domain| self.signers.get(domain).is_some());
             Ok::<_, StoreError>(Some((copy, draft)))
         })?;
         let Some((copy, draft)) = prepared else { return Ok((Offer::Unwanted, None)) };

@@ -34,7 +34,9 @@ records!(
     Ticket,
     Entry,
     Copy,
-     Tried, Trace, AppPassword,
+    Tried,
+    Trace,
+    AppPassword,
     Reach,
     KeptPolicy,
     Counts

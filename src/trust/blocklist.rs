@@ -104,7 +104,7 @@ fn is_listing(answer: Ipv4Addr) -> bool {
 }
 
 /// Octets or nibbles, the last first (RFC 5782 §2.1, §2.4).
-fn reversed(client: IpAddr) -> String {
+pub fn reversed(client: IpAddr) -> String {
     match client {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();

@@ -137,6 +137,13 @@ impl Authenticator {
         verdict
     }
 
+    /// What SPF says of mail that `client` sends with an envelope sender in `domain`.
+    pub async fn may_send(&self, client: IpAddr, helo: &str, domain: &str) -> Outcome {
+        let Ok(sender) = Address::new("postmaster", domain) else { return Outcome::None };
+        let origin = Origin { client, helo, reverse_path: Some(&sender), from_domain: None };
+        spf_outcome(self.spf(origin, Instant::now() + self.deadline).await.result())
+    }
+
     /// Whether a server of this name brought the message: SPF proves its domain, or its name has the
     /// client's address.
     async fn brought(&self, server: &str, client: IpAddr, verdict: &Verdict, deadline: Instant) -> bool {

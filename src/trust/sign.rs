@@ -3,6 +3,9 @@
 //! The body is hashed once for both. Every field of [`OVERSIGNED`] is named once more than it
 //! occurs, so that none can be added or replaced on the way.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
 use data_encoding::BASE64;
 use jiff::Timestamp;
 use mail_auth::common::crypto::{Ed25519Key, HashAlgorithm, RsaKey, Sha256, SigningKey};
@@ -45,13 +48,29 @@ pub enum SignError {
     Crypto(mail_auth::Error),
 }
 
+/// The signers of all domains, put in anew while others sign.
+#[derive(Default)]
+pub struct Signers(RwLock<BTreeMap<String, Arc<Signer>>>);
+
+impl Signers {
+    /// The signer of a domain, in A-labels.
+    #[must_use]
+    pub fn get(&self, domain: &str) -> Option<Arc<Signer>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(domain).cloned()
+    }
+
+    /// From now on `signer` signs for its domain.
+    pub fn put(&self, signer: Signer) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(signer.domain.clone(), Arc::new(signer));
+    }
+}
+
 /// Signs for one domain. The keys are parsed once, here.
 pub struct Signer {
     domain: String,
-    rsa: RsaKey<Sha256>,
-    rsa_selector: String,
-    ed25519: Ed25519Key,
-    ed25519_selector: String,
+    rsa: Option<(String, RsaKey<Sha256>)>,
+    ed25519: Option<(String, Ed25519Key)>,
 }
 
 impl Signer {
@@ -60,17 +79,15 @@ impl Signer {
     /// # Errors
     /// [`SignError::Key`].
     pub fn new(domain: impl Into<String>, keys: &DkimKeys) -> Result<Self, SignError> {
-        let rsa =
-            RsaKey::from_key_der(PrivateKeyDer::Pkcs8(keys.rsa().clone_key())).map_err(|_| SignError::Key("RSA"))?;
-        let ed25519 = Ed25519Key::from_pkcs8_maybe_unchecked_der(keys.ed25519().secret_pkcs8_der())
-            .map_err(|_| SignError::Key("Ed25519"))?;
-        Ok(Self {
-            domain: domain.into(),
-            rsa,
-            rsa_selector: keys.rsa_selector.to_string(),
-            ed25519,
-            ed25519_selector: keys.ed25519_selector.to_string(),
-        })
+        let rsa = keys.rsa().map(|key| {
+            let parsed = RsaKey::from_key_der(PrivateKeyDer::Pkcs8(key.der().clone_key()));
+            parsed.map(|parsed| (key.selector.to_string(), parsed)).map_err(|_| SignError::Key("RSA"))
+        });
+        let ed25519 = keys.ed25519().map(|key| {
+            let parsed = Ed25519Key::from_pkcs8_maybe_unchecked_der(key.der().secret_pkcs8_der());
+            parsed.map(|parsed| (key.selector.to_string(), parsed)).map_err(|_| SignError::Key("Ed25519"))
+        });
+        Ok(Self { domain: domain.into(), rsa: rsa.transpose()?, ed25519: ed25519.transpose()? })
     }
 
     #[must_use]
@@ -78,7 +95,7 @@ impl Signer {
         &self.domain
     }
 
-    /// Two `DKIM-Signature` fields, to be put before `message`, which has CRLF line ends.
+    /// A `DKIM-Signature` field for each key, to be put before `message`, which has CRLF line ends.
     ///
     /// # Errors
     /// [`SignError`].
@@ -107,11 +124,14 @@ impl Signer {
         Canonicalization::Relaxed.canonicalize_headers(signed.into_iter(), &mut header);
 
         let now = now.as_second();
-        let ed25519 = self.field("ed25519-sha256", &self.ed25519_selector, now, &names, &body_hash);
-        let rsa = self.field("rsa-sha256", &self.rsa_selector, now, &names, &body_hash);
-        let ed25519 = seal(&self.ed25519, &header, ed25519)?;
-        let rsa = seal(&self.rsa, &header, rsa)?;
-        Ok(ed25519 + &rsa)
+        let mut signatures = String::new();
+        if let Some((selector, key)) = &self.ed25519 {
+            signatures += &seal(key, &header, self.field("ed25519-sha256", selector, now, &names, &body_hash))?;
+        }
+        if let Some((selector, key)) = &self.rsa {
+            signatures += &seal(key, &header, self.field("rsa-sha256", selector, now, &names, &body_hash))?;
+        }
+        Ok(signatures)
     }
 
     /// The field up to `b=`, folded.

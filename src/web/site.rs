@@ -105,7 +105,7 @@ impl Terms {
         if let config::Certificates::Acme(acme) = &tls.certificates {
             hosts.extend(acme.names.iter().map(ToString::to_string));
         }
-        let policy = tls.mta_sts.map(|mode| policy(mode, hostname));
+        let policy = policy(hostname, tls);
         if policy.is_some() {
             hosts.extend(domains.iter().map(Tls::policy_host));
         }
@@ -113,15 +113,15 @@ impl Terms {
     }
 }
 
-/// Our policy: the same for every domain, since all of their mail comes to this host.
+/// Our policy, if we have one: the same for every domain, since all of their mail comes to this host.
 #[must_use]
-pub fn policy(mode: MtaSts, hostname: &Domain) -> Policy {
-    let mode = match mode {
+pub fn policy(hostname: &Domain, tls: &Tls) -> Option<Policy> {
+    let mode = match tls.mta_sts? {
         MtaSts::None => Mode::None,
         MtaSts::Testing => Mode::Testing,
         MtaSts::Enforce => Mode::Enforce,
     };
-    Policy::ours(mode, hostname.as_str())
+    Some(Policy::ours(mode, hostname.as_str()))
 }
 
 /// The host that is meant, in lower case and without its port (RFC 9112 §3.2).

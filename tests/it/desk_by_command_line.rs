@@ -124,9 +124,14 @@ fn json_has_the_documented_fields() {
     let contact = desk.json(&["contact", "show", "bob@example.org"]);
     fields(&contact["tickets"][0], of_list);
     let dns = desk.json(&["dns"]);
-    let kinds: Vec<_> = dns["records"].as_array().unwrap().iter().map(|record| record["type"].clone()).collect();
-    assert_eq!(kinds, ["MX", "TXT", "TXT", "TXT", "TXT"]);
-    fields(&dns["records"][0], "domain name type value purpose found ok");
+    // This machine's addresses are its own affair.
+    let kinds = dns["records"].as_array().unwrap().iter().map(|record| record["type"].as_str().unwrap());
+    let kinds: Vec<_> = kinds.filter(|kind| !["A", "AAAA", "PTR"].contains(kind)).collect();
+    assert_eq!(kinds, ["MX", "TXT", "TXT", "TXT", "TXT", "TXT"]);
+    fields(&dns["records"][0], "domain name type value purpose need found ok advice");
+    fields(&dns, "records policies");
+    let dkim = desk.json(&["dkim", "list"]);
+    fields(&dkim["domains"][0]["keys"][0], "selector algorithm state since retire_after name value");
     assert_eq!(desk.json(&["verify"])["ok"], true);
 }
 

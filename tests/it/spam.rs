@@ -386,6 +386,7 @@ impl Listing {
             memory: Memory::new(1 << 20),
             networks: Rates::an_hour(1000),
             metrics: Arc::clone(&metrics),
+            probes: Arc::default(),
         };
         let settings = Settings {
             hostname: "mx.desk.example.org".to_owned(),

@@ -11,6 +11,7 @@ use guichet::desk::ticket::Status;
 use guichet::store::tables::{TOKEN_KEYS, TokenKey};
 use guichet::store::{Order, Read};
 use guichet::trust::keys::DkimKeys;
+use guichet::trust::ring::{First, Ring};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
@@ -74,8 +75,8 @@ struct Domain {
 impl Domain {
     fn new(name: &'static str) -> (Self, DkimKeys) {
         let folder = tempfile::tempdir().unwrap();
-        let keys = DkimKeys::load_or_generate(folder.path(), name, Timestamp::now()).unwrap();
-        (Self { name, selector: keys.rsa_selector.to_string(), folder }, keys)
+        let keys = Ring::open(folder.path(), name, First::Active, Timestamp::now()).unwrap().signing();
+        (Self { name, selector: keys.rsa().unwrap().selector.to_string(), folder }, keys)
     }
 
     /// The name of the record with the key, for whoever publishes it or something else there.

@@ -8,6 +8,7 @@ use guichet::desk::address::Address;
 use guichet::desk::verdict::{Outcome, Policy, Verdict};
 use guichet::trust::judge::{Authenticator, Origin};
 use guichet::trust::keys::DkimKeys;
+use guichet::trust::ring::{First, Ring};
 use guichet::trust::sign::Signer;
 use jiff::Timestamp;
 use mail_auth::arc::ArcSealer;
@@ -258,17 +259,17 @@ async fn addresses_and_domains_are_known_in_every_spelling() {
 async fn a_chain_of_forwarders_is_noted_and_proves_nothing() {
     let dns = Dns::start().await;
     let directory = tempfile::tempdir().unwrap();
-    let keys = DkimKeys::load_or_generate(directory.path(), "list.example", Timestamp::now()).unwrap();
+    let keys = Ring::open(directory.path(), "list.example", First::Active, Timestamp::now()).unwrap().signing();
     for record in keys.records("list.example") {
         dns.txt(&record.name, &record.value);
     }
-    let pem = directory.path().join(format!("list.example/{}.rsa", keys.rsa_selector));
+    let pem = directory.path().join(format!("list.example/{}.rsa", keys.rsa().unwrap().selector));
     let key = RsaKey::<Sha256>::from_key_der(PrivateKeyDer::from_pem_file(pem).unwrap()).unwrap();
     let message = AuthenticatedMessage::parse(MAIL.as_bytes()).unwrap();
     let results = AuthenticationResults::new("list.example");
     let set = ArcSealer::from_key(key)
         .domain("list.example")
-        .selector(keys.rsa_selector.as_str())
+        .selector(keys.rsa().unwrap().selector.as_str())
         .headers(["From", "To", "Subject"])
         .seal(&message, &results, &ArcOutput::default())
         .unwrap();
@@ -385,7 +386,7 @@ async fn what_dkimpy_signs_is_believed() {
     let Some(python) = crate::kit::peers::python() else { return };
     let dns = Dns::start().await;
     let directory = tempfile::tempdir().unwrap();
-    let keys = DkimKeys::load_or_generate(directory.path(), "desk.example", Timestamp::now()).unwrap();
+    let keys = Ring::open(directory.path(), "desk.example", First::Active, Timestamp::now()).unwrap().signing();
     for record in keys.records("desk.example") {
         dns.txt(&record.name, &record.value);
     }
@@ -407,7 +408,8 @@ async fn what_dkimpy_signs_is_believed() {
         "            (directory / name).write_bytes(signature + message)\n",
     );
     let mut python = std::process::Command::new(python);
-    let output = python.args(["-c", script]).arg(directory.path()).arg(keys.rsa_selector.as_str()).output().unwrap();
+    let output =
+        python.args(["-c", script]).arg(directory.path()).arg(keys.rsa().unwrap().selector.as_str()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for (index, (what, _)) in bodies.iter().enumerate() {
         for how in ["relaxed.relaxed", "relaxed.simple", "simple.relaxed", "simple.simple"] {

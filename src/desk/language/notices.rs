@@ -389,6 +389,28 @@ impl Language {
     }
 
     #[must_use]
+    pub fn public_taken_back_subject(self, public: &str) -> String {
+        match self {
+            Self::En => format!("Mail no longer comes from {public}"),
+            Self::Fr => format!("Le courrier ne part plus de {public}"),
+        }
+    }
+
+    /// That a public address stands in From no longer, and what to do.
+    #[must_use]
+    pub fn public_taken_back(self, property: &str, public: &str, forwarding: &str) -> String {
+        let domain = public.rsplit('@').next().unwrap_or(public);
+        match self {
+            Self::En => format!(
+                "Contacts of {property} now see {forwarding} as the sender instead of {public}: the DNS of {domain} no longer has the DKIM key by which mail from here proves that it may use this address. Without the key, other servers would take that mail for forged. Mail goes on in both directions.\n\nThe records that belong there: guichet dns {domain}\nWhen they are there again, {public} comes back by itself within an hour, or at once with: guichet dns --check"
+            ),
+            Self::Fr => format!(
+                "Les contacts de {property} voient désormais {forwarding} comme expéditeur à la place de {public}\u{a0}: le DNS de {domain} ne contient plus la clé DKIM par laquelle le courrier parti d’ici prouve qu’il peut utiliser cette adresse. Sans cette clé, d’autres serveurs prendraient ce courrier pour un faux. Les échanges continuent dans les deux sens.\n\nLes enregistrements attendus\u{a0}: guichet dns {domain}\nQuand ils seront de nouveau en place, {public} reviendra de lui-même dans l’heure, ou tout de suite avec\u{a0}: guichet dns --check"
+            ),
+        }
+    }
+
+    #[must_use]
     pub fn quiet_subject(self, subject: &str) -> String {
         match self {
             Self::En => format!("Gone quiet: {subject}"),

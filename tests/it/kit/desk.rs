@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use guichet::actions::post::Content;
 use guichet::actions::ticket::{self, Composition, Worker};
 use guichet::actions::{Act, ActionError, Actor, Desk, app_password, department, find, held, member, property};
-use guichet::config::Config;
+use guichet::config::{Config, Direct, Relay};
 use guichet::daemon::reload::Reloaded;
 use guichet::daemon::{self, Opened, Running};
 use guichet::desk::address::{Address, Mailbox};
@@ -19,15 +19,19 @@ use guichet::desk::entry::{Door, Entry};
 use guichet::desk::id::{CopyId, EntryId};
 use guichet::desk::language::Language;
 use guichet::desk::member::Role;
+use guichet::desk::mta_sts::Policy;
 use guichet::desk::ticket::Ticket;
 use guichet::desk::ticket::{Participant, Priority};
+use guichet::dns::Names;
 use guichet::metrics::Metrics;
 use guichet::mime::compose::{Composed, compose};
 use guichet::net::tls::Certificates;
+use guichet::relay::probe::Prober;
 use guichet::store::tables::COPIES;
 use guichet::store::{Read, Store, StoreError, Tx, VerifyReport, View};
 use guichet::trust::Signer;
 use guichet::trust::keys::{DkimKeys, Record};
+use guichet::trust::ring::{First, Ring};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -66,11 +70,6 @@ impl TestDesk {
     }
 
     /// The same with more lines of config.
-    pub async fn direct_with(more: &str) -> Self {
-        Self::begin(DOMAIN, more, None, true).await
-    }
-
-    /// The same with more lines of `[dns]`, and sections after it.
     pub async fn direct_with(more: &str) -> Self {
         Self::begin(DOMAIN, more, None, true).await
     }
@@ -163,6 +162,31 @@ impl TestDesk {
     pub fn inside(&self) -> (Store, Arc<Desk>) {
         let opened = &self.running().opened;
         (opened.store.clone(), Arc::clone(&opened.desk))
+    }
+
+    /// The keys that sign, and the eye on their records.
+    pub fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.running().names)
+    }
+
+    /// The same on this desk's store and keys, at another time.
+    pub fn names_at(&self, now: Timestamp) -> Arc<Names> {
+        let (store, desk) = self.inside();
+        Arc::new(Names::new(Arc::new(self.config.clone()), store, desk, move || now))
+    }
+
+    /// The same, of a desk that sends straight to other servers from addresses of its own.
+    pub fn names_from(&self, source: &[&str], policy: Option<Policy>) -> Arc<Names> {
+        let (store, desk) = self.inside();
+        let mut config = self.config.clone();
+        config.relay = Relay::Direct(Direct { port: 25, allow_loopback: false });
+        config.egress.source = source.iter().map(|source| source.parse().unwrap()).collect();
+        Arc::new(Names::new(Arc::new(config), store, desk, Timestamp::now).with_policy(policy))
+    }
+
+    /// Tests the way out.
+    pub fn prober(&self) -> Arc<Prober> {
+        Arc::clone(&self.running().prober)
     }
 
     /// What the daemon has counted.
@@ -549,7 +573,7 @@ fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<
 /// Key files that all desks of one run of the tests share: making an RSA key takes its time.
 static KEYS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
-    DkimKeys::load_or_generate(dir.path(), DOMAIN, Timestamp::now()).unwrap();
+    Ring::open(dir.path(), DOMAIN, First::Active, Timestamp::now()).unwrap();
     let files = fs::read_dir(dir.path().join(DOMAIN)).unwrap().map(Result::unwrap);
     files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
 });
@@ -567,12 +591,12 @@ fn put_keys(dkim: &Path, domain: &str) {
 fn dkim_keys(domain: &str) -> DkimKeys {
     let dir = tempfile::tempdir().unwrap();
     put_keys(dir.path(), domain);
-    DkimKeys::load_or_generate(dir.path(), domain, Timestamp::now()).unwrap()
+    Ring::open(dir.path(), domain, First::Active, Timestamp::now()).unwrap().signing()
 }
 
 /// The selector and the RSA key, in PEM, that a domain of the tests signs with.
 pub fn rsa_key(domain: &str) -> (String, String) {
-    let selector = dkim_keys(domain).rsa_selector.to_string();
+    let selector = dkim_keys(domain).rsa().unwrap().selector.to_string();
     let key = KEYS.iter().find(|(name, _)| *name == format!("{selector}.rsa")).unwrap();
     (selector, String::from_utf8(key.1.clone()).unwrap())
 }

@@ -132,6 +132,12 @@ impl Dns {
         self
     }
 
+    /// Serves a name again that was failing.
+    pub fn mend(&self, name: &str) -> &Self {
+        self.table().failing.remove(&key(name));
+        self
+    }
+
     /// Answers SERVFAIL for a name and every type that it has no record of.
     pub fn fail_others(&self, name: &str) -> &Self {
         self.table().partly_failing.insert(key(name));
