@@ -6,6 +6,7 @@
 //! is data in the store, not configuration.
 
 pub mod check;
+pub mod credential;
 mod reader;
 mod relay;
 mod spam;
@@ -212,6 +213,12 @@ impl Config {
         Problem { file: self.source.file.clone(), line, key: key.to_owned(), text: text.into() }
     }
 
+    /// Whether the file has the key, and so it is no default.
+    #[must_use]
+    pub fn gives(&self, key: &str) -> bool {
+        self.source.lines.contains_key(key)
+    }
+
     /// The socket of the JSON API.
     #[must_use]
     pub fn api_socket(&self) -> PathBuf {
@@ -292,8 +299,8 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
 }
 
 fn read_tls(section: &Section<'_, '_>, data_dir: &Path) -> Option<Tls> {
-    let certificate = section.text("certificate", value::path);
-    let key = section.text("key", value::path);
+    let certificate = section.text("certificate", credential::file);
+    let key = section.text("key", credential::file);
     if section.flag("acme") == Some(true) {
         section.complain("acme", "not in this release; give certificate and key, or leave all three out");
     }

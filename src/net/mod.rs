@@ -1,8 +1,10 @@
 //! What all servers share below their protocols: listening sockets, TLS, limits on connections,
-//! the resolver, the word to stop.
+//! the resolver, the word to stop, and the proof that they move.
 
+pub mod beat;
 pub mod limits;
 pub mod listen;
+pub mod passed;
 pub mod resolver;
 pub mod stop;
 pub mod tls;
