@@ -5,6 +5,7 @@ pub mod desk;
 pub mod dns;
 pub mod letter;
 pub mod load;
+pub mod manager;
 pub mod named;
 pub mod peers;
 pub mod rspamd;
