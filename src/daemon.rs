@@ -7,6 +7,7 @@ pub mod demo;
 pub mod here;
 pub mod inbound;
 pub mod reload;
+mod service;
 mod tls;
 
 use std::io;
@@ -26,7 +27,7 @@ use self::tls::Keeper;
 use crate::actions::{Act, ActionError, Actor, Desk, Patience, timers};
 use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
-use crate::config::{self, Blocklisted, Config};
+use crate::config::{self, Blocklisted, Config, Problem};
 use crate::desk::entry::Door;
 use crate::desk::recipient::Domains;
 use crate::desk::spam::{Listed, Thresholds};
@@ -40,8 +41,10 @@ use crate::intake::rates::Rates;
 use crate::login::Logins;
 use crate::login::throttle::Throttle;
 use crate::metrics::Metrics;
+use crate::net::beat::{Beat, Heart};
 use crate::net::limits::{ConnectionLimits, Memory};
-use crate::net::listen::Listener;
+use crate::net::listen::{ListenError, Listener};
+use crate::net::passed::{Passed, PassedError, name};
 use crate::net::resolver::resolver;
 use crate::net::stop::{self, Stop};
 use crate::net::tls::{Acceptor, Certificates};
@@ -57,14 +60,14 @@ use crate::relay::probe::{Prober, Probes};
 use crate::relay::route::Route;
 use crate::relay::tally::Tally;
 use crate::relay::tls_reports::Reporter;
-use crate::relay::worker::Relay;
+use crate::relay::worker::{self, Relay};
 use crate::smtp::body::Spool;
 use crate::smtp::data::ContentLimits;
 use crate::smtp::server::{Deadlines, Server, Settings, Start};
 use crate::smtp::session::{Service, SessionLimits};
 use crate::store::tables::{TOKEN_KEYS, TokenKey};
-use crate::store::{OpenError, Options, Order, Read, Store};
-use crate::sys::{logs, notify, signals};
+use crate::store::{OpenError, Options, Order, Progress, Read, Store};
+use crate::sys::logs;
 use crate::trust::Authenticator;
 use crate::trust::blocklist::Blocklists;
 use crate::trust::rspamd::Rspamd;
@@ -84,8 +87,14 @@ pub struct Opened {
 
 /// Opens the store of a config and reads what acting on it needs; makes both the first time.
 pub async fn open(config: &Config) -> Result<Opened, Failure> {
+    open_telling(config, Progress::default()).await
+}
+
+/// The same for somebody who wants to know how far it is.
+async fn open_telling(config: &Config, progress: Progress) -> Result<Opened, Failure> {
     let dir = config.data_dir.clone();
-    let store = tokio::task::spawn_blocking(move || Store::open(&store_dir(&dir), Options::default()))
+    let options = Options { progress, ..Options::default() };
+    let store = tokio::task::spawn_blocking(move || Store::open(&store_dir(&dir), options))
         .await
         .context("the store could not be opened")?
         .map_err(store_failure)?;
@@ -163,20 +172,23 @@ async fn token_keys(store: &Store) -> Result<Keys, Failure> {
 /// Runs the daemon until a signal stops it.
 pub fn serve(config: Config) -> Result<(), Failure> {
     logs::start().map_err(|error| anyhow::anyhow!(error))?;
-    runtime()?.block_on(async move {
-        let mut signals = signals::Signals::new().context("signals can't be heard")?;
-        let mut running = start(&config).await?;
-        notify::ready(&running.status());
-        loop {
-            match signals.next().await {
-                signals::Wish::Stop => break,
-                signals::Wish::Reload => _ = running.reload().await,
-            }
-        }
-        notify::stopping();
-        running.stop().await;
-        Ok(())
-    })
+    // As long as there is one thread.
+    let passed = Passed::from_environment().map_err(|error| wrongly_passed(&error))?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async move { service::run(&config, passed).await });
+    // Nobody waits for what was cut off.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Other sockets would be passed only by other units.
+fn wrongly_passed(error: &PassedError) -> Failure {
+    Failure::BadConfig(vec![Problem {
+        file: "systemd".into(),
+        line: None,
+        key: String::new(),
+        text: error.to_string(),
+    }])
 }
 
 /// The runtime of the daemon and of commands that act in this process.
@@ -205,6 +217,8 @@ pub struct Running {
     config: Config,
     keeper: Keeper,
     site: web::site::Site,
+    /// Asks the loops of all parts whether they move.
+    heart: Arc<Heart>,
     servers: JoinSet<()>,
     parts: JoinSet<()>,
     stop_servers: stop::Stopper,
@@ -213,6 +227,11 @@ pub struct Running {
 
 /// Starts all parts. When it returns, the ports are open and the store is.
 pub async fn start(config: &Config) -> Result<Running, Failure> {
+    start_with(config, Passed::default(), Progress::default()).await
+}
+
+/// The same with sockets that somebody else opened, for somebody who wants to know how far it is.
+async fn start_with(config: &Config, passed: Passed, progress: Progress) -> Result<Running, Failure> {
     config::check::create_data_dir(config).map_err(|problem| Failure::BadConfig(vec![problem]))?;
     let problems = config::check::files(config);
     if !problems.is_empty() {
@@ -221,11 +240,15 @@ pub async fn start(config: &Config) -> Result<Running, Failure> {
     for warning in config::check::warnings(config) {
         tracing::warn!("{warning}");
     }
-    start_on(config, open(config).await?)
+    start_parts(config, open_telling(config, progress).await?, passed)
 }
 
 /// The same on a store that is open already; the data directory is there. Must be called in a runtime.
 pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
+    start_parts(config, opened, Passed::default())
+}
+
+fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Running, Failure> {
     let Opened { store, desk } = &opened;
     let resolver = resolver(&config.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;
@@ -234,11 +257,13 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let mail = acceptor(Acceptor::for_mail(&keeper.certificates))?;
     let https = acceptor(Acceptor::for_web(&keeper.certificates))?;
     let names = Arc::new(names(config, &opened)?);
-    let world = listeners(config, "smtp.listen", &config.smtp.listen)?;
-    let members_tls = listeners(config, "submission.listen_tls", &config.submission.listen_tls)?;
-    let members = listeners(config, "submission.listen", &config.submission.listen)?;
-    let web_tls = listeners(config, "web.listen_tls", &config.web.listen_tls)?;
-    let web = listeners(config, "web.listen", &config.web.listen)?;
+    let heart = Arc::new(Heart::default());
+    let mut listeners = |key, addresses: &[SocketAddr]| listeners(config, key, addresses, &mut passed, &heart);
+    let world = listeners("smtp.listen", &config.smtp.listen)?;
+    let members_tls = listeners("submission.listen_tls", &config.submission.listen_tls)?;
+    let members = listeners("submission.listen", &config.submission.listen)?;
+    let web_tls = listeners("web.listen_tls", &config.web.listen_tls)?;
+    let web = listeners("web.listen", &config.web.listen)?;
     let (exit, direct) = exit(config, &resolver, store, world.iter().map(Listener::address).collect())?;
     let spool_dir = config.data_dir.join("spool");
     let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
@@ -336,10 +361,10 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         names: Arc::clone(&names),
         prober: Some(Arc::clone(&prober)),
     };
-    servers.spawn(api::serve(socket, api::router(app), servers_stop));
-    parts.spawn(relay.run(parts_stop.clone()));
+    servers.spawn(api::serve(socket, api::router(app), servers_stop, heart.beat("the API")));
+    parts.spawn(relay.run(parts_stop.clone(), heart.beat("the queue")));
     parts.spawn(Arc::clone(&names).run(parts_stop.clone()));
-    parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop));
+    parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop, heart.beat("the timers")));
     // Once the web listeners answer, an authority may look.
     keeper.begin(&config.tls);
     tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, ?web_tls, ?web, "serving");
@@ -356,11 +381,24 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
         config: config.clone(),
         keeper,
         site,
+        heart,
         servers,
         parts,
         stop_servers,
         stop_parts,
     })
+}
+
+/// What sessions that were told to end get on top of `limits.drain`, for their last word.
+const LAST_WORD: Duration = Duration::from_secs(10);
+
+/// What closing the store may take.
+const CLOSE: Duration = Duration::from_secs(30);
+
+/// The longest that [`Running::stop`] takes with that `limits.drain`, unless the disk is very slow.
+#[must_use]
+pub fn longest_stop(drain: Duration) -> Duration {
+    drain + LAST_WORD + worker::DRAIN + CLOSE
 }
 
 impl Running {
@@ -370,29 +408,24 @@ impl Running {
         &self.keeper.certificates
     }
 
-    /// One line for the service manager.
-    fn status(&self) -> String {
-        let ports = |addresses: &[SocketAddr]| {
-            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            addresses.join(", ")
-        };
-        let mut status = format!("SMTP on {}", ports(&self.smtp));
-        for (name, first, second) in
-            [("submission", &self.submission_tls, &self.submission), ("web", &self.web_tls, &self.web)]
-        {
-            let addresses: Vec<_> = first.iter().chain(second).copied().collect();
-            if !addresses.is_empty() {
-                status = format!("{status}; {name} on {}", ports(&addresses));
-            }
-        }
-        status
+    /// Whether all parts come round within the time, the store's committer too: what the service
+    /// manager's watchdog is told.
+    ///
+    /// # Errors
+    /// The names of those that don't.
+    pub async fn alive(&self, patience: Duration) -> Result<(), Vec<String>> {
+        service::alive(patience, &self.heart, &self.opened.store).await
     }
 
-    /// Stops what takes, then what sends, then closes the store.
+    /// Stops what takes, within `limits.drain`, then what sends, then closes the store.
     pub async fn stop(mut self) {
         self.keeper.stop().await;
         self.stop_servers.stop();
-        while self.servers.join_next().await.is_some() {}
+        let servers = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.config.limits.drain + LAST_WORD, servers).await.is_err() {
+            tracing::warn!("a request to the API is cut off at the end of the shutdown");
+            self.servers.shutdown().await;
+        }
         self.stop_parts.stop();
         while self.parts.join_next().await.is_some() {}
         if let Err(error) = self.opened.store.close().await {
@@ -402,15 +435,15 @@ impl Running {
 }
 
 /// What time does to tickets, as it passes.
-async fn run_timers(store: Store, desk: Arc<Desk>, mut stop: Stop) {
+async fn run_timers(store: Store, desk: Arc<Desk>, mut stop: Stop, beat: Beat) {
     loop {
         let now = Timestamp::now();
-        let moved = store
-            .transact(|tx| {
-                let trace = Some(desk.mint_trace());
-                timers::tick(tx, &Act { desk: &desk, now, door: Door::Timer, actor: Actor::System, trace })
-            })
-            .await;
+        let tick = store.transact(|tx| {
+            let trace = Some(desk.mint_trace());
+            timers::tick(tx, &Act { desk: &desk, now, door: Door::Timer, actor: Actor::System, trace })
+        });
+        // The store may be long about it, while it builds its index again.
+        let moved = beat.during(tick).await;
         let wait = match moved {
             Ok(0) => {
                 let next = store.read(|view| timers::next(view, &desk)).ok().flatten();
@@ -426,16 +459,37 @@ async fn run_timers(store: Store, desk: Arc<Desk>, mut stop: Stop) {
         };
         tokio::select! {
             () = stop.stopped() => return,
+            () = beat.answer() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-/// The sockets that a key names.
-fn listeners(config: &Config, key: &str, addresses: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
-    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    Listener::bind_all(key, &addresses)
-        .map_err(|error| Failure::BadConfig(vec![config.problem(key, error.to_string())]))
+/// The sockets that a key names, or those that were passed in their place.
+fn listeners(
+    config: &Config,
+    key: &str,
+    addresses: &[SocketAddr],
+    passed: &mut Passed,
+    heart: &Heart,
+) -> Result<Vec<Listener>, Failure> {
+    let problem = |text: String| Failure::BadConfig(vec![config.problem(key, text)]);
+    if passed.has(key) && addresses.is_empty() && config.gives(key) {
+        return Err(problem(format!(
+            "is [] here, but systemd passes a socket for it: disable guichet-{}.socket, or leave the key out",
+            name(key).unwrap_or_default()
+        )));
+    }
+    let mut listeners = passed.take(key).map_err(|error| wrongly_passed(&error))?;
+    if listeners.is_empty() {
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let told = |error: ListenError| {
+            let text = error.to_string();
+            problem(text.strip_prefix(&format!("{key}: ")).unwrap_or(&text).to_owned())
+        };
+        listeners = Listener::bind_all(key, &addresses).map_err(told)?;
+    }
+    Ok(listeners.into_iter().map(|listener| listener.watched(heart)).collect())
 }
 
 fn smtp_settings(

@@ -83,8 +83,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
+use axum::serve::Listener;
 use jiff::Timestamp;
-use tokio::net::UnixListener;
+use tokio::net::unix::SocketAddr;
+use tokio::net::{UnixListener, UnixStream};
 
 use self::failure::ApiError;
 use self::request::Caller;
@@ -92,6 +94,7 @@ use crate::actions::{Act, ActionError, Actor, Desk};
 use crate::config::Config;
 use crate::dns::Names;
 use crate::metrics::Metrics;
+use crate::net::beat::Beat;
 use crate::net::stop::Stop;
 use crate::net::tls::Certificates;
 use crate::relay::probe::Prober;
@@ -207,10 +210,35 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves until the word to stop; requests under way are answered.
-pub async fn serve(listener: UnixListener, router: Router, mut stop: Stop) {
+pub async fn serve(socket: UnixListener, router: Router, mut stop: Stop, beat: Beat) {
+    let listener = Watched { socket, beat };
     let stopped = async move { stop.stopped().await };
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the API stopped");
+    }
+}
+
+/// The socket; whoever accepts from it is asked whether he comes round.
+struct Watched {
+    socket: UnixListener,
+    beat: Beat,
+}
+
+impl Listener for Watched {
+    type Io = UnixStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (UnixStream, SocketAddr) {
+        loop {
+            tokio::select! {
+                accepted = Listener::accept(&mut self.socket) => return accepted,
+                () = self.beat.answer() => {}
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
     }
 }
 

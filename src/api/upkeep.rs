@@ -1,6 +1,7 @@
 //! `/verify`, `/backup`: what an administrator asks of the whole.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -56,7 +57,15 @@ pub(super) async fn backup(
         match usable {
             Ok(true) => {}
             Ok(false) => return Err(ApiError::invalid(format!("{directory} is not empty; give a new folder"))),
-            Err(error) => return Err(ApiError::invalid(format!("{directory} can't be used: {error}"))),
+            Err(error) => {
+                let may = match error.kind() {
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                        "; under systemd, ReadWritePaths= in the daemon's unit says where it may write"
+                    }
+                    _ => "",
+                };
+                return Err(ApiError::invalid(format!("{directory} can't be used: {error}{may}")));
+            }
         }
         copy_all(&app.config, &app.store, &app.names, target)
             .map(Json)

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Certificates, Config, Problem, Relay, Secret};
+use super::{Certificates, Config, Problem, Relay, Secret, credential};
 
 /// Makes the data directory where there is none yet, for its owner's eyes only.
 ///
@@ -44,8 +44,11 @@ pub fn files(config: &Config) -> Vec<Problem> {
         },
     };
     for (key, file, mark) in pem {
+        if is_elsewhere(file) {
+            continue;
+        }
         match fs::read_to_string(file) {
-            Err(error) => problems.push(config.problem(key, format!("{} cannot be read: {error}", file.display()))),
+            Err(error) => problems.push(config.problem(key, unreadable(file, "read", &error))),
             Ok(text) if !text.contains(mark) => {
                 problems.push(config.problem(key, format!("{} is not in PEM format", file.display())));
             }
@@ -60,10 +63,10 @@ pub fn files(config: &Config) -> Vec<Problem> {
         Relay::Smarthost(smarthost) => {
             if let Some(login) = &smarthost.login
                 && let Secret::File(file) = &login.password
+                && !is_elsewhere(file)
                 && let Err(error) = login.password.read()
             {
-                let text = format!("{} cannot be used: {error}", file.display());
-                problems.push(config.problem("relay.password_file", text));
+                problems.push(config.problem("relay.password_file", unreadable(file, "used", &error)));
             }
         }
     }
@@ -77,6 +80,22 @@ pub fn files(config: &Config) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Whether it is a credential, and this is not the service, which alone has those.
+fn is_elsewhere(file: &Path) -> bool {
+    credential::named(file).is_some() && !credential::is_service() && !file.exists()
+}
+
+fn unreadable(file: &Path, what: &str, error: &io::Error) -> String {
+    match credential::named(file) {
+        Some(name) if error.kind() == ErrorKind::NotFound => {
+            format!(
+                "the service has no credential {name}; LoadCredential={name}:/path/of/the/file in its unit gives it"
+            )
+        }
+        _ => format!("{} cannot be {what}: {error}", file.display()),
+    }
 }
 
 /// Fails where connections can't come from the address: a socket can be bound to our own alone.
@@ -93,11 +112,33 @@ pub fn ports(config: &Config) -> Vec<Problem> {
         for address in addresses {
             match TcpListener::bind(address) {
                 Ok(listener) => held.push(listener),
+                Err(error) if error.kind() == ErrorKind::AddrInUse && is_systemds(*address) => {}
                 Err(error) => problems.push(config.problem(key, cannot_listen(address, &error))),
             }
         }
     }
     problems
+}
+
+/// Whether process 1 listens at the port: then a socket unit holds it for us. Only root is told.
+fn is_systemds(address: SocketAddr) -> bool {
+    let Ok(open) = fs::read_dir("/proc/1/fd") else { return false };
+    let open: Vec<_> = open.flatten().filter_map(|file| fs::read_link(file.path()).ok()).collect();
+    let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let inodes = sockets.iter().flat_map(|table| listening_inodes(table, address.port()));
+    inodes.into_iter().any(|inode| open.contains(&PathBuf::from(format!("socket:[{inode}]"))))
+}
+
+/// The sockets that listen at a port, of a table of proc(5).
+fn listening_inodes(table: &str, port: u16) -> Vec<&str> {
+    const LISTEN: &str = "0A";
+    let at_port = format!(":{port:04X}");
+    let rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+    rows.filter_map(|row| match row.as_slice() {
+        [_, local, _, LISTEN, _, _, _, _, _, inode, ..] if local.ends_with(&at_port) => Some(*inode),
+        _ => None,
+    })
+    .collect()
 }
 
 /// Every key that names addresses to listen at.
@@ -128,6 +169,12 @@ pub fn cannot_listen(address: &SocketAddr, error: &io::Error) -> String {
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<Problem> {
     let mut warnings = Vec::new();
+    for (key, file) in named_files(config) {
+        if let Some(name) = credential::named(file).filter(|_| is_elsewhere(file)) {
+            let text = format!("the credential {name} exists only while the service runs, and is not checked");
+            warnings.push(config.problem(key, text));
+        }
+    }
     if let Relay::Smarthost(smarthost) = &config.relay
         && let Some(login) = &smarthost.login
     {
@@ -150,6 +197,25 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
         warnings.push(config.problem("tls", text.to_owned()));
     }
     warnings
+}
+
+/// Every key that names a file to read.
+fn named_files(config: &Config) -> Vec<(&'static str, &Path)> {
+    let mut files = Vec::new();
+    match &config.tls.certificates {
+        Certificates::SelfSigned => {}
+        Certificates::Files { certificate, key } => {
+            files.extend([("tls.certificate", certificate.as_path()), ("tls.key", key.as_path())]);
+        }
+        Certificates::Acme(acme) => files.extend(acme.ca.iter().map(|ca| ("tls.acme_ca", ca.as_path()))),
+    }
+    if let Relay::Smarthost(smarthost) = &config.relay
+        && let Some(login) = &smarthost.login
+        && let Secret::File(file) = &login.password
+    {
+        files.push(("relay.password_file", file));
+    }
+    files
 }
 
 /// Tries a file in the folder: permission bits alone don't tell of read-only mounts and full disks.
@@ -253,6 +319,30 @@ mod tests {
             let told: Vec<_> = warnings(&config).into_iter().map(|warning| warning.key).collect();
             assert_eq!(told, vec!["tls"; expected], "{rest}");
         }
+    }
+
+    #[test]
+    fn what_listens_at_a_port_is_read_from_proc() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            0: 00000000:0019 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0\n\
+            1: 0100007F:0019 0100007F:D2A4 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 20 4\n";
+        assert_eq!(listening_inodes(table, 25), ["4711"]);
+        assert!(listening_inodes(table, 465).is_empty());
+        let listening = TcpListener::bind("127.0.0.1:0").unwrap();
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        assert!(!listening_inodes(&table, listening.local_addr().unwrap().port()).is_empty());
+    }
+
+    #[test]
+    fn a_credential_is_not_looked_for_outside_of_the_service() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(
+            folder.path(),
+            "[tls]\ncertificate = \"credential:no-chain\"\nkey = \"credential:no-key\"\n[relay]\nmode = \"capture\"\n",
+        );
+        create_data_dir(&config).unwrap();
+        assert_eq!(files(&config), []);
+        assert_eq!(told(&warnings(&config)), [(Some(6), "tls.certificate"), (Some(7), "tls.key")]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! is data in the store, not configuration.
 
 pub mod check;
+pub mod credential;
 mod reader;
 mod relay;
 mod spam;
@@ -209,6 +210,12 @@ impl Config {
     pub fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         let line = self.source.lines.get(key).copied();
         Problem { file: self.source.file.clone(), line, key: key.to_owned(), text: text.into() }
+    }
+
+    /// Whether the file has the key, and so it is no default.
+    #[must_use]
+    pub fn gives(&self, key: &str) -> bool {
+        self.source.lines.contains_key(key)
     }
 
     /// The socket of the JSON API.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::credential;
 use super::reader::Section;
 use super::value::{self, Domain};
 
@@ -136,7 +137,7 @@ pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path) -> (Option<Relay>
 fn read_mode(section: &Section<'_, '_>, data_dir: &Path) -> Option<Relay> {
     let mode = section.required("mode", "\"direct\", \"smarthost\" or \"capture\"", mode);
     let smarthost = section.secret("smarthost", smarthost);
-    let password_file = section.text("password_file", value::path);
+    let password_file = section.text("password_file", credential::file);
     let required = section.text("starttls", starttls);
     let capture = section.text("capture", value::path);
     let port = section.integer("port", 1..=65_535).and_then(|port| u16::try_from(port).ok());

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::credential;
 use super::reader::Section;
 use super::value::{self, Domain};
 
@@ -81,13 +82,13 @@ pub(super) fn read_web(section: &Section<'_, '_>) -> Web {
 /// `own`: the hostname, and the domains that policies are for.
 pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path, web: &Web, own: (&Domain, &[Domain])) -> Tls {
     let (hostname, domains) = own;
-    let certificate = section.text("certificate", value::path);
-    let key = section.text("key", value::path);
+    let certificate = section.text("certificate", credential::file);
+    let key = section.text("key", credential::file);
     let acme = section.flag("acme") == Some(true);
     let names = section.list("acme_names", Domain::parse);
     let directory = section.text("acme_directory", value::acme_directory);
     let contact = section.text("acme_contact", value::mail_address);
-    let ca = section.text("acme_ca", value::path);
+    let ca = section.text("acme_ca", credential::file);
     let mta_sts = section.text("mta_sts", |text| match text {
         "none" => Ok(MtaSts::None),
         "testing" => Ok(MtaSts::Testing),

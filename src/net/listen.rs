@@ -1,11 +1,15 @@
 //! Listening sockets. All are bound before anything serves, so that a port in use is known while
-//! the daemon can still say so and exit.
+//! the daemon can still say so and exit. What the service manager has bound is in
+//! [`passed`](super::passed).
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+
+use super::beat::{Beat, Heart};
+use super::passed;
 
 /// The longest pause after an error that time may cure, no file descriptors left above all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -17,10 +21,15 @@ pub enum ListenError {
     Address { key: String, text: String },
     #[error("{key}: {address} is in use by another program")]
     InUse { key: String, address: SocketAddr },
-    #[error("{key}: {address} needs root, or the capability CAP_NET_BIND_SERVICE")]
+    #[error("{key}: {address} needs root, or the capability CAP_NET_BIND_SERVICE{}", unit(.key))]
     Privilege { key: String, address: SocketAddr },
     #[error("{key}: can't listen on {address}: {source}")]
     Other { key: String, address: SocketAddr, source: io::Error },
+}
+
+/// What else gives a port below 1024.
+fn unit(key: &str) -> String {
+    passed::name(key).map(|name| format!(", or systemd's guichet-{name}.socket")).unwrap_or_default()
 }
 
 /// One listening socket.
@@ -28,6 +37,7 @@ pub enum ListenError {
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    beat: Option<Beat>,
 }
 
 impl Listener {
@@ -59,10 +69,20 @@ impl Listener {
     }
 
     fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = std::net::TcpListener::bind(address)?;
+        Self::of(std::net::TcpListener::bind(address)?)
+    }
+
+    /// One that listens already.
+    pub(super) fn of(socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
-        Ok(Self { address: socket.local_addr()?, socket })
+        Ok(Self { address: socket.local_addr()?, socket, beat: None })
+    }
+
+    /// Has whoever accepts from it asked whether he comes round to [`accept`](Self::accept).
+    #[must_use]
+    pub fn watched(self, heart: &Heart) -> Self {
+        Self { beat: Some(heart.beat(format!("the server at {}", self.address))), ..self }
     }
 
     /// The address, with the port that the system chose where 0 was asked for.
@@ -76,7 +96,11 @@ impl Listener {
     pub async fn accept(&self) -> (TcpStream, SocketAddr) {
         let mut pause = Duration::from_millis(10);
         loop {
-            match self.socket.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = self.answer() => continue,
+            };
+            match accepted {
                 Ok((stream, peer)) => return (stream, peer),
                 Err(error) if of_one_connection(&error) => {}
                 Err(error) => {
@@ -85,6 +109,13 @@ impl Listener {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
+        }
+    }
+
+    async fn answer(&self) {
+        match &self.beat {
+            Some(beat) => beat.answer().await,
+            None => std::future::pending().await,
         }
     }
 }

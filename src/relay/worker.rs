@@ -27,6 +27,7 @@ use crate::desk::entry::Door;
 use crate::desk::id::CopyId;
 use crate::desk::ticket::Person;
 use crate::metrics::{self, Metrics};
+use crate::net::beat::Beat;
 use crate::net::limits::Memory;
 use crate::net::stop::Stop;
 use crate::store::tables::ENTRIES;
@@ -44,7 +45,7 @@ const WRITE_AGAIN: Duration = Duration::from_secs(2);
 /// How often the octets of a copy are in memory while it is made, signed and sent.
 const TIMES: u64 = 3;
 /// How long deliveries under way may take when the daemon stops.
-const DRAIN: Duration = Duration::from_secs(20);
+pub const DRAIN: Duration = Duration::from_secs(20);
 
 /// The relay of one daemon.
 pub struct Relay {
@@ -106,7 +107,7 @@ impl Work {
 
 impl Relay {
     /// Delivers until told to stop; then lets what is under way end.
-    pub async fn run(self: Arc<Self>, mut stop: Stop) {
+    pub async fn run(self: Arc<Self>, mut stop: Stop, beat: Beat) {
         let mut changed = self.store.changed();
         let mut work = Work {
             reader: Reader::begin(),
@@ -135,6 +136,7 @@ impl Relay {
             let wait = self.wait(&work, now);
             tokio::select! {
                 () = stop.stopped() => break,
+                () = beat.answer() => {}
                 Some(done) = work.tasks.join_next_with_id() => self.done(&mut work, done),
                 _ = changed.changed() => {
                     changed.mark_unchanged();

@@ -9,6 +9,7 @@ use super::StoreError;
 use super::files::{File, Files};
 use super::index::{IndexError, Order, Span, as_slice, is_empty};
 use super::journal::Position;
+use super::progress::Progress;
 use super::snapshot::name;
 
 const MAGIC: [u8; 8] = *b"GUICHETS";
@@ -69,7 +70,7 @@ impl Base {
     }
 
     /// Reads everything: whether it is what was written.
-    pub(super) fn check(&self) -> Result<bool, StoreError> {
+    pub(super) fn check(&self, progress: &Progress) -> Result<bool, StoreError> {
         let mut at = HEADER as u64;
         let mut count = 0;
         for block in &self.blocks {
@@ -79,6 +80,7 @@ impl Base {
             }
             count += Pairs(&bytes).count() as u64;
             at = next;
+            progress.moves();
         }
         Ok(at == self.end && count == self.count)
     }

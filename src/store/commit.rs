@@ -27,6 +27,8 @@ pub(super) enum Request {
     Data(Data),
     /// Build the index again if it failed.
     Revive(oneshot::Sender<Result<(), StoreError>>),
+    /// Say that it moves.
+    Pulse(oneshot::Sender<()>),
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
@@ -111,6 +113,9 @@ impl Committer {
                     Request::Revive(answer) => {
                         let _ = answer.send(self.ready());
                         self.shared.mending.store(false, Ordering::Relaxed);
+                    }
+                    Request::Pulse(answer) => {
+                        let _ = answer.send(());
                     }
                     Request::Close(answer) => close = Some(answer),
                 }

@@ -116,7 +116,8 @@ pub(super) fn revive(shared: &Shared) -> Result<(), StoreError> {
     // One that could not be read is still open.
     let unreadable = IndexError("it could not be read".into());
     shared.state.write().unwrap_or_else(PoisonError::into_inner).index = Err(unreadable.into());
-    let recovered = recover::rebuild(&shared.files, &*shared.engine, &shared.boot).map_err(StoreError::from)?;
+    let recovered = recover::rebuild(&shared.files, &*shared.engine, &shared.boot, &shared.options.progress)
+        .map_err(StoreError::from)?;
     let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
     state.index = Ok(recovered.index);
     tracing::info!("the index was built again");

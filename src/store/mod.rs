@@ -20,6 +20,7 @@ mod key;
 mod layers;
 mod lock;
 mod marker;
+mod progress;
 mod record;
 mod recover;
 mod sled;
@@ -42,6 +43,7 @@ pub use error::{OpenError, StoreError};
 pub use index::{Engine, Index, IndexError, MemoryEngine, MemoryIndex, Order, Span, Syncer, Write};
 pub use journal::Position;
 pub use key::{Key, StartOf};
+pub use progress::{Progress, Step};
 pub use table::{Counter, FIRST_PREFIX, Record, Table};
 pub use transaction::{Read, Tx, View};
 pub use verify::VerifyReport;
@@ -79,6 +81,8 @@ pub struct Options {
     pub cache: u64,
     /// Transactions are refused with [`StoreError::Full`] while fewer octets are free.
     pub keep_free: u64,
+    /// Tells how far the index is, at the opening and whenever it is built again later.
+    pub progress: Progress,
 }
 
 impl Default for Options {
@@ -90,6 +94,7 @@ impl Default for Options {
             snapshot_every: 256 * MIB,
             cache: 64 * MIB,
             keep_free: 64 * MIB,
+            progress: Progress::default(),
         }
     }
 }
@@ -195,7 +200,7 @@ impl Store {
 
     fn open_parts(parts: Parts, options: Options, lock: Option<std::fs::File>) -> Result<Self, OpenError> {
         let Parts { files, engine, boot } = parts;
-        let recovered = recover::open(&files, &*engine, &boot)?;
+        let recovered = recover::open(&files, &*engine, &boot, &options.progress)?;
         let journal = Journal::open(Arc::clone(&files), &recovered.chain, &recovered.tail, options.segment_size)?;
         let version = journal.end().version;
         let from = recovered.snapshot.map_or(Position::default(), |snapshot| snapshot.start);
@@ -284,6 +289,11 @@ impl Store {
         self.read(|view| view.raw(id))
     }
 
+    /// How far the index is: always whole, but while it is built again.
+    pub fn progress(&self) -> watch::Receiver<Step> {
+        self.shared.options.progress.follow()
+    }
+
     /// Writes a table snapshot. The store goes on meanwhile; it does this by itself now and then.
     /// Blocks until it is done.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
@@ -305,6 +315,17 @@ impl Store {
     /// Moves every counter on by `gap`: after a restore no old identifier may name something new.
     pub async fn advance_counters(&self, gap: u64) -> Result<(), StoreError> {
         self.transact(|tx| tx.skip_counters(gap)).await
+    }
+
+    /// Waits until the committer comes round to its requests, behind those that wait already: proof
+    /// that it moves.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] if there is none any more.
+    pub async fn pulse(&self) -> Result<(), StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        self.ask(Request::Pulse(answer))?;
+        outcome.await.map_err(|_| StoreError::Closed)
     }
 
     /// Closes the store: what was queued is made, everything later is refused with

@@ -10,6 +10,7 @@ use super::index::{Engine, Index as _, IndexError};
 use super::journal::{Chain, Group, Position, Tail, replay};
 use super::layers::Layers;
 use super::marker::{self, Left};
+use super::progress::Progress;
 use super::snapshot;
 
 /// An index that holds all of the journal.
@@ -37,12 +38,17 @@ impl Found {
 /// Opens the index that is there if it can be trusted, and else builds it again.
 ///
 /// Sets the unclean marker before it touches the index.
-pub(super) fn open(files: &Arc<dyn Files>, engine: &dyn Engine, boot: &str) -> Result<Recovered, OpenError> {
+pub(super) fn open(
+    files: &Arc<dyn Files>,
+    engine: &dyn Engine,
+    boot: &str,
+    progress: &Progress,
+) -> Result<Recovered, OpenError> {
     let left = marker::read(&**files, boot)?;
     let there = !engine.generations()?.is_empty();
     if left != Left::Suspect && there {
         marker::set(&**files, boot, marker::Index::Whole)?;
-        match trusted(&**files, engine) {
+        match trusted(&**files, engine, progress) {
             Ok(recovered) => return Ok(recovered),
             Err(Distrust::Index(why)) => tracing::warn!(%why, "the index can't be used and is built again"),
             Err(Distrust::Store(error)) => return Err(error.into()),
@@ -50,7 +56,7 @@ pub(super) fn open(files: &Arc<dyn Files>, engine: &dyn Engine, boot: &str) -> R
     } else if there {
         tracing::warn!("the machine stopped without closing the store; its index is built again");
     }
-    rebuild(files, engine, boot)
+    rebuild(files, engine, boot, progress)
 }
 
 /// Why an index is not used.
@@ -75,7 +81,7 @@ impl From<StoreError> for Distrust {
     }
 }
 
-fn trusted(files: &dyn Files, engine: &dyn Engine) -> Result<Recovered, Distrust> {
+fn trusted(files: &dyn Files, engine: &dyn Engine, progress: &Progress) -> Result<Recovered, Distrust> {
     let chain = Chain::open(files)?;
     let base = snapshot::newest(files)?;
     let snapshot = base.as_ref().map(Found::of);
@@ -84,22 +90,33 @@ fn trusted(files: &dyn Files, engine: &dyn Engine) -> Result<Recovered, Distrust
     if !chain.holds(files, position)? {
         return Err(Distrust::Index("it knows more than the journal".into()));
     }
-    let tail = catch_up(files, &chain, position, &mut index)?;
+    progress.begin(false, chain.size_from(files, position)?);
+    let tail = catch_up(files, &chain, position, &mut index, progress)?;
+    progress.end();
     Ok(Recovered { index, chain, tail, snapshot })
 }
 
 /// Deletes the index but for the newest whole snapshot, and builds it from that and the journal
 /// behind it.
-pub(super) fn rebuild(files: &Arc<dyn Files>, engine: &dyn Engine, boot: &str) -> Result<Recovered, OpenError> {
+pub(super) fn rebuild(
+    files: &Arc<dyn Files>,
+    engine: &dyn Engine,
+    boot: &str,
+    progress: &Progress,
+) -> Result<Recovered, OpenError> {
     let files = &**files;
+    // How much there is to read is known behind the snapshot.
+    progress.begin(true, 1);
     let chain = Chain::open(files)?;
     marker::set(files, boot, marker::Index::Building)?;
     engine.delete_all()?;
-    let base = newest_whole(files, &chain)?;
+    let base = newest_whole(files, &chain, progress)?;
     let snapshot = base.as_ref().map(Found::of);
     let start = snapshot.map_or(Position::default(), |snapshot| snapshot.start);
     let mut index = Layers::open(engine, base).map_err(StoreError::from)?;
-    let tail = catch_up(files, &chain, start, &mut index)?;
+    progress.begin(true, chain.size_from(files, start)?);
+    let tail = catch_up(files, &chain, start, &mut index, progress)?;
+    progress.end();
     if start > tail.end {
         // As above: less can be read than was there.
         return Err(StoreError::Damaged { segment: tail.end.segment, offset: tail.end.offset }.into());
@@ -111,11 +128,11 @@ pub(super) fn rebuild(files: &Arc<dyn Files>, engine: &dyn Engine, boot: &str) -
 
 /// The newest snapshot of which every octet is right. Newer ones are removed: a later opening must
 /// not take one of them for the one below its index.
-fn newest_whole(files: &dyn Files, chain: &Chain) -> Result<Option<Base>, StoreError> {
+fn newest_whole(files: &dyn Files, chain: &Chain, progress: &Progress) -> Result<Option<Base>, StoreError> {
     for start in snapshot::list(files)?.into_iter().rev() {
         let base = Base::open(files, start)?;
         if let Some(base) = base
-            && base.check()?
+            && base.check(progress)?
         {
             if !chain.holds(files, start)? {
                 // The journal was durable up to there when the snapshot was begun.
@@ -133,11 +150,18 @@ fn newest_whole(files: &dyn Files, chain: &Chain) -> Result<Option<Base>, StoreE
 /// written again and again goes there once, and neighbours go to the same pages.
 const GATHERED: usize = 20_000;
 
-fn catch_up(files: &dyn Files, chain: &Chain, from: Position, index: &mut Layers) -> Result<Tail, StoreError> {
+fn catch_up(
+    files: &dyn Files,
+    chain: &Chain,
+    from: Position,
+    index: &mut Layers,
+    progress: &Progress,
+) -> Result<Tail, StoreError> {
     let mut writes = BTreeMap::new();
     let mut last = from;
     let tail = replay(files, chain, from, &mut |group: Group, position| {
         writes.extend(group.writes);
+        progress.read(chain.octets(last, position));
         last = position;
         if writes.len() >= GATHERED {
             index.apply(std::mem::take(&mut writes).into_iter().collect(), position)?;

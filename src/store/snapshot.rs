@@ -157,6 +157,7 @@ mod tests {
     use super::*;
     use crate::store::files::MemoryFiles;
     use crate::store::index::Order;
+    use crate::store::progress::Progress;
 
     const PAIRS: u32 = 5000;
 
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn finds_what_is_there_and_nothing_else() {
         let base = written(&MemoryFiles::default(), position(64));
-        assert!(base.check().unwrap());
+        assert!(base.check(&Progress::default()).unwrap());
         for n in 0..2 * PAIRS + 2 {
             let there = n % 2 == 0 && n < 2 * PAIRS;
             assert_eq!(base.get(&key(n)).unwrap(), there.then(|| vec![7; 100]), "{n}");
@@ -221,7 +222,8 @@ mod tests {
     fn damage_anywhere_is_found() {
         let files = MemoryFiles::default();
         let base = written(&files, position(64));
-        let whole = || Base::open(&files, position(64)).unwrap().is_some_and(|base| base.check().unwrap());
+        let whole =
+            || Base::open(&files, position(64)).unwrap().is_some_and(|base| base.check(&Progress::default()).unwrap());
         let file = files.open(&name(position(64))).unwrap();
         for at in (0..base.size).step_by(997).chain([base.size - 1]) {
             let mut byte = [0];
@@ -242,7 +244,7 @@ mod tests {
         let files = MemoryFiles::default();
         write(&files, position(64), &mut || Ok(None)).unwrap();
         let base = Base::open(&files, position(64)).unwrap().unwrap();
-        assert!(base.check().unwrap());
+        assert!(base.check(&Progress::default()).unwrap());
         assert_eq!(base.get(&key(1)).unwrap(), None);
         base.range(&(Bound::Unbounded, Bound::Unbounded), Order::Down, &mut |_, _| panic!("there is none")).unwrap();
     }

@@ -1,8 +1,9 @@
 //! Logs: one line an event, on standard error.
 //!
-//! Under systemd the journal adds the time, so lines bear their priority instead (`sd-daemon(3)`).
-//! `GUICHET_LOG` filters, as in `GUICHET_LOG=info,guichet::smtp=debug`. Whatever strangers put
-//! into a field, a line stays one line and commands no terminal.
+//! Where that is systemd's journal, events go there with their fields, or, if it does not take them,
+//! as lines with their priority in the place of the time (`sd-daemon(3)`). `GUICHET_LOG` filters, as
+//! in `GUICHET_LOG=info,guichet::smtp=debug`. Whatever strangers put into a field, a line stays one
+//! line and commands no terminal.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -12,7 +13,11 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::journal::{self, Journal};
 
 /// The environment variable with the filter.
 pub const FILTER: &str = "GUICHET_LOG";
@@ -25,12 +30,17 @@ pub fn start() -> Result<(), String> {
     let wanted = std::env::var(FILTER).unwrap_or_default();
     let wanted = if wanted.is_empty() { "warn,guichet=info".to_owned() } else { wanted };
     let filter = EnvFilter::try_new(&wanted).map_err(|error| format!("{FILTER}={wanted}: {error}"))?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .event_format(Lines { journal: is_journal(), format: Format::default().with_ansi(false) });
+    let journal = is_journal();
     // An error means that a subscriber is there already.
-    let _ = subscriber.try_init();
+    let _ = match journal.then(|| Journal::at(journal::SOCKET.as_ref())) {
+        Some(Ok(fields)) => tracing_subscriber::registry().with(filter).with(fields).try_init(),
+        _ => tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .event_format(Lines { journal, format: Format::default().with_ansi(false) })
+            .finish()
+            .try_init(),
+    };
     Ok(())
 }
 
@@ -55,23 +65,29 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = String::new();
         if self.journal {
-            let priority = match *event.metadata().level() {
-                Level::ERROR => 3,
-                Level::WARN => 4,
-                Level::INFO => 6,
-                Level::DEBUG | Level::TRACE => 7,
-            };
-            write!(line, "<{priority}>")?;
+            write!(line, "<{}>", priority(*event.metadata().level()))?;
             let format = self.format.clone().without_time().with_level(false);
             format.format_event(context, Writer::new(&mut line), event)?;
         } else {
             self.format.format_event(context, Writer::new(&mut line), event)?;
         }
-        for c in line.trim_end_matches('\n').chars() {
-            to.write_char(if c.is_control() { '\u{fffd}' } else { c })?;
-        }
-        to.write_char('\n')
+        writeln!(to, "{}", one_line(line.trim_end_matches('\n')))
     }
+}
+
+/// As syslog(3) counts them.
+pub(super) fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// Whatever strangers put into it.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

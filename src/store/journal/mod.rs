@@ -144,6 +144,9 @@ impl Chain {
 impl Chain {
     /// Octets of the journal from one position to a later one.
     pub(super) fn octets(&self, from: Position, to: Position) -> u64 {
+        if from.segment == to.segment {
+            return to.offset.saturating_sub(from.offset);
+        }
         let links = self.from(from.segment).filter(|link| link.header.number <= to.segment);
         let octets = links.map(|link| {
             let number = link.header.number;
@@ -152,6 +155,17 @@ impl Chain {
             end.saturating_sub(start)
         });
         octets.sum()
+    }
+
+    /// Octets of the journal from a position to where its last file ends, room that was only set
+    /// aside there included.
+    pub(super) fn size_from(&self, files: &dyn Files, from: Position) -> Result<u64, StoreError> {
+        let Some(last) = self.headers.keys().next_back().copied() else { return Ok(0) };
+        let offset = match self.until {
+            Some(offset) => offset,
+            None => files.open(&file_name(last))?.size()?,
+        };
+        Ok(self.octets(from, Position { segment: last, offset, ..from }))
     }
 }
 

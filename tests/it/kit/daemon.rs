@@ -2,24 +2,22 @@
 //! the service manager when it is ready, and hears signals.
 
 use std::io::Read as _;
-use std::net::SocketAddr;
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
-use tempfile::TempDir;
 
-/// How long a start may take before the test fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::manager::{ServiceManager, Word};
 
 /// A running `guichet serve`; killed when it is dropped.
 pub struct Daemon {
     process: Child,
     log: Option<JoinHandle<String>>,
-    _manager: ServiceManager,
+    manager: ServiceManager,
+    /// All that it said up to READY=1.
+    pub start: Vec<Word>,
     /// Where SMTP listens.
     pub address: SocketAddr,
 }
@@ -42,7 +40,22 @@ impl Daemon {
         Self::start_by(shell, config)
     }
 
-    fn start_by(mut command: Command, config: &Path) -> Self {
+    /// The same by a command of the test's own, which `serve` and the config are added to.
+    pub fn start_by(command: Command, config: &Path) -> Self {
+        let mut daemon = Self::begin(command, config);
+        let Some(start) = daemon.manager.until(&mut daemon.process, "READY=1") else {
+            let _ = daemon.process.kill();
+            let log = daemon.log.take().unwrap().join().unwrap();
+            panic!("the daemon did not become ready: {:?}\n{log}", daemon.process.wait());
+        };
+        let status = start.last().and_then(|word| word.value("STATUS")).unwrap();
+        daemon.address = status.strip_prefix("SMTP on ").unwrap().split([';', ',']).next().unwrap().parse().unwrap();
+        daemon.start = start;
+        daemon
+    }
+
+    /// The same without waiting for anything: its address is not known yet.
+    pub fn begin(mut command: Command, config: &Path) -> Self {
         let manager = ServiceManager::listen();
         command.arg("serve").arg("--config").arg(config).env("NOTIFY_SOCKET", manager.path());
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -52,11 +65,18 @@ impl Daemon {
             let _ = stderr.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        let Some(address) = manager.ready(&mut process) else {
-            let _ = process.kill();
-            panic!("the daemon did not become ready: {:?}\n{}", process.wait(), log.join().unwrap());
-        };
-        Self { process, log: Some(log), _manager: manager, address }
+        let address = (Ipv4Addr::UNSPECIFIED, 0).into();
+        Self { process, log: Some(log), manager, start: Vec::new(), address }
+    }
+
+    /// Waits for the next word to the service manager; `None` when it ended without one.
+    pub fn next_word(&mut self) -> Option<Word> {
+        self.manager.next(&mut self.process)
+    }
+
+    /// The words up to one with that line.
+    pub fn until(&mut self, line: &str) -> Vec<Word> {
+        self.manager.until(&mut self.process, line).unwrap_or_else(|| panic!("it ended without {line}"))
     }
 
     /// Ends it at once, as a power cut of the process.
@@ -67,7 +87,11 @@ impl Daemon {
 
     /// Says SIGTERM.
     pub fn terminate(&self) {
-        kill_process(self.pid(), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// Says SIGHUP.
@@ -122,42 +146,4 @@ pub fn guichet_without_disk(config: &Path, args: &[&str]) -> Output {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_guichet")]);
     shell.args(args).arg("--config").arg(config).env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).output().unwrap()
-}
-
-/// The socket that systemd would have (`sd_notify(3)`).
-struct ServiceManager {
-    socket: UnixDatagram,
-    folder: TempDir,
-}
-
-impl ServiceManager {
-    fn listen() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-        // Only so long, to look now and then whether the process is still there.
-        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        Self { socket, folder }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("notify")
-    }
-
-    /// Waits until the daemon is ready; where it serves SMTP. `None` when it ends instead.
-    fn ready(&self, process: &mut Child) -> Option<SocketAddr> {
-        let started = std::time::Instant::now();
-        let mut datagram = [0; 4096];
-        while started.elapsed() < PATIENCE {
-            if let Ok(length) = self.socket.recv(&mut datagram) {
-                let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
-                assert!(text.lines().any(|line| line == "READY=1"), "the first word is another: {text}");
-                let status = text.lines().find_map(|line| line.strip_prefix("STATUS=SMTP on ")).unwrap();
-                return Some(status.split(';').next().unwrap().parse().unwrap());
-            }
-            if process.try_wait().unwrap().is_some() {
-                return None;
-            }
-        }
-        None
-    }
 }

@@ -211,7 +211,8 @@ impl TestDesk {
         self.running().opened.store.verify().unwrap()
     }
 
-    fn running(&self) -> &Running {
+    /// The daemon itself.
+    pub fn running(&self) -> &Running {
         self.running.as_ref().unwrap()
     }
 

@@ -6,6 +6,7 @@ pub mod desk;
 pub mod dns;
 pub mod letter;
 pub mod load;
+pub mod manager;
 pub mod named;
 pub mod pebble;
 pub mod peers;
