@@ -95,7 +95,7 @@ async fn why_something_failed_is_told_in_the_propertys_language() {
         desk.sink.rule("RCPT TO:<carol@", Act::Say(refusal.to_owned()), false);
         write(&desk, &ticket, "carol@example.com").await;
         let told = told().await;
-        let end = format!("nouvel essai.\n{why}\n\nDétails\u{a0}:\n    {refusal}\n");
+        let end = format!("nouvel essai.\n{why}\n\nDétails\u{a0}:\n    {refusal} (127.0.0.1)\n");
         assert!(told.ends_with(&end), "{refusal}: {told}");
     }
     desk.sink.rule("RCPT TO:<carol@", Act::Say(GONE.to_owned()), false);

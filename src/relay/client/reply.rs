@@ -36,9 +36,11 @@ pub struct Server {
 /// `mx.example.com [192.0.2.1]`
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            Some(address) => write!(f, "{} [{}]", self.host, address.to_canonical()),
-            None => f.write_str(&self.host),
+        f.write_str(&self.host)?;
+        match self.address.map(|address| address.to_canonical().to_string()) {
+            // A configuration may name it by its address.
+            Some(address) if address != self.host => write!(f, " [{address}]"),
+            Some(_) | None => Ok(()),
         }
     }
 }
