@@ -206,7 +206,8 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     let resolver = resolver(&config.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;
     let acceptor = acceptor(config)?;
-    let names = Arc::new(names(config, &opened)?);
+    let names = Arc::new(names(&Arc::new(config.clone()), &opened));
+    names.load().map_err(anyhow::Error::from)?;
     let world = listeners(config, "smtp.listen", &config.smtp.listen)?;
     let members_tls = listeners(config, "submission.listen_tls", &config.submission.listen_tls)?;
     let members = listeners(config, "submission.listen", &config.submission.listen)?;
@@ -440,12 +441,9 @@ fn acceptor(config: &Config) -> Result<Acceptor, Failure> {
     Ok(Acceptor::new(server))
 }
 
-/// The keys that sign, made the first time, and the eye on their records.
-fn names(config: &Config, opened: &Opened) -> Result<Names, Failure> {
-    let config = Arc::new(config.clone());
-    let names = Names::new(config, opened.store.clone(), Arc::clone(&opened.desk), Timestamp::now);
-    names.load().map_err(anyhow::Error::from)?;
-    Ok(names)
+/// The keys that sign, and the eye on their records. Nothing is read yet.
+pub fn names(config: &Arc<Config>, opened: &Opened) -> Names {
+    Names::new(Arc::clone(config), opened.store.clone(), Arc::clone(&opened.desk), Timestamp::now)
 }
 
 /// The way out; `listens` is where we take mail.

@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use super::{open, runtime, store_dir, store_failure};
+use super::{names, open, runtime, store_dir, store_failure};
 use crate::api::types::{BackedUp, Verified};
 use crate::api::upkeep::{self, copy_folder};
 use crate::api::{self, App};
 use crate::cli::{Failure, Inside};
 use crate::config::Config;
-use crate::dns::{DKIM, Names};
+use crate::dns::DKIM;
 use crate::store::{Options, Store};
 
 /// How far every counter moves on when a backup is put back: what was given out after it was made
@@ -23,9 +21,8 @@ pub fn inside(config: &Config) -> Result<Inside, Failure> {
     let opened = tokio::runtime::Handle::current().block_on(open(config))?;
     let store = opened.store.clone();
     let config = Arc::new(config.clone());
-    let names = Names::new(Arc::clone(&config), store.clone(), Arc::clone(&opened.desk), Timestamp::now);
-    let app =
-        App { store: opened.store, desk: opened.desk, config, metrics: None, names: Arc::new(names), prober: None };
+    let names = Arc::new(names(&config, &opened));
+    let app = App { store: opened.store, desk: opened.desk, config, metrics: None, names, prober: None };
     Ok(Inside { router: api::router(app), store: Some(store) })
 }
 
