@@ -256,7 +256,8 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
     let acceptor = |made: Result<Acceptor, _>| made.map_err(anyhow::Error::from);
     let mail = acceptor(Acceptor::for_mail(&keeper.certificates))?;
     let https = acceptor(Acceptor::for_web(&keeper.certificates))?;
-    let names = Arc::new(names(config, &opened)?);
+    let names = Arc::new(names(&Arc::new(config.clone()), &opened));
+    names.load().map_err(anyhow::Error::from)?;
     let heart = Arc::new(Heart::default());
     let mut listeners = |key, addresses: &[SocketAddr]| listeners(config, key, addresses, &mut passed, &heart);
     let world = listeners("smtp.listen", &config.smtp.listen)?;
@@ -551,14 +552,11 @@ fn at_most(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
 }
 
-/// The keys that sign, made the first time, and the eye on their records.
-fn names(config: &Config, opened: &Opened) -> Result<Names, Failure> {
-    let config = Arc::new(config.clone());
+/// The keys that sign and the eye on their records; nothing is read yet.
+fn names(config: &Arc<Config>, opened: &Opened) -> Names {
     let policy = web::site::policy(&config.hostname, &config.tls);
-    let names = Names::new(config, opened.store.clone(), Arc::clone(&opened.desk), Timestamp::now);
-    let names = names.with_policy(policy);
-    names.load().map_err(anyhow::Error::from)?;
-    Ok(names)
+    let names = Names::new(Arc::clone(config), opened.store.clone(), Arc::clone(&opened.desk), Timestamp::now);
+    names.with_policy(policy)
 }
 
 /// Who knows the servers of domains, and who asks their web servers.

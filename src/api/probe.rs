@@ -35,7 +35,7 @@ pub(super) async fn send(
     let state = match &sent.outcome {
         Outcome::Sent(_) if report.is_none() => ProbeState::Sent,
         Outcome::Sent(_) | Outcome::Failed(_) => ProbeState::Failed,
-        Outcome::Deferred(_) | Outcome::RouteDown(_) => ProbeState::Deferred,
+        Outcome::Deferred(_) | Outcome::RouteDown(_) | Outcome::Busy(_) => ProbeState::Deferred,
     };
     Ok(Json(Probed {
         to,

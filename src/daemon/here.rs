@@ -3,17 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use super::{open, runtime, store_dir, store_failure};
+use super::{Opened, names, open, runtime, store_dir, store_failure};
 use crate::api::types::{BackedUp, Verified};
 use crate::api::upkeep::{self, copy_folder};
 use crate::api::{self, App};
 use crate::cli::{Failure, Inside};
 use crate::config::Config;
-use crate::dns::{DKIM, Names};
+use crate::dns::DKIM;
 use crate::store::{Options, Store};
-use crate::web;
 
 /// How far every counter moves on when a backup is put back: what was given out after it was made
 /// must never name something new.
@@ -22,12 +19,10 @@ const COUNTER_GAP: u64 = 1_000_000;
 /// Opens the store and the API on it, for one command. Must be called in a runtime's context.
 pub fn inside(config: &Config) -> Result<Inside, Failure> {
     let opened = tokio::runtime::Handle::current().block_on(open(config))?;
-    let store = opened.store.clone();
     let config = Arc::new(config.clone());
-    let names = Names::new(Arc::clone(&config), store.clone(), Arc::clone(&opened.desk), Timestamp::now);
-    let names = Arc::new(names.with_policy(web::site::policy(&config.hostname, &config.tls)));
-    let app =
-        App { store: opened.store, desk: opened.desk, config, metrics: None, certificates: None, names, prober: None };
+    let names = Arc::new(names(&config, &opened));
+    let Opened { store, desk } = opened;
+    let app = App { store: store.clone(), desk, config, metrics: None, certificates: None, names, prober: None };
     Ok(Inside { router: api::router(app), store: Some(store) })
 }
 

@@ -5,6 +5,7 @@
 
 use super::Running;
 use crate::config::{Config, ConfigError, Problem, check};
+use crate::web;
 
 /// The section that is applied without a restart.
 const LIVE: &str = "tls.";

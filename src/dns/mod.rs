@@ -406,7 +406,8 @@ impl Names {
         let now = (self.now)();
         let id: PropertyId = property.id;
         let change = self.store.transact(|tx| {
-            let act = Act { desk: &self.desk, now, door: Door::Timer, actor: Actor::System };
+            let trace = Some(self.desk.mint_trace());
+            let act = Act { desk: &self.desk, now, door: Door::Timer, actor: Actor::System, trace };
             public_address::looked(tx, &act, id, &public, *sight)
         });
         match change.await? {

@@ -130,15 +130,17 @@ impl Servers {
         let Way::Direct(finder) = &self.way else { return self.deliver(transaction).await };
         let Some(recipient) = transaction.recipients.first() else { return Vec::new() };
         let target = Target::Anyhow(Arc::clone(finder), ascii(recipient.domain()).into_owned());
-        let pool = Pool::sharing(self.client.clone(), target, self.limits, Arc::clone(&self.room));
-        let outcomes = pool.deliver(transaction).await;
-        quit(pool.all()).await;
-        outcomes
+        self.deliver_alone(target, transaction).await
     }
 
     /// Delivers one message to a server of the caller's choice, by a connection that nobody else uses.
     pub async fn deliver_to(&self, hop: NextHop, transaction: &Transaction<'_>) -> Vec<Outcome> {
-        let pool = Pool::sharing(self.client.clone(), Target::Hop(hop), self.limits, Arc::clone(&self.room));
+        self.deliver_alone(Target::Hop(hop), transaction).await
+    }
+
+    async fn deliver_alone(&self, target: Target, transaction: &Transaction<'_>) -> Vec<Outcome> {
+        let (room, hosts) = (Arc::clone(&self.room), Arc::clone(&self.hosts));
+        let pool = Pool::sharing(self.client.clone(), target, self.limits, room, hosts);
         let outcomes = pool.deliver(transaction).await;
         quit(pool.all()).await;
         outcomes

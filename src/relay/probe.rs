@@ -296,7 +296,7 @@ impl Prober {
                 seen: format!("{} for {}, which brought it", word(verdict.spf), envelope.client.to_canonical()),
             });
         }
-        let encrypted = if envelope.tls { "encrypted" } else { "in the clear" };
+        let encrypted = if envelope.tls.is_some() { "encrypted" } else { "in the clear" };
         findings.push(Finding { what: "last hop", ok: None, seen: encrypted.to_owned() });
         findings
     }

@@ -227,7 +227,9 @@ impl Reporter {
         match self.relay.exit.deliver_anyhow(&transaction).await.into_iter().next() {
             Some(Outcome::Sent(_)) => Ok(()),
             Some(Outcome::Failed(reply)) => Err((false, reply.to_string())),
-            Some(Outcome::Deferred(reply) | Outcome::RouteDown(reply)) => Err((true, reply.to_string())),
+            Some(Outcome::Deferred(reply) | Outcome::RouteDown(reply) | Outcome::Busy(reply)) => {
+                Err((true, reply.to_string()))
+            }
             None => Err((false, "nobody was asked".to_owned())),
         }
     }

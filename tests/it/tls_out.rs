@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
-use guichet::actions::copies;
+use guichet::actions::queue::{self, Verb};
 use guichet::config::Direct;
 use guichet::desk::copy::{Copy, CopyState};
 use guichet::desk::mta_sts::{Mode, Policy};
@@ -735,7 +735,7 @@ async fn a_copy_that_waits_for_tls_says_so_and_goes_when_it_can() {
 
     desk.dns.forget("_25._tcp.mx.safe.example");
     desk.dns.tlsa("mx.safe.example", 3, 1, 1, &sha256(&identity.public_key));
-    desk.begin_to_act(|tx, act| copies::retry(tx, act, waiting.id)).await;
+    desk.begin_to_act(|tx, act| queue::named(tx, act, Verb::Retry, waiting.id)).await;
     assert_eq!(host.wait(1).await[0].to, ["RCPT TO:<bob@safe.example>"]);
     copy(CopyState::Sent).await;
 }

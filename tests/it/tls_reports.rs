@@ -12,6 +12,7 @@ use guichet::desk::tls_report::{Applied, Counts, FailureKind, PolicyKind, Report
 use guichet::mime::tls_report::unpack;
 use guichet::net::limits::Memory;
 use guichet::relay::client::{Client, Tls};
+use guichet::relay::destinations::Limits;
 use guichet::relay::exit::{Exit, Way};
 use guichet::relay::https::Https;
 use guichet::relay::mx::{Finder, Ourselves};
@@ -21,6 +22,7 @@ use guichet::relay::tls_reports::Reporter;
 use guichet::relay::worker::Relay;
 use guichet::store::tables::{ENTRIES, TICKETS, TLS_COUNTS};
 use guichet::store::{Order, Read};
+use guichet::trust::Signers;
 use guichet::trust::judge::{Authenticator, Origin};
 use jiff::{SignedDuration, Timestamp};
 
@@ -75,14 +77,14 @@ impl World {
         let now = Arc::new(Mutex::new(start));
         let clock = Arc::clone(&now);
         let (store, rules) = desk.inside();
+        let signers = Signers::default();
+        signers.put(desk.signer("desk.example.org"));
         let relay = Relay {
             store,
             desk: rules,
             exit: Exit::to_servers(Way::Direct(Arc::clone(&finder)), client, PoolLimits::default()),
-            signers: [("desk.example.org".to_owned(), desk.signer("desk.example.org"))].into(),
-            concurrency: 1,
-            per_destination: 1,
-            lifetime: SignedDuration::from_hours(1),
+            signers: Arc::new(signers),
+            limits: Limits { each: 1, in_all: 1 },
             memory: Memory::new(1 << 20),
             now: Box::new(move || *clock.lock().unwrap()),
             metrics: desk.metrics(),

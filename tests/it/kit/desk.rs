@@ -179,7 +179,7 @@ impl TestDesk {
     pub fn names_from(&self, source: &[&str], policy: Option<Policy>) -> Arc<Names> {
         let (store, desk) = self.inside();
         let mut config = self.config.clone();
-        config.relay = Relay::Direct(Direct { port: 25, allow_loopback: false });
+        config.relay = Relay::Direct(Direct { port: 25, https_port: 443, allow_loopback: false, tls_reports: false });
         config.egress.source = source.iter().map(|source| source.parse().unwrap()).collect();
         Arc::new(Names::new(Arc::new(config), store, desk, Timestamp::now).with_policy(policy))
     }
