@@ -24,7 +24,7 @@ use guichet::store::tables::{ENTRIES, TICKETS, TLS_COUNTS};
 use guichet::store::{Order, Read};
 use guichet::trust::Signers;
 use guichet::trust::judge::{Authenticator, Origin};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::kit::authority::Authority;
 use crate::kit::desk::TestDesk;
