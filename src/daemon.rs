@@ -6,71 +6,49 @@
 pub mod demo;
 pub mod here;
 pub mod inbound;
+mod parts;
 pub mod reload;
 mod service;
 mod tls;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use hickory_resolver::TokioResolver;
+use anyhow::Context as _;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use self::inbound::Inbound;
 use self::tls::Keeper;
-use crate::actions::{Act, ActionError, Actor, Desk, Patience, timers};
+use crate::actions::{Act, ActionError, Actor, Desk, timers};
 use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
-use crate::config::{self, Blocklisted, Config, Problem};
+use crate::config::{self, Config, Problem};
 use crate::desk::entry::Door;
-use crate::desk::recipient::Domains;
-use crate::desk::spam::{Listed, Thresholds};
 use crate::desk::token::Keys;
 use crate::dns::Names;
-use crate::intake::Intake;
-use crate::intake::gate::Gate;
-use crate::intake::looks::{LookAlikeCap, Looks};
-use crate::intake::quota::Quota;
-use crate::intake::rates::Rates;
-use crate::login::Logins;
-use crate::login::throttle::Throttle;
 use crate::metrics::Metrics;
 use crate::net::beat::{Beat, Heart};
-use crate::net::limits::{ConnectionLimits, Memory};
-use crate::net::listen::{ListenError, Listener};
-use crate::net::passed::{Passed, PassedError, name};
+use crate::net::limits::Memory;
+use crate::net::listen::Listener;
+use crate::net::passed::{Passed, PassedError};
 use crate::net::resolver::resolver;
 use crate::net::stop::{self, Stop};
 use crate::net::tls::{Acceptor, Certificates};
-use crate::net::validator::Validator;
-use crate::relay::client::{Client, Tls};
 use crate::relay::destinations::Limits;
-use crate::relay::exit::{Exit, Way};
-use crate::relay::https::Https;
-use crate::relay::mta_sts::Policies;
-use crate::relay::mx::{Finder, Ourselves};
-use crate::relay::pool::PoolLimits;
 use crate::relay::probe::{Prober, Probes};
-use crate::relay::route::Route;
-use crate::relay::tally::Tally;
 use crate::relay::tls_reports::Reporter;
 use crate::relay::worker::{self, Relay};
 use crate::smtp::body::Spool;
-use crate::smtp::data::ContentLimits;
-use crate::smtp::server::{Deadlines, Server, Settings, Start};
-use crate::smtp::session::{Service, SessionLimits};
+use crate::smtp::server::{Server, Start};
+use crate::smtp::session::Service;
 use crate::store::tables::{TOKEN_KEYS, TokenKey};
-use crate::store::{OpenError, Options, Order, Progress, Read, Store};
+use crate::store::{OpenError, Options, Order, Progress, Read as _, Store};
 use crate::sys::logs;
 use crate::trust::Authenticator;
-use crate::trust::blocklist::Blocklists;
-use crate::trust::rspamd::Rspamd;
 use crate::web;
 
 /// The longest between two looks at what time does to tickets.
@@ -104,7 +82,7 @@ async fn open_telling(config: &Config, progress: Progress) -> Result<Opened, Fai
 /// The same on a store that somebody else opened.
 pub async fn open_on(config: &Config, store: Store) -> Result<Opened, Failure> {
     let keys = token_keys(&store).await?;
-    Ok(Opened { desk: Arc::new(desk(config, keys)), store })
+    Ok(Opened { desk: Arc::new(parts::desk(config, keys)), store })
 }
 
 /// Where the store lies in the data directory.
@@ -119,33 +97,6 @@ pub fn store_failure(error: OpenError) -> Failure {
         // Its text has that of its source in it.
         other => Failure::Other(anyhow::anyhow!("{other}")),
     }
-}
-
-fn desk(config: &Config, keys: Keys) -> Desk {
-    let random = SystemRandom::new();
-    Desk {
-        hostname: config.hostname.to_string(),
-        domains: Domains {
-            local: config.domains.iter().map(ToString::to_string).collect(),
-            delimiters: config.smtp.delimiters.clone(),
-        },
-        keys,
-        postmaster: config.postmaster.parse().ok(),
-        acknowledgements: u32::try_from(config.limits.acknowledgements).unwrap_or(u32::MAX),
-        patience: Patience {
-            warning: signed(config.limits.queue_warning),
-            lifetime: signed(config.limits.queue_lifetime),
-        },
-        random: Box::new(move || {
-            let mut bytes = [0; 16];
-            random.fill(&mut bytes).expect("the system's random numbers do not fail once they have begun");
-            bytes
-        }),
-    }
-}
-
-fn signed(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 /// The secrets that tokens are made with; the first is made with the store.
@@ -256,16 +207,16 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
     let acceptor = |made: Result<Acceptor, _>| made.map_err(anyhow::Error::from);
     let mail = acceptor(Acceptor::for_mail(&keeper.certificates))?;
     let https = acceptor(Acceptor::for_web(&keeper.certificates))?;
-    let names = Arc::new(names(&Arc::new(config.clone()), &opened));
+    let names = Arc::new(parts::names(&Arc::new(config.clone()), &opened));
     names.load().map_err(anyhow::Error::from)?;
     let heart = Arc::new(Heart::default());
-    let mut listeners = |key, addresses: &[SocketAddr]| listeners(config, key, addresses, &mut passed, &heart);
+    let mut listeners = |key, addresses: &[SocketAddr]| parts::listeners(config, key, addresses, &mut passed, &heart);
     let world = listeners("smtp.listen", &config.smtp.listen)?;
     let members_tls = listeners("submission.listen_tls", &config.submission.listen_tls)?;
     let members = listeners("submission.listen", &config.submission.listen)?;
     let web_tls = listeners("web.listen_tls", &config.web.listen_tls)?;
     let web = listeners("web.listen", &config.web.listen)?;
-    let (exit, direct) = exit(config, &resolver, store, world.iter().map(Listener::address).collect())?;
+    let (exit, direct) = parts::exit(config, &resolver, store, world.iter().map(Listener::address).collect())?;
     let spool_dir = config.data_dir.join("spool");
     let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
     let spool = Spool::open(&spool_dir, memory).with_context(|| format!("{} can't be used", spool_dir.display()))?;
@@ -276,35 +227,9 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
     let mut servers = JoinSet::new();
     let mut parts = JoinSet::new();
     let metrics = Arc::new(Metrics::default());
-    let gate = gate(config, &resolver, &metrics);
     let probes = Arc::new(Probes::default());
-    let intake = Intake {
-        store: store.clone(),
-        desk: Arc::clone(desk),
-        trust: Authenticator::new(resolver.clone(), config.hostname.to_string()),
-        looks: Looks::new(LookAlikeCap {
-            count: at_most(config.limits.look_alike),
-            minutes: u32::try_from(config.limits.look_alike_window.as_secs() / 60).unwrap_or(u32::MAX),
-        }),
-        quota: Quota::new(at_most(config.limits.submitted_recipients)),
-        gate,
-    };
-    let failures = at_most(config.limits.failed_logins);
-    let logins = Logins {
-        store: store.clone(),
-        desk: Arc::clone(desk),
-        throttle: Throttle::new(failures),
-        metrics: Arc::clone(&metrics),
-    };
-    let host = Arc::new(Inbound {
-        intake,
-        logins: Arc::new(logins),
-        memory: Memory::new(MEMORY),
-        networks: Rates::an_hour(at_most(config.limits.network_messages)),
-        metrics: Arc::clone(&metrics),
-        probes: Arc::clone(&probes),
-    });
-    let settings = |service| smtp_settings(config, service, mail.clone(), spool.clone(), &metrics);
+    let host = Arc::new(parts::inbound(config, &opened, &resolver, &metrics, &probes));
+    let settings = |service| parts::mail_settings(config, service, mail.clone(), spool.clone(), &metrics);
     let smtp = Arc::new(Server::new(Arc::clone(&host), settings(Service::World)));
     let submission = Arc::new(Server::new(host, settings(Service::Submission)));
     let mut serve = |server: &Arc<Server<Inbound>>, listeners: Vec<Listener>, start| -> Vec<SocketAddr> {
@@ -318,11 +243,7 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
     let submission_tls = serve(&submission, members_tls, Start::Tls);
     let submission = serve(&submission, members, Start::Plain);
     let site = web::site::Site::new(config, keeper.certificates.clone());
-    let web_server = Arc::new(web::server::Server {
-        site: site.clone(),
-        connections: ConnectionLimits::new(config.limits.connections, config.limits.connections_per_address),
-        deadlines: web::server::Deadlines::default(),
-    });
+    let web_server = Arc::new(parts::web_server(config, &site));
     let mut serve_web = |listeners: Vec<Listener>, tls: Option<&Acceptor>| -> Vec<SocketAddr> {
         let addresses = listeners.iter().map(Listener::address).collect();
         for listener in listeners {
@@ -464,148 +385,4 @@ async fn run_timers(store: Store, desk: Arc<Desk>, mut stop: Stop, beat: Beat) {
             () = tokio::time::sleep(wait) => {}
         }
     }
-}
-
-/// The sockets that a key names, or those that were passed in their place.
-fn listeners(
-    config: &Config,
-    key: &str,
-    addresses: &[SocketAddr],
-    passed: &mut Passed,
-    heart: &Heart,
-) -> Result<Vec<Listener>, Failure> {
-    let problem = |text: String| Failure::BadConfig(vec![config.problem(key, text)]);
-    if passed.has(key) && addresses.is_empty() && config.gives(key) {
-        return Err(problem(format!(
-            "is [] here, but systemd passes a socket for it: disable guichet-{}.socket, or leave the key out",
-            name(key).unwrap_or_default()
-        )));
-    }
-    let mut listeners = passed.take(key).map_err(|error| wrongly_passed(&error))?;
-    if listeners.is_empty() {
-        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        let told = |error: ListenError| {
-            let text = error.to_string();
-            problem(text.strip_prefix(&format!("{key}: ")).unwrap_or(&text).to_owned())
-        };
-        listeners = Listener::bind_all(key, &addresses).map_err(told)?;
-    }
-    Ok(listeners.into_iter().map(|listener| listener.watched(heart)).collect())
-}
-
-fn smtp_settings(
-    config: &Config,
-    service: Service,
-    acceptor: Acceptor,
-    spool: Spool,
-    metrics: &Arc<Metrics>,
-) -> Settings {
-    let limits = &config.limits;
-    Settings {
-        hostname: config.hostname.to_string(),
-        service,
-        limits: SessionLimits {
-            content: ContentLimits { message: config.smtp.max_message_size, ..ContentLimits::default() },
-            recipients: limits.recipients,
-            errors: u32::try_from(limits.errors).unwrap_or(u32::MAX),
-            ..SessionLimits::default()
-        },
-        deadlines: Deadlines {
-            command: limits.idle,
-            message: limits.data,
-            drain: limits.drain,
-            ..Deadlines::default()
-        },
-        connections: ConnectionLimits::new(limits.connections, limits.connections_per_address),
-        spool,
-        tls: Some(acceptor),
-        metrics: Arc::clone(metrics),
-    }
-}
-
-/// Who is asked about mail from the world, and how much of it goes on an hour.
-fn gate(config: &Config, resolver: &TokioResolver, metrics: &Arc<Metrics>) -> Gate {
-    let (spam, limits) = (&config.spam, &config.limits);
-    let rspamd = spam.rspamd.as_ref().map(|place| Rspamd {
-        host: place.host.clone(),
-        port: place.port,
-        deadline: spam.timeout,
-        hostname: config.hostname.to_string(),
-        resolver: resolver.clone(),
-    });
-    let zones: Vec<_> = spam.blocklists.iter().map(ToString::to_string).collect();
-    Gate {
-        rspamd,
-        thresholds: Thresholds { reject: spam.reject_score, spam: spam.spam_score },
-        blocklists: (!zones.is_empty()).then(|| Blocklists::new(resolver.clone(), zones)),
-        listed: match spam.blocklisted {
-            Blocklisted::Reject => Listed::Reject,
-            Blocklisted::Spam => Listed::Spam,
-        },
-        senders: Rates::an_hour(at_most(limits.sender_messages)),
-        new_tickets: Rates::an_hour(at_most(limits.new_tickets)),
-        metrics: Arc::clone(metrics),
-    }
-}
-
-fn at_most(limit: usize) -> u32 {
-    u32::try_from(limit).unwrap_or(u32::MAX)
-}
-
-/// The keys that sign and the eye on their records; nothing is read yet.
-fn names(config: &Arc<Config>, opened: &Opened) -> Names {
-    let policy = web::site::policy(&config.hostname, &config.tls);
-    let names = Names::new(Arc::clone(config), opened.store.clone(), Arc::clone(&opened.desk), Timestamp::now);
-    names.with_policy(policy)
-}
-
-/// Who knows the servers of domains, and who asks their web servers.
-type Direct = (Arc<Finder>, Https);
-
-/// The way out, and what reports on it; `listens` is where we take mail.
-fn exit(
-    config: &Config,
-    resolver: &TokioResolver,
-    store: &Store,
-    listens: Vec<SocketAddr>,
-) -> Result<(Exit, Option<Direct>), Failure> {
-    let route = Route::of(&config.relay)
-        .map_err(|error| Failure::BadConfig(vec![config.problem("relay.password_file", error.to_string())]))?;
-    let system = || Tls::system().map_err(anyhow::Error::from);
-    let (way, tls, known) = match route {
-        Route::Capture(maildir) => {
-            let problem =
-                |error: io::Error| Failure::BadConfig(vec![config.problem("relay.capture", error.to_string())]);
-            return Ok((Exit::to_maildir(maildir).map_err(problem)?, None));
-        }
-        Route::Host(hop) => (Way::Hop(hop), system()?, None),
-        Route::Direct(direct) => {
-            let tls = system()?;
-            let https = Https::new(resolver.clone(), &tls, direct).map_err(anyhow::Error::from)?;
-            let policies = Policies::new(store.clone(), resolver.clone(), https.clone(), Timestamp::now);
-            let ourselves = Ourselves { hostname: config.hostname.to_string(), listens };
-            let mut finder = Finder::new(resolver.clone(), direct, ourselves, random_number).with_policies(policies);
-            if let Some(validator) = config.validating.then(|| Validator::new(config.resolvers.clone())).flatten() {
-                let tried = validator.clone();
-                tokio::spawn(async move { tried.try_out().await });
-                finder = finder.with_validator(validator);
-            }
-            if direct.tls_reports {
-                finder = finder.with_tally(Arc::new(Tally::new(Timestamp::now)));
-            }
-            let finder = Arc::new(finder);
-            (Way::Direct(Arc::clone(&finder)), tls, Some((finder, https)))
-        }
-    };
-    let helo = config.egress.helo.as_ref().unwrap_or(&config.hostname);
-    let client = Client::new(helo.to_string(), resolver.clone(), tls).from_addresses(config.egress.source.clone());
-    let limits = PoolLimits { connections: config.limits.deliveries_per_destination, ..PoolLimits::default() };
-    Ok((Exit::to_servers(way, client, limits), known))
-}
-
-/// Any number. One that is not at all random costs fairness alone.
-fn random_number() -> u64 {
-    let mut bytes = [0; 8];
-    let _ = SystemRandom::new().fill(&mut bytes);
-    u64::from_ne_bytes(bytes)
 }

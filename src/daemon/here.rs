@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Opened, names, open, runtime, store_dir, store_failure};
+use super::parts::names;
+use super::{Opened, open, runtime, store_dir, store_failure};
 use crate::api::types::{BackedUp, Verified};
 use crate::api::upkeep::{self, copy_folder};
 use crate::api::{self, App};
