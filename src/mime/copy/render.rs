@@ -185,7 +185,7 @@ impl<'p> Renderer<'p> {
                 matches!(part.content.name.as_str(), "text/plain" | "text/html")
                     && part.is_text()
                     && part.encoding != Encoding::Unknown
-                    && !holds_pgp(part.body)
+                    && !holds_pgp(part)
             }
             Shape::Multipart(parts) => {
                 let mut parts = parts.iter().filter(|part| self.keeps(part));
@@ -215,7 +215,7 @@ impl<'p> Renderer<'p> {
         let shown = is_html || matches!(part.content.name.as_str(), "text/plain" | "text/enriched");
         let commands = if shown { self.commands } else { &[] };
         // What was searched for commands is the member's own text, whatever he quotes in it.
-        let protected = holds_pgp(part.body) && commands.is_empty();
+        let protected = holds_pgp(part) && commands.is_empty();
         if !part.is_text() || protected {
             return self.as_it_is(out, part);
         }
@@ -413,11 +413,21 @@ fn shown_undecoded(part: &Part<'_>) -> bool {
     }
 }
 
-/// Whether text begins with, or soon holds, an OpenPGP block (RFC 9580 §6.2): then it is signed or
-/// encrypted itself and is not written to.
-fn holds_pgp(text: &[u8]) -> bool {
+/// Whether a text soon holds an OpenPGP block (RFC 9580 §6.2), however it is encoded: then it is signed
+/// or encrypted itself and is not written to. The block begins a line; what only names one is text.
+fn holds_pgp(part: &Part<'_>) -> bool {
     const SOON: usize = 64 * 1024;
-    find(&text[..text.len().min(SOON)], b"-----BEGIN PGP ").is_some()
+    const ARMOUR: &[u8] = b"-----BEGIN PGP ";
+    let text = part.encoding.decode(&part.body[..part.body.len().min(SOON)]);
+    let mut from = 0;
+    while let Some(at) = find(&text[from..], ARMOUR).map(|at| from + at) {
+        // In HTML a tag may stand before it.
+        if at == 0 || matches!(text[at - 1], b'\n' | b'>') {
+            return true;
+        }
+        from = at + ARMOUR.len();
+    }
+    false
 }
 
 /// A text/plain part of ours.
