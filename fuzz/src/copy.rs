@@ -5,6 +5,7 @@ use std::panic::catch_unwind;
 use std::slice;
 
 use guichet::desk::address::{Address, Mailbox};
+use guichet::desk::command::is_blank;
 use guichet::desk::entry::{Facts, Reason};
 use guichet::desk::language::Language;
 use guichet::desk::message_id::MessageId;
@@ -231,11 +232,6 @@ pub fn commands(data: &[u8]) {
 
 fn words_of(line: &str) -> String {
     line.split(is_blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// A blank, of no width as well.
-fn is_blank(c: char) -> bool {
-    c.is_whitespace() || "\u{200b}\u{2060}\u{feff}".contains(c)
 }
 
 fn escaped(text: &str) -> String {
