@@ -5,7 +5,7 @@ use std::panic::catch_unwind;
 use std::slice;
 
 use guichet::desk::address::{Address, Mailbox};
-use guichet::desk::command::is_blank;
+use guichet::desk::command::{Asked, is_blank};
 use guichet::desk::entry::{Facts, Reason};
 use guichet::desk::language::Language;
 use guichet::desk::message_id::MessageId;
@@ -201,21 +201,14 @@ fn parsed(copy: &[u8]) -> Option<Message<'_>> {
 pub fn commands(data: &[u8]) {
     let text = clean::lines(&String::from_utf8_lossy(data));
     let is_blank = |line: &&str| line.chars().all(is_blank);
-    let is_command = |line: &&str| {
-        line.trim_start().strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
-    };
-    let mut lines = text.split('\n').filter(|line| !is_blank(line)).peekable();
-    let mut found = Vec::new();
-    while let Some(line) = lines.next_if(is_command) {
-        found.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
-    }
+    let asked = Asked::of(&text);
     // What is signed is not searched for commands.
-    if found.is_empty() || found.iter().any(|line| line.len() > 500) || is_protected(text.as_bytes()) {
+    if asked.is_empty() || asked.lines.iter().any(|line| line.len() > 500) || is_protected(text.as_bytes()) {
         return;
     }
-    let rest: Vec<String> = lines.map(words_of).collect();
+    let rest: Vec<String> = asked.rest.split('\n').filter(|line| !is_blank(line)).map(words_of).collect();
     let html: Vec<String> = text.split('\n').map(|line| format!("<div>{}</div>\r\n", escaped(line))).collect();
-    let plan = Plan { commands: found, ..plan(2, &Understood::default()) };
+    let plan = Plan { commands: asked.lines, ..plan(2, &Understood::default()) };
     for (kind, body) in [("plain", text.replace('\n', "\r\n")), ("html", html.concat())] {
         let raw = format!("Content-Type: text/{kind}; charset=utf-8\r\n\r\n{body}");
         let copy = build(raw.as_bytes(), &plan).expect("text can always go out");
