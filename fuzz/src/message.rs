@@ -116,7 +116,7 @@ pub fn reply_text(data: &[u8]) {
     is_text(&text);
     assert!(forwarded.is_none() || purpose == Purpose::Forward);
     let all = separation::whole(&lines);
-    assert_eq!(text.new.trim().is_empty(), all.trim().is_empty(), "of {all:?} nothing is new");
+    assert_eq!(bare(&text.new).is_empty(), bare(&all).is_empty(), "of {all:?} nothing is new");
     let kept: Vec<_> = [&text.new, &text.quoted, &text.signature].into_iter().flat_map(|text| bare(text)).collect();
     for word in bare(&all) {
         assert!(kept.contains(&word), "{word:?} is in none of {text:?}");
