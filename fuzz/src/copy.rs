@@ -202,8 +202,8 @@ pub fn commands(data: &[u8]) {
     let text = clean::lines(&String::from_utf8_lossy(data));
     let is_blank = |line: &&str| line.chars().all(is_blank);
     let asked = Asked::of(&text);
-    // What is signed is not searched for commands.
-    if asked.is_empty() || asked.lines.iter().any(|line| line.len() > 500) || is_protected(text.as_bytes()) {
+    // What is signed is not searched for commands, and so many are a mistake: nothing goes out.
+    if asked.is_empty() || asked.lines.len() > 20 || asked.lines.iter().any(|line| line.len() > 500) || is_protected(text.as_bytes()) {
         return;
     }
     let rest: Vec<String> = asked.rest.split('\n').filter(|line| !is_blank(line)).map(words_of).collect();
@@ -239,7 +239,7 @@ fn unescaped(html: &str) -> String {
 
 /// Signed or encrypted, whole or in part, or perhaps.
 fn is_protected(raw: &[u8]) -> bool {
-    [&b"multipart/signed"[..], b"multipart/encrypted", b"pkcs7", b"-BEGIN PGP"].iter().any(|mark| holds(raw, mark))
+    [&b"multipart/signed"[..], b"multipart/encrypted", b"pkcs7", b"BEGIN PGP"].iter().any(|mark| holds(raw, mark))
 }
 
 /// In any case, however it is folded.
