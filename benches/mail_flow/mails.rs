@@ -120,5 +120,8 @@ fn word(n: u32) -> &'static str {
         "order", "invoice", "parcel", "account", "broken", "colour", "address", "monday", "printer", "late", "refund",
         "garden", "small", "delivery", "question", "ticket",
     ];
-    WORDS[(n % 16) as usize]
+    // Mixed, so that no two texts are alike.
+    let mixed = (n ^ (n >> 16)).wrapping_mul(0x85eb_ca6b);
+    let mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xc2b2_ae35);
+    WORDS[(mixed >> 28) as usize]
 }

@@ -203,7 +203,11 @@ pub fn commands(data: &[u8]) {
     let is_blank = |line: &&str| line.chars().all(is_blank);
     let asked = Asked::of(&text);
     // What is signed is not searched for commands, and so many are a mistake: nothing goes out.
-    if asked.is_empty() || asked.lines.len() > 20 || asked.lines.iter().any(|line| line.len() > 500) || is_protected(text.as_bytes()) {
+    if asked.is_empty()
+        || asked.lines.len() > 20
+        || asked.lines.iter().any(|line| line.len() > 500)
+        || is_protected(text.as_bytes())
+    {
         return;
     }
     let rest: Vec<String> = asked.rest.split('\n').filter(|line| !is_blank(line)).map(words_of).collect();
