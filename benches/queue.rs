@@ -117,6 +117,7 @@ async fn fill(file: &Path, copies: usize) {
                 conversation: None,
                 verdict: None,
                 arrived_at: None,
+                from: None,
                 asked: Asked::default(),
             };
             ticket::compose(tx, &act, &property, composition, content)?;

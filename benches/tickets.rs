@@ -450,6 +450,7 @@ fn content(own: MessageId, raw: RawId, mentioned: Vec<MessageId>, now: Timestamp
         conversation: None,
         verdict: Some(verdict),
         arrived_at: Some(address("acme@desk.example.org")),
+        from: None,
         asked: guichet::desk::command::Asked::default(),
     }
 }

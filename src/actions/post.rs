@@ -52,6 +52,8 @@ pub struct Content {
     pub conversation: Option<[u8; 22]>,
     pub verdict: Option<Verdict>,
     pub arrived_at: Option<Address>,
+    /// The address in From of a mail.
+    pub from: Option<Address>,
     /// The commands that a mail begins with. They count only where a member's authority was
     /// proven ([`commands::add`](super::commands::add)); to everybody else they are text.
     pub asked: Asked,
@@ -196,6 +198,7 @@ pub fn add(
         hands_on: standpoint.hands_on,
         seen: None,
         trace: act.trace.clone(),
+        from: content.from,
     };
     // First what the message makes of the ticket, so that the line on top of its copies shows that.
     if entry.state == State::Relayed {

@@ -107,6 +107,7 @@ pub fn event_by(
         hands_on: false,
         seen: None,
         trace: act.trace.clone(),
+        from: None,
     };
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
     trace::made(tx, act, &entry)?;

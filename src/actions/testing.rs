@@ -140,6 +140,7 @@ pub fn content(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<Content, ActionError> {
         conversation: None,
         verdict: None,
         arrived_at: None,
+        from: None,
         asked: Asked::default(),
     })
 }

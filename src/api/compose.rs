@@ -120,6 +120,7 @@ impl Draft {
             conversation: None,
             verdict: None,
             arrived_at: None,
+            from: None,
             asked: Asked::default(),
         })
     }

@@ -309,6 +309,9 @@ pub struct Entry {
     /// The name of the story that it is part of.
     #[serde(default)]
     pub trace: Option<TraceId>,
+    /// What its mail's From says; the author may be called otherwise.
+    #[serde(default)]
+    pub from: Option<Address>,
 }
 
 impl Entry {

@@ -7,7 +7,7 @@ use super::threads::StoredThreads;
 use super::writer::{self, Author};
 use super::{Arrival, Counts, Mail, exchange, filing, gate, report};
 use crate::actions::{Act, ActionError, Desk, change, find, reach, state};
-use crate::desk::address::{Address, Mailbox};
+use crate::desk::address::Address;
 use crate::desk::authority::{self, Authority, Claim, HandsOn, Holder, Writer};
 use crate::desk::entry::{self, Entry, Event, Machine, Reason, What};
 use crate::desk::id::{DepartmentId, EntryId, PropertyId, RawId, TicketId};
@@ -20,7 +20,6 @@ use crate::desk::token::{self, ReplyToken};
 use crate::desk::verdict::Verdict;
 use crate::mime::confirmation;
 use crate::mime::ids::ThreadIndex;
-use crate::mime::understand::{Limits, understand};
 use crate::store::tables::{ENTRIES, MESSAGE_IDS};
 use crate::store::{Read, Tx};
 
@@ -271,7 +270,8 @@ pub(super) fn duplicate(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Resu
             None => entry.at == before.created_at,
         };
         let same_date = entry.date == case.mail.understood.date;
-        if !same_ticket || !same_date || !same_matter(&entry, case) || !same_from(tx, &entry, case)? {
+        let same_from = entry.from.as_ref() == Some(&case.mail.from.address);
+        if !same_ticket || !same_date || !same_from || !same_matter(&entry, case) {
             continue;
         }
         let mut ticket = before.clone();
@@ -295,15 +295,6 @@ fn same_matter(entry: &Entry, case: &Case<'_>) -> bool {
     let asks = |address: &Address| token::is_confirm(address.local());
     let questions = [entry.arrived_at.as_ref().filter(|at| asks(at)), Some(case.address).filter(|at| asks(at))];
     questions[0] == questions[1]
-}
-
-/// Whether an entry's message is from whom this one is from. Its author may be called otherwise: a
-/// member by the address that he logs in with, the writer of a mail that he forwarded by his own.
-fn same_from(tx: &impl Read, entry: &Entry, case: &Case<'_>) -> Result<bool, ActionError> {
-    let Some(raw) = entry.raw else { return Ok(false) };
-    let before = understand(&tx.raw(raw)?, &Limits::default());
-    let from = |mailbox: &Mailbox| mailbox.address == case.mail.from.address;
-    Ok(before.is_ok_and(|before| before.from.first().is_some_and(from)))
 }
 
 /// Mail about something else does not open a ticket that was closed long ago; whether it is such.

@@ -508,6 +508,7 @@ fn content(act: &Act<'_>, case: &Case<'_>) -> Content {
         conversation: understood.thread_index.as_ref().and_then(|index| index.conversation().try_into().ok()),
         verdict: verdict.map(|verdict| Verdict { believed, ..verdict.clone() }),
         arrived_at: Some(case.address.clone()),
+        from: Some(case.mail.from.address.clone()),
         asked: commands::asked(understood),
     }
 }

@@ -752,6 +752,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         hands_on: false,
         seen: None,
         trace: None,
+        from: None,
     }
 }
 

@@ -567,6 +567,7 @@ fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<
         conversation: None,
         verdict: None,
         arrived_at: None,
+        from: None,
         asked: Asked::default(),
     })
 }
