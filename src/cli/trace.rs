@@ -40,7 +40,9 @@ fn tell(story: &Story, output: Output) -> String {
         Some(arrival) => step(story.at, came(arrival, &word(&story.door))),
         None => step(story.at, format!("written, by {}", story.door)),
     }
-    for made in &story.entries {
+    // What the mail is, before what that changed.
+    let (changes, mails): (Vec<_>, Vec<_>) = story.entries.iter().partition(|made| made.kind == Kind::Event);
+    for made in mails.into_iter().chain(changes) {
         for text in filed(made) {
             step(made.at, text);
         }
@@ -137,11 +139,12 @@ fn filed(made: &Made) -> Vec<String> {
 }
 
 fn happened(event: &Event) -> String {
-    let mut text = word(&event.what);
-    for part in [&event.from, &event.to].into_iter().flatten() {
-        let _ = write!(text, " {part}");
+    let what = word(&event.what);
+    match (&event.from, &event.to) {
+        (Some(from), Some(to)) => format!("{what} {from} → {to}"),
+        (Some(part), None) | (None, Some(part)) => format!("{what} {part}"),
+        (None, None) => what,
     }
-    text
 }
 
 /// What happened to a copy.

@@ -5,7 +5,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,15 +59,22 @@ pub async fn ask(resolver: &TokioResolver, name: &str, kind: RecordType) -> Answ
 /// What an answer says of a name, or of what it is an alias of.
 fn of<'l>(lookup: &'l Lookup, name: &Name) -> impl Iterator<Item = &'l RData> {
     let answers = lookup.answers();
-    let mut owner = name.clone();
+    let owner = canonical(answers, name);
+    answers.iter().filter(move |record| record.name == owner).map(|record| &record.data)
+}
+
+/// What a name is an alias of, by these records; itself, where it is none.
+#[must_use]
+pub fn canonical(answers: &[Record], name: &Name) -> Name {
+    let mut owner = name;
     // No more aliases than there are answers: a ring ends.
     for _ in answers {
-        let alias = answers.iter().filter(|record| record.name == owner).find_map(|record| match &record.data {
-            RData::CNAME(target) => Some(target.0.clone()),
+        let alias = answers.iter().filter(|record| record.name == *owner).find_map(|record| match &record.data {
+            RData::CNAME(target) => Some(&target.0),
             _ => None,
         });
         let Some(target) = alias else { break };
         owner = target;
     }
-    answers.iter().filter(move |record| record.name == owner).map(|record| &record.data)
+    owner.clone()
 }

@@ -10,8 +10,9 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::TLSA;
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
+use crate::net::answer::canonical;
 use crate::net::validator::Validator;
 
 /// Who is asked for names.
@@ -198,21 +199,6 @@ fn ip(data: &RData) -> Option<IpAddr> {
         RData::AAAA(aaaa) => Some(aaaa.0.into()),
         _ => None,
     }
-}
-
-/// What a name is an alias of, by these records; itself, where it is none.
-fn canonical(answers: &[Record], name: &Name) -> Name {
-    let mut owner = name;
-    // No more aliases than there are answers: a ring ends.
-    for _ in answers {
-        let alias = answers.iter().filter(|record| record.name == *owner).find_map(|record| match &record.data {
-            RData::CNAME(target) => Some(&target.0),
-            _ => None,
-        });
-        let Some(target) = alias else { break };
-        owner = target;
-    }
-    owner.clone()
 }
 
 pub(super) fn absolute(name: &str) -> Option<Name> {
