@@ -136,6 +136,10 @@ impl Line {
     /// Ends the line; whether the next one may still be a command.
     fn end(&mut self, reader: &mut Reader<'_>, cuts: &mut Vec<(usize, usize)>, br: Option<(usize, usize)>) -> bool {
         let line = std::mem::take(self);
+        // What stands between tags for the sake of whoever reads the source is no line.
+        if br.is_none() && line.shown.trim_ascii().is_empty() {
+            return true;
+        }
         match reader.next(&line.shown) {
             Step::Cut => {
                 cuts.extend(line.pieces);
@@ -206,6 +210,12 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(from_html(html, &two).text.as_deref(), rest, "{html}");
+        }
+        let cc = commands(&["#cc a@example.com, b@example.com"]);
+        for between in ["</div>\r\n<div>", "<br>\r\n"] {
+            let wrapped = format!("<div>#cc a@example.com,{between}b@example.com</div>Hi");
+            let cut = from_html(&wrapped, &cc).text.unwrap();
+            assert!(!cut.contains("example.com") && cut.ends_with("</div>Hi"), "{wrapped} became {cut}");
         }
     }
 
