@@ -290,6 +290,37 @@ pub fn next_due(tx: &impl Read, after: Timestamp) -> Result<Option<Timestamp>, S
     Ok(tx.range(&QUEUE, place, Order::Up, 1)?.first().map(|((at, _), ())| *at))
 }
 
+/// Copies due after a place that changed last at a time which is yet to come, since the clock was set
+/// back; and the last place that was looked at, `None` at the end of the queue.
+pub fn ahead(
+    tx: &impl Read,
+    now: Timestamp,
+    after: (Timestamp, CopyId),
+    limit: usize,
+) -> Result<(Vec<CopyId>, Option<(Timestamp, CopyId)>), StoreError> {
+    let page = tx.range(&QUEUE, (Bound::Excluded(after), Bound::Unbounded), Order::Up, limit)?;
+    let last = page.last().map(|(place, ())| *place).filter(|_| page.len() == limit);
+    let mut ahead = Vec::new();
+    for ((_, id), ()) in page {
+        if tx.get(&COPIES, &id)?.is_some_and(|copy| copy.updated_at > now) {
+            ahead.push(id);
+        }
+    }
+    Ok((ahead, last))
+}
+
+/// Makes such copies due now: when they were to be tried was reckoned by a clock that was ahead.
+pub fn recall(tx: &mut Tx<'_>, act: &Act<'_>, ids: &[CopyId]) -> Result<(), ActionError> {
+    for id in ids {
+        let before = get(tx, *id)?;
+        if before.updated_at > act.now && before.next_at.is_some_and(|at| at > act.now) {
+            let copy = Copy { next_at: Some(act.now), updated_at: act.now, ..before.clone() };
+            save(tx, Some(&before), &copy)?;
+        }
+    }
+    Ok(())
+}
+
 pub fn get(tx: &impl Read, id: CopyId) -> Result<Copy, ActionError> {
     tx.get(&COPIES, &id)?.ok_or_else(|| ActionError::NotFound { what: "copy", name: id.to_string(), near: Vec::new() })
 }

@@ -166,6 +166,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_clock_that_was_ahead_has_deferred_is_due_when_it_is_set_back() {
+        let mut office = Office::open().await;
+        let right = office.now;
+        office.now += SignedDuration::from_hours(50);
+        let ticket = office.ticket("carol").await;
+        let copies = copies_of(&office, ticket.id).await;
+        let next_at = office.now + SignedDuration::from_hours(1);
+        attempt(&office, copies[0].id, Attempt::Deferred { reply: "450 later".to_owned(), next_at }).await;
+        // Another that was deferred after the clock was right again.
+        office.now = right;
+        let next_at = right + SignedDuration::from_mins(5);
+        attempt(&office, copies[1].id, Attempt::Deferred { reply: "450 later".to_owned(), next_at }).await;
+
+        let from = (office.now, CopyId(u64::MAX));
+        let read = office.act(|tx, act| Ok(copies::ahead(tx, act.now, from, 100)?));
+        let (ids, last) = read.await.unwrap();
+        assert_eq!((ids.as_slice(), last), ([copies[0].id].as_slice(), None));
+        office.act(|tx, act| copies::recall(tx, act, &ids)).await.unwrap();
+        let due: Vec<_> = copies_of(&office, ticket.id).await.iter().map(|copy| copy.next_at).collect();
+        assert_eq!(due, [Some(right), Some(next_at)]);
+        office.act(|tx, act| copies::recall(tx, act, &ids)).await.unwrap();
+        let read = office.act(|tx, act| Ok(copies::ahead(tx, act.now, from, 1)?));
+        assert_eq!(read.await.unwrap().0, [], "once is enough");
+    }
+
+    #[tokio::test]
     async fn what_is_held_waits_for_a_person_and_has_its_whole_time_then() {
         let mut office = Office::open().await;
         let ticket = office.ticket("carol").await;

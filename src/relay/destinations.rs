@@ -201,6 +201,15 @@ impl Destinations {
         }
     }
 
+    /// The clock was set back: who was found down at a time that is yet to come is asked anew.
+    pub fn set_back(&mut self, now: Timestamp) {
+        for pause in self.states.values_mut().filter_map(|state| state.pause.as_mut()) {
+            if pause.begun > now {
+                (pause.begun, pause.until) = (now, Timestamp::MIN);
+            }
+        }
+    }
+
     /// The next copy to offer, of the destination whose turn it is. It is under way until
     /// [`Self::ended`] is told. `taken` of the places in all are taken by other work.
     ///
@@ -531,6 +540,16 @@ mod tests {
         }
         assert!(destinations.wants_more(at(100)));
         assert!(!destinations.wants_more(at(100)), "it is asked for once");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_leaves_nobody_alone_for_longer() {
+        let mut destinations = waiting(5, &["a", "a", "a"]);
+        turns(&mut destinations, at(7_200));
+        destinations.ended(CopyId(1), down(), None, at(7_200));
+        assert_eq!(turns(&mut destinations, at(60)), [0; 0]);
+        destinations.set_back(at(60));
+        assert_eq!(turns(&mut destinations, at(60)), [2]);
     }
 
     #[test]

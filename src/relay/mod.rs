@@ -11,6 +11,7 @@
 
 pub mod capture;
 pub mod client;
+pub mod clock;
 pub mod dane;
 pub mod destinations;
 pub mod exit;

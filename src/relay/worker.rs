@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::client::{Outcome, Server, Transaction};
+use super::clock::Clock;
 use super::destinations::{Destinations, Heard, Limits, Taken, Waiting};
 use super::exit::Exit;
 use super::reader::Reader;
@@ -44,6 +45,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 /// How often the octets of a copy are in memory while it is made, signed and sent.
 const TIMES: u64 = 3;
+/// How many copies are looked at in one go after the clock was set.
+const RECALLED: usize = 256;
 /// How long deliveries under way may take when the daemon stops.
 pub const DRAIN: Duration = Duration::from_secs(20);
 
@@ -116,10 +119,15 @@ impl Relay {
             under_way: BTreeMap::new(),
             stop: stop.clone(),
         };
+        let mut clock = Clock::begin((self.now)(), Instant::now());
+        tokio::spawn(Arc::clone(&self).recall());
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = (self.now)();
+            if let Some(by) = clock.look(now, Instant::now()) {
+                self.set(&mut work, by, now);
+            }
             for (id, words) in work.destinations.expired(now) {
                 self.expire(&mut work, id, words, now);
             }
@@ -159,6 +167,43 @@ impl Relay {
         };
         let _ = tokio::time::timeout(DRAIN, drain).await;
         self.exit.close().await;
+    }
+
+    /// The clock was set. What it made due is tried; what it would keep back is not kept back.
+    fn set(self: &Arc<Self>, work: &mut Work, by: SignedDuration, now: Timestamp) {
+        if by.is_negative() {
+            tracing::warn!("the clock was set back by {:#}: what waited by it is tried now", by.abs());
+            work.destinations.set_back(now);
+            tokio::spawn(Arc::clone(self).recall());
+        } else {
+            tracing::warn!(
+                "the clock was set forward by {by:#}: what waited is tried now, and given up where its time is over; \
+                 `guichet queue retry` sends that again"
+            );
+        }
+    }
+
+    /// Makes due now what a clock that was ahead has deferred.
+    async fn recall(self: Arc<Self>) {
+        let now = (self.now)();
+        let mut after = (now, CopyId(u64::MAX));
+        loop {
+            let (ids, last) = match self.store.read(|view| copies::ahead(view, now, after, RECALLED)) {
+                Ok(page) => page,
+                Err(error) => return tracing::error!(%error, "the queue can't be read"),
+            };
+            let recalled = self.store.transact(|tx| {
+                let act = Act { desk: &self.desk, now, door: Door::Timer, actor: Actor::System, trace: None };
+                copies::recall(tx, &act, &ids)
+            });
+            if !ids.is_empty()
+                && let Err(error) = recalled.await
+            {
+                return tracing::error!(%error, "what a clock that was ahead has deferred can't be made due");
+            }
+            let Some(last) = last else { return };
+            after = last;
+        }
     }
 
     /// Takes in a page of the queue.
