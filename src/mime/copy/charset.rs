@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::mime::charset::{Decoder, decoder, run};
+use crate::mime::charset::{Decoder, decoder, guess, run};
 
 /// What a charset means to someone who wants to change its text.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ impl Charset {
         match self {
             Self::Utf8 => Some(Cow::Borrowed(bytes)),
             Self::Unnamed if std::str::from_utf8(bytes).is_ok() => Some(Cow::Borrowed(bytes)),
-            Self::Unnamed => Some(Cow::Owned(run(decoder("windows-1252")?, bytes)?.into_bytes())),
+            Self::Unnamed => Some(Cow::Owned(guess(bytes).into_bytes())),
             Self::Known(decoder) => Some(Cow::Owned(run(decoder, bytes)?.into_bytes())),
             Self::Unknown => None,
         }
@@ -78,6 +78,7 @@ mod tests {
         for (charset, bytes, text) in [
             (None, b"\xe9\x80".as_slice(), Some("é€")),
             (None, "é".as_bytes(), Some("é")),
+            (None, b"\xc3\xa9\xc3\xa8 \xff", Some("éè \u{fffd}")),
             (Some("iso-8859-1"), b"\xe9", Some("é")),
             (Some("utf-16le"), b"h\0i\0", Some("hi")),
             (Some("shift_jis"), b"\x93\xfa", Some("日")),
