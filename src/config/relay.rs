@@ -125,6 +125,8 @@ const SMTP_PORT: u16 = 25;
 const HTTPS_PORT: u16 = 443;
 const URL: &str = "must look like smtp://host, smtps://user@host:465 or lmtp:/run/lmtp.sock";
 
+const HOST: &str = "the host must be a full name (mail.example.org), an address or localhost, and its port 1 to 65535";
+
 pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path) -> (Option<Relay>, Egress) {
     let source = section.list("source", source).unwrap_or_default();
     if source.len() > 2 || (source.len() == 2 && source[0].is_ipv4() == source[1].is_ipv4()) {
@@ -246,7 +248,8 @@ fn smarthost(text: &str) -> Result<(Smarthost, Option<String>), String> {
         None => (None, None),
     };
     let submission = if user.is_some() && scheme == "smtp" { 587 } else { port };
-    let endpoint = host_and_port(place, submission).ok_or_else(wrong)?;
+    let bare = !place.is_empty() && !place.contains(['.', '[', '/']);
+    let endpoint = host_and_port(place, submission).ok_or_else(|| if bare { HOST.to_owned() } else { wrong() })?;
     match (user, password) {
         (Some(user), Some(password)) => {
             let login = Some(Login { user, password: Secret::Inline(password) });
@@ -337,6 +340,7 @@ mod tests {
         ] {
             assert!(smarthost(bad).is_err(), "{bad}");
         }
+        assert_eq!(smarthost("smtp://postfix:25").unwrap_err(), HOST, "why, since it looks as it must");
     }
 
     #[test]
