@@ -15,7 +15,7 @@ use super::client::{Call, Client};
 use super::output::{Output, print, print_json, say};
 use super::{Failure, House, one_of};
 use crate::api::types::{NewMember, NewProperty};
-use crate::config::{Config, check};
+use crate::config::{Config, ConfigError, DEFAULT_FILE, check};
 use crate::desk::address::Address;
 use crate::desk::language::Language;
 use crate::desk::member::Role;
@@ -87,7 +87,7 @@ impl Init {
             return Err(anyhow::anyhow!(text).into());
         }
         let answers = self.answers()?;
-        let config = Config::parse(&answers.file(), file)?;
+        let config = Config::parse(&answers.file(), file).map_err(|error| of_flags(&error))?;
         write(file, &answers.file())
             .map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", file.display()))?;
         check::create_data_dir(&config).map_err(|problem| Failure::BadConfig(vec![problem]))?;
@@ -122,21 +122,8 @@ impl Init {
                 "property": answers.property, "forwarding_address": forwarding, "member": answers.member,
             }));
         }
-        let start = if service { "systemctl enable --now guichet" } else { "guichet serve" };
-        print(&format!(
-            "\
-Wrote {} and made {}.
-
-Next:
-  guichet check        what this machine still lacks
-  guichet dns          the records that your domains need
-  {start:<20} run the daemon
-Then forward your support address to {forwarding}; `guichet property show {}` tells how.
-",
-            file.display(),
-            config.data_dir.display(),
-            answers.property
-        ))
+        let (made, property) = (config.data_dir.display(), &answers.property);
+        print(&format!("Wrote {} and made {made}.\n\n{}", file.display(), next(file, service, forwarding, property)))
     }
 
     fn answers(self) -> Result<Answers, Failure> {
@@ -178,6 +165,58 @@ Then forward your support address to {forwarding}; `guichet property show {}` te
             member_name,
         })
     }
+}
+
+/// What to do after it, in commands that work when they are pasted.
+fn next(file: &Path, service: bool, forwarding: &str, property: &PropertySlug) -> String {
+    let program = if file == Path::new(DEFAULT_FILE) {
+        "guichet".to_owned()
+    } else {
+        format!("guichet --config {}", shell(file))
+    };
+    let (check, dns) = (format!("{program} check"), format!("{program} dns"));
+    let serve = if service { "systemctl enable --now guichet".to_owned() } else { format!("{program} serve") };
+    let wide = serve.len().max(check.len());
+    format!(
+        "\
+Next:
+  {check:<wide$}  what this machine still lacks
+  {dns:<wide$}  the records that your domains need
+  {serve:<wide$}  run the daemon
+Then forward your support address to {forwarding}; `{program} property show {property}` tells how.
+"
+    )
+}
+
+/// A path as one word of a shell.
+fn shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,@%:".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// The keys of the file that is not written yet, and the flags that they come from.
+const FLAGS: [(&str, &str); 9] = [
+    ("hostname", "--hostname"),
+    ("domains", "--domain"),
+    ("data_dir", "--data-dir"),
+    ("smtp.listen", "--listen"),
+    ("submission.listen_tls", "--submission-tls"),
+    ("submission.listen", "--submission"),
+    ("relay.mode", "--relay"),
+    ("relay.smarthost", "--relay"),
+    ("relay.password_file", "--password-file"),
+];
+
+/// What is wrong, told of the flags: there is no file whose line could be looked at.
+fn of_flags(error: &ConfigError) -> Failure {
+    let told = error.problems.iter().map(|problem| {
+        let flag = FLAGS.iter().find(|(key, _)| *key == problem.key).map_or(problem.key.as_str(), |(_, flag)| flag);
+        let keys = FLAGS.iter().filter(|(key, _)| key.contains('.'));
+        let text = keys.fold(problem.text.clone(), |text, (key, flag)| text.replace(key, flag));
+        format!("{flag}: {text}")
+    });
+    Failure::Usage(told.collect::<Vec<_>>().join("\n"))
 }
 
 struct Answers {
@@ -466,12 +505,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("guichet.toml");
         let output = Output { json: false, width: None, colour: false };
-        for line in [
-            "init --hostname desk --data-dir data --property acme --member jane@acme.com",
-            "init --hostname desk.acme.com --data-dir data --relay mail.acme.com --property acme --member jane@acme.com",
+        for (flags, told) in [
+            ("--hostname desk", "--hostname: "),
+            ("--hostname desk.acme.com --relay mail.acme.com", "--relay: "),
+            (
+                "--hostname desk.acme.com --relay smtp://bob@mail.acme.com",
+                "--relay: the user has no password; give --password-file",
+            ),
+            ("--hostname desk.acme.com --listen 70000", "--listen: \"70000\": "),
         ] {
-            assert_eq!(init(line).run(&file, house(), output).unwrap_err().exit(), 78, "{line}");
+            let line = format!("init {flags} --data-dir data --property acme --member jane@acme.com");
+            let failure = init(&line).run(&file, house(), output).unwrap_err();
+            assert_eq!(failure.exit(), 2, "{line}");
+            assert!(failure.to_string().starts_with(told), "{line}: {failure}");
             assert!(!file.exists(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_next_commands_name_the_config_where_it_is_not_the_usual_one() {
+        let property = "acme".parse().unwrap();
+        let told = next(Path::new(DEFAULT_FILE), true, "acme@desk.acme.com", &property);
+        assert!(told.contains("\n  guichet check ") && !told.contains("--config"), "{told}");
+        let told = next(Path::new("my desk/it's.toml"), false, "acme@desk.acme.com", &property);
+        for command in ["check", "dns", "serve", "property show acme"] {
+            let expected = format!("guichet --config 'my desk/it'\\''s.toml' {command}");
+            assert!(told.contains(&expected), "{expected}\n{told}");
         }
     }
 }
