@@ -11,7 +11,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -331,6 +331,15 @@ async fn play(desk: &Api, mail: &Mailer) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The program as a shell in this folder finds it: a bare name would be looked for in PATH.
+fn from_here(program: &Path, here: &Path) -> PathBuf {
+    match program.strip_prefix(here) {
+        Ok(inside) if inside.components().count() == 1 => Path::new(".").join(inside),
+        Ok(inside) => inside.to_owned(),
+        Err(_) => program.to_owned(),
+    }
+}
+
 /// What to try, in commands that work when they are pasted.
 fn advice(port: u16, submission: u16, password: &str, held: Option<(String, String)>) -> String {
     let accept = held.map(|(ticket, entry)| {
@@ -339,7 +348,8 @@ fn advice(port: u16, submission: u16, password: &str, held: Option<(String, Stri
     let accept = accept.unwrap_or_default();
     let program = std::env::current_exe().unwrap_or_else(|_| "guichet".into());
     let here = std::env::current_dir().unwrap_or_default();
-    let program = program.strip_prefix(&here).unwrap_or(&program).display();
+    let program = from_here(&program, &here);
+    let program = program.display();
     format!(
         "\
 SMTP is on 127.0.0.1:{port}, members submit by TLS on 127.0.0.1:{submission}; everything lies in
@@ -369,4 +379,21 @@ Write a mail to the desk, with curl or swaks:
   g ticket list
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_named_as_a_shell_in_the_folder_finds_it() {
+        let here = Path::new("/home/jane");
+        for (program, named) in [
+            ("/home/jane/guichet", "./guichet"),
+            ("/home/jane/target/release/guichet", "target/release/guichet"),
+            ("/usr/local/bin/guichet", "/usr/local/bin/guichet"),
+        ] {
+            assert_eq!(from_here(Path::new(program), here), Path::new(named), "{program}");
+        }
+    }
 }
