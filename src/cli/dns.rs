@@ -146,6 +146,7 @@ fn zone(dns: &Dns) -> String {
 fn zone_line(record: &DnsRecord) -> String {
     let value = match record.kind.as_str() {
         "TXT" => presentation(&record.value),
+        "A" | "AAAA" if record.value.is_empty() => "(the address)".to_owned(),
         "A" | "AAAA" => record.value.clone(),
         // All other values end in a host's name.
         _ => format!("{}.", record.value),
