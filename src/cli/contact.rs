@@ -21,17 +21,29 @@ pub(super) enum ContactCommand {
         query: Option<String>,
     },
     /// Show a contact with the history of tickets
-    Show { address: Address },
+    Show {
+        /// One of the contact's addresses
+        address: Address,
+    },
     /// Change a contact; an empty text empties
     Edit {
+        /// One of the contact's addresses
         address: Address,
         #[command(flatten)]
         changes: Changes,
     },
     /// Make two contacts one: ADDRESS's addresses and tickets go to INTO's
-    Merge { address: Address, into: Address },
+    Merge {
+        /// One of the contact's addresses
+        address: Address,
+        /// An address of the contact that stays
+        into: Address,
+    },
     /// Send copies again to an address that was suspended since mail to it kept failing
-    Resume { address: Address },
+    Resume {
+        /// One of the contact's addresses
+        address: Address,
+    },
 }
 
 #[derive(Debug, Args)]

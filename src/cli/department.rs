@@ -18,6 +18,7 @@ Example:
 
 Mail to acme+billing@ the property's domain is assigned to it.")]
     Add {
+        /// The property's slug
         property: PropertySlug,
         /// Its short name in addresses: up to 24 of a-z, 0-9 and -
         slug: DepartmentSlug,
@@ -34,16 +35,28 @@ Mail to acme+billing@ the property's domain is assigned to it.")]
         property: Option<PropertySlug>,
     },
     /// Show a department
-    Show { property: PropertySlug, slug: DepartmentSlug },
+    Show {
+        /// The property's slug
+        property: PropertySlug,
+        /// The department's slug
+        slug: DepartmentSlug,
+    },
     /// Change a department
     Edit {
+        /// The property's slug
         property: PropertySlug,
+        /// The department's slug
         slug: DepartmentSlug,
         #[command(flatten)]
         changes: Changes,
     },
     /// Remove a department
-    Remove { property: PropertySlug, slug: DepartmentSlug },
+    Remove {
+        /// The property's slug
+        property: PropertySlug,
+        /// The department's slug
+        slug: DepartmentSlug,
+    },
 }
 
 #[derive(Debug, Args)]

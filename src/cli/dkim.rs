@@ -28,7 +28,9 @@ pub(super) enum DkimCommand {
     },
     /// Destroy a key that does not sign
     Retire {
+        /// One of our domains, or that of a property's public address
         domain: String,
+        /// The key's selector, as `dkim list` has it
         selector: String,
         /// Also while mail that it signed may be under way; for a key that somebody stole
         #[arg(long)]

@@ -19,7 +19,7 @@ use crate::desk::slug::PropertySlug;
 pub(super) enum MemberCommand {
     /// Add a member
     #[command(after_help = "\
-Example:
+Examples:
   guichet member add jane@acme.com --name \"Jane Doe\" --property acme --role admin
   guichet member add team@acme.com --name Team --property acme --list")]
     Add {
@@ -52,17 +52,27 @@ Example:
         property: Option<PropertySlug>,
     },
     /// Show a member
-    Show { address: Address },
+    Show {
+        /// The member's address
+        address: Address,
+    },
     /// Send copies again to a member whose address was suspended since mail to it kept failing
-    Resume { address: Address },
+    Resume {
+        /// The member's address
+        address: Address,
+    },
     /// Change a member
     Edit {
+        /// The member's address
         address: Address,
         #[command(flatten)]
         changes: Box<Changes>,
     },
     /// Remove a member: tickets go to the default assignee, copies on their way are cancelled
-    Remove { address: Address },
+    Remove {
+        /// The member's address
+        address: Address,
+    },
     /// The passwords that a member's mail clients log in with, one a device
     #[command(subcommand, arg_required_else_help = true)]
     AppPassword(AppPasswordCommand),
@@ -72,7 +82,7 @@ Example:
 pub(super) enum AppPasswordCommand {
     /// Make a password for a device, and print it this once
     #[command(after_help = "\
-Example:
+Examples:
   guichet member app-password add jane@acme.com --name laptop")]
     Add {
         /// The member's address, or the local part that only one has
@@ -82,9 +92,13 @@ Example:
         name: String,
     },
     /// List a member's devices, with the last login of each
-    List { member: String },
+    List {
+        /// The member's address, or the local part that only one has
+        member: String,
+    },
     /// End a device's password: its logins fail from now on
     Revoke {
+        /// The member's address, or the local part that only one has
         member: String,
         /// The device
         #[arg(long)]

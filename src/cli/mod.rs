@@ -197,7 +197,7 @@ Example, for the textfile collector of node_exporter:
         shell: clap_complete::Shell,
     },
     /// Print the manual page, or write one for every command
-    #[command(after_help = "Example:\n  guichet man | man -l -\n  guichet man /usr/local/share/man/man1")]
+    #[command(after_help = "Examples:\n  guichet man | man -l -\n  guichet man /usr/local/share/man/man1")]
     Man {
         /// A folder that gets a page for each command
         directory: Option<PathBuf>,
@@ -222,7 +222,7 @@ Example, for the textfile collector of node_exporter:
     Queue(queue::QueueCommand),
     /// Tell what happened to a mail, from the connection that brought it to the last server's last word
     #[command(after_help = "\
-Example:
+Examples:
   guichet trace '<CAF1+abc@mail.example.com>'
   guichet trace acme-1042
   guichet trace 77
@@ -422,6 +422,31 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn whatever_a_command_takes_is_explained() {
+        fn look(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                let chosen = !arg.get_possible_values().is_empty();
+                assert!(chosen || arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&definition());
+    }
+
+    #[test]
+    fn several_examples_are_called_so() {
+        fn look(command: &clap::Command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            if let Some(examples) = text.strip_prefix("Example:\n") {
+                let block = examples.split("\n\n").next().unwrap_or_default().replace("\\\n", "");
+                assert_eq!(block.trim_end().lines().count(), 1, "{}:\n{text}", command.get_name());
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&definition());
     }
 
     #[test]

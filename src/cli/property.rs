@@ -44,7 +44,10 @@ Its forwarding address is acme@ the first of the domains; `property show` tells 
     /// List the properties
     List,
     /// Show a property, and how mail is forwarded to it
-    Show { slug: PropertySlug },
+    Show {
+        /// The property's slug
+        slug: PropertySlug,
+    },
     /// Change a property
     #[command(after_help = "\
 Example:
@@ -53,6 +56,7 @@ Example:
 A text for acknowledgements is plain; {ticket} in it stands for the ticket's number. It goes to the
 writer of a new ticket, at most once a day, in the language of the mail.")]
     Edit {
+        /// The property's slug
         slug: PropertySlug,
         #[command(flatten)]
         changes: Box<Changes>,
@@ -64,7 +68,9 @@ Example:
 
 Mail that bears this address in From and proves its domain is taken as its Reply-To's.")]
     Trust {
+        /// The property's slug
         slug: PropertySlug,
+        /// The address in From
         address: Address,
         /// Believe it no more
         #[arg(long)]
@@ -72,22 +78,45 @@ Mail that bears this address in From and proves its domain is taken as its Reply
     },
     /// Refuse mail from an address, or from a domain and all below it
     #[command(after_help = "\
-Example:
+Examples:
   guichet property block acme spammer@example.net
   guichet property block acme example.net
 
 Neither a reply address nor a known conversation helps a blocked sender; members are never blocked.")]
-    Block { slug: PropertySlug, sender: Sender },
+    Block {
+        /// The property's slug
+        slug: PropertySlug,
+        /// An address, or a domain and all below it
+        sender: Sender,
+    },
     /// Take mail from a blocked sender again
-    Unblock { slug: PropertySlug, sender: Sender },
+    Unblock {
+        /// The property's slug
+        slug: PropertySlug,
+        /// An address, or a domain and all below it
+        sender: Sender,
+    },
     /// Let mail from an address or a domain in whatever the spam filter and blocklists say
     ///
     /// Only while SPF or DKIM proves the domain in From: anybody can write it there.
-    Allow { slug: PropertySlug, sender: Sender },
+    Allow {
+        /// The property's slug
+        slug: PropertySlug,
+        /// An address, or a domain and all below it
+        sender: Sender,
+    },
     /// Ask the spam filter and blocklists about a sender again
-    Disallow { slug: PropertySlug, sender: Sender },
+    Disallow {
+        /// The property's slug
+        slug: PropertySlug,
+        /// An address, or a domain and all below it
+        sender: Sender,
+    },
     /// Remove a property: it takes no more mail and keeps its tickets
-    Remove { slug: PropertySlug },
+    Remove {
+        /// The property's slug
+        slug: PropertySlug,
+    },
 }
 
 #[derive(Debug, Args)]

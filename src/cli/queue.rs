@@ -17,7 +17,7 @@ use crate::desk::ticket::TicketRef;
 pub(super) enum QueueCommand {
     /// List the copies that wait to be delivered, or those in a state
     #[command(after_help = "\
-Example:
+Examples:
   guichet queue list --state deferred --older-than 2h
   guichet queue list --destination example.com
 
@@ -50,7 +50,7 @@ that it was offered to, or why its destination is left alone.")]
 }
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   guichet queue hold 1042
   guichet queue hold --destination example.com
   guichet queue release --all

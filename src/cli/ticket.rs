@@ -31,7 +31,7 @@ department's slug. Without --assign the author of --as is the assignee.")]
     New(Box<New>),
     /// List tickets, the latest change first
     #[command(after_help = "\
-Example:
+Examples:
   guichet ticket list --property acme --status open --assignee none
   guichet ticket list --held")]
     List(List),
@@ -41,7 +41,10 @@ Example:
         reference: TicketRef,
     },
     /// Show who changed what of a ticket, when, and by which door
-    Log { reference: TicketRef },
+    Log {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+    },
     #[command(flatten)]
     Act(Verb),
 }
@@ -51,9 +54,10 @@ Example:
 pub(super) enum Verb {
     /// Answer everyone on a ticket; the text is read from standard input
     #[command(after_help = "\
-Example:
+Examples:
   echo \"It is on its way.\" | guichet ticket reply acme-1042 --as jane@acme.com --close")]
     Reply {
+        /// The ticket's name, as in acme-1042
         reference: TicketRef,
         #[command(flatten)]
         text: Text,
@@ -63,56 +67,108 @@ Example:
     },
     /// Write a note for members only; the text is read from standard input
     Note {
+        /// The ticket's name, as in acme-1042
         reference: TicketRef,
         #[command(flatten)]
         text: Text,
     },
     /// Assign a ticket to a member, a department, or none
     Assign {
+        /// The ticket's name, as in acme-1042
         reference: TicketRef,
+        /// A member's address, a department's slug, or none
         #[arg(value_name = "WHO|none")]
         who: String,
     },
     /// Close a ticket
-    Close { reference: TicketRef },
+    Close {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+    },
     /// Open a ticket again
-    Open { reference: TicketRef },
+    Open {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+    },
     /// Let a ticket wait for the customer
-    Pending { reference: TicketRef },
+    Pending {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+    },
     /// Mark a ticket as spam
-    Spam { reference: TicketRef },
+    Spam {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+    },
     /// Put a ticket into the trash
-    Trash { reference: TicketRef },
+    Trash {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+    },
     /// Let a ticket wait and open again by itself
     #[command(
-        after_help = "Example:\n  guichet ticket snooze acme-1042 2d\n  guichet ticket snooze acme-1042 2030-01-07T09:00Z"
+        after_help = "Examples:\n  guichet ticket snooze acme-1042 2d\n  guichet ticket snooze acme-1042 2030-01-07T09:00Z"
     )]
     Snooze {
+        /// The ticket's name, as in acme-1042
         reference: TicketRef,
         /// For how long (30m, 4h, 2d, 1w), or until when (2030-01-07T09:00Z)
         #[arg(value_name = "TIME", value_parser = wake)]
         time: Wake,
     },
     /// Put a tag on a ticket
-    Tag { reference: TicketRef, tag: String },
+    Tag {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// One word, as in repair
+        tag: String,
+    },
     /// Take a tag from a ticket
-    Untag { reference: TicketRef, tag: String },
+    Untag {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// One word, as in repair
+        tag: String,
+    },
     /// Say how soon a ticket wants an answer
     Priority {
+        /// The ticket's name, as in acme-1042
         reference: TicketRef,
+        /// How soon it wants an answer
         #[arg(value_parser = one_of(Priority::ALL))]
         priority: Priority,
     },
     /// Let someone get the public messages of a ticket
-    Cc { reference: TicketRef, address: Address },
+    Cc {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// A mail address
+        address: Address,
+    },
     /// Let someone get the public messages of a ticket no more
-    Uncc { reference: TicketRef, address: Address },
+    Uncc {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// A mail address
+        address: Address,
+    },
     /// Let a member get the public messages of a ticket
-    Follow { reference: TicketRef, member: String },
+    Follow {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// A member's address, or the part before its @ where that names one
+        member: String,
+    },
     /// Let a member get the public messages of a ticket no more
-    Unfollow { reference: TicketRef, member: String },
+    Unfollow {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// A member's address, or the part before its @ where that names one
+        member: String,
+    },
     /// Let a held entry through, or make a proposed writer one of the ticket
     Accept {
+        /// The ticket's name, as in acme-1042
         reference: TicketRef,
         /// The entry's number, as `ticket show` has it
         entry: String,
@@ -121,17 +177,33 @@ Example:
         writer: Option<AcceptAs>,
     },
     /// Turn a held entry down
-    Reject { reference: TicketRef, entry: String },
+    Reject {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// The entry's number, as `ticket show` has it
+        entry: String,
+    },
     /// Make two tickets one: the entries of REFERENCE go to INTO
-    Merge { reference: TicketRef, into: TicketRef },
+    Merge {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// The ticket that gets them
+        into: TicketRef,
+    },
     /// Say whom a ticket is for
-    Requester { reference: TicketRef, address: Address },
+    Requester {
+        /// The ticket's name, as in acme-1042
+        reference: TicketRef,
+        /// A mail address
+        address: Address,
+    },
 }
 
 const ACCEPT_AS: &[(&str, AcceptAs)] = &[("same", AcceptAs::Same), ("cc", AcceptAs::Cc)];
 
 #[derive(Debug, Args)]
 pub(super) struct New {
+    /// The property's slug, whose customer it is
     property: PropertySlug,
     /// The customer
     #[arg(long, value_name = "ADDRESS")]
