@@ -14,6 +14,7 @@ use guichet::relay::mx::{Finder, Ourselves};
 use guichet::relay::pool::PoolLimits;
 use guichet::store::tables::COPIES;
 use guichet::store::{Order, Read};
+use tokio::task::JoinSet;
 
 use crate::kit::desk::{TestDesk, address};
 use crate::kit::named::{Named, free_port};
@@ -116,9 +117,10 @@ async fn a_server_that_stalls_is_left_in_time() {
         let tls = Tls::with_roots(rustls::RootCertStore::empty()).unwrap();
         Client::new("mx.desk.example.org", resolver.clone(), tls).with_timeouts(timeouts)
     };
+    let mut sent = JoinSet::new();
     for (number, when) in phases.into_iter().enumerate() {
         // Nothing but what stalls is given up soon.
-        let (short, mut timeouts) = (Duration::from_millis(500), Timeouts::default());
+        let (short, mut timeouts) = (Duration::from_secs(2), Timeouts::default());
         match when {
             "CONNECT" => timeouts.greeting = short,
             "DATA" => timeouts.data = short,
@@ -127,14 +129,18 @@ async fn a_server_that_stalls_is_left_in_time() {
         }
         let way = Way::Direct(Arc::new(Finder::new(resolver.clone(), direct, ourselves.clone(), || 0)));
         let exit = Exit::to_servers(way, client(timeouts), PoolLimits::default());
-        let transaction = Transaction {
-            reverse_path: Some(address("bounces+1@desk.example.org")),
-            recipients: vec![address(&format!("bob@r{number}.example"))],
-            message: b"Subject: x\r\n\r\nHello.\r\n",
-            eight_bit: false,
-            smtputf8: false,
-        };
-        let outcome = exit.deliver("copy-1", &transaction).await.remove(0);
+        sent.spawn(async move {
+            let transaction = Transaction {
+                reverse_path: Some(address("bounces+1@desk.example.org")),
+                recipients: vec![address(&format!("bob@r{number}.example"))],
+                message: b"Subject: x\r\n\r\nHello.\r\n",
+                eight_bit: false,
+                smtputf8: false,
+            };
+            (when, exit.deliver("copy-1", &transaction).await.remove(0))
+        });
+    }
+    for (when, outcome) in sent.join_all().await {
         // Before MAIL it says nothing of this mail.
         let down = matches!(when, "CONNECT" | "EHLO" | "STARTTLS");
         let right = matches!((&outcome, down), (Outcome::RouteDown(_), true) | (Outcome::Deferred(_), false));
