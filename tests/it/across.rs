@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kit::daemon::Daemon;
-use crate::kit::named::Named;
+use crate::kit::named::{Named, free_port};
 use crate::kit::peers;
 
 /// How long a mail may be under way before the test fails.
@@ -383,16 +383,5 @@ impl Drop for Dump {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// A port that is free at all of these addresses.
-fn free_port(addresses: &[IpAddr]) -> u16 {
-    loop {
-        let first = TcpListener::bind((addresses[0], 0)).unwrap();
-        let port = first.local_addr().unwrap().port();
-        if addresses[1..].iter().all(|address| TcpListener::bind((*address, port)).is_ok()) {
-            return port;
-        }
     }
 }

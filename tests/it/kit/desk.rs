@@ -44,6 +44,16 @@ use super::sink::{Received, Sink};
 /// The domain of the desk under test.
 pub const DOMAIN: &str = "desk.example.org";
 
+/// Where a desk's mail goes.
+enum Out {
+    /// To the sink, as the next server.
+    Smarthost,
+    /// To the sink, as the server of two domains.
+    Sink,
+    /// To whom a name server names, on a port.
+    Named(SocketAddr, u16),
+}
+
 /// The desk under test: domain `desk.example.org`, nothing in it yet.
 pub struct TestDesk {
     pub dir: TempDir,
@@ -61,7 +71,7 @@ impl TestDesk {
 
     /// The same with more lines of config.
     pub async fn with(more: &str) -> Self {
-        Self::begin(DOMAIN, more, None, false).await
+        Self::begin(DOMAIN, more, None, Out::Smarthost).await
     }
 
     /// One that delivers to the MX of example.com and team.example, which is the sink.
@@ -71,29 +81,41 @@ impl TestDesk {
 
     /// The same with more lines of config.
     pub async fn direct_with(more: &str) -> Self {
-        Self::begin(DOMAIN, more, None, true).await
+        Self::begin(DOMAIN, more, None, Out::Sink).await
+    }
+
+    /// One that asks another program's name server, and delivers to this port of whom that names.
+    pub async fn direct_by(name_server: SocketAddr, port: u16) -> Self {
+        Self::begin(DOMAIN, "", None, Out::Named(name_server, port)).await
     }
 
     /// The same on a store that the test opened, and can make fail; senders may write alike.
     pub async fn on(store: Store) -> Self {
-        Self::begin(DOMAIN, "[limits]\nlook_alike = 1000000\n", Some(store), false).await
+        Self::begin(DOMAIN, "[limits]\nlook_alike = 1000000\n", Some(store), Out::Smarthost).await
     }
 
     /// Another desk beside the one under test, of another domain.
     pub async fn of(domain: &str) -> Self {
-        Self::begin(domain, "", None, false).await
+        Self::begin(domain, "", None, Out::Smarthost).await
     }
 
-    async fn begin(domain: &str, more: &str, store: Option<Store>, direct: bool) -> Self {
+    async fn begin(domain: &str, more: &str, store: Option<Store>, out: Out) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let dns = Dns::start().await;
         let sink = Sink::new(&["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"]).start().await;
-        let relay = if direct {
-            dns.address("mx.example.net", sink.address().ip());
-            dns.exchange("example.com", 10, "mx.example.net").exchange("team.example", 10, "mx.example.net");
-            format!("mode = \"direct\"\nport = {}\nallow_loopback = true", sink.address().port())
-        } else {
-            format!("mode = \"smarthost\"\nsmarthost = \"smtp://{}\"", sink.address())
+        let mut name_server = dns.servers()[0].clone();
+        let direct = |port| format!("mode = \"direct\"\nport = {port}\nallow_loopback = true");
+        let relay = match out {
+            Out::Smarthost => format!("mode = \"smarthost\"\nsmarthost = \"smtp://{}\"", sink.address()),
+            Out::Sink => {
+                dns.address("mx.example.net", sink.address().ip());
+                dns.exchange("example.com", 10, "mx.example.net").exchange("team.example", 10, "mx.example.net");
+                direct(sink.address().port())
+            }
+            Out::Named(address, port) => {
+                name_server = address.to_string();
+                direct(port)
+            }
         };
         let text = format!(
             "hostname = \"mx.{domain}\"\ndomains = [\"{domain}\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
@@ -101,7 +123,7 @@ impl TestDesk {
              [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\n{relay}\n\
              [dns]\nresolvers = [{:?}]\n{more}",
             dir.path().join("data").display(),
-            dns.servers()[0]
+            name_server
         );
         let file = dir.path().join("guichet.toml");
         fs::write(&file, &text).unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -97,6 +97,17 @@ pub(super) fn free_address() -> SocketAddr {
         let address = tcp.local_addr().unwrap();
         if UdpSocket::bind(address).is_ok() {
             return address;
+        }
+    }
+}
+
+/// A port that is free at all of these addresses.
+pub fn free_port(addresses: &[IpAddr]) -> u16 {
+    loop {
+        let first = TcpListener::bind((addresses[0], 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        if addresses[1..].iter().all(|address| TcpListener::bind((*address, port)).is_ok()) {
+            return port;
         }
     }
 }
