@@ -34,6 +34,9 @@ pub enum Attempt {
     TooLarge { reply: String },
 }
 
+/// A place in the queue: when it is due, and what.
+pub type Place = (Timestamp, CopyId);
+
 /// Queues the copy of an entry for one reader.
 pub fn queue(
     tx: &mut Tx<'_>,
@@ -279,7 +282,7 @@ pub fn cancel_all(tx: &mut Tx<'_>, act: &Act<'_>, person: Person, property: Prop
 
 /// Copies that wait, and since when or until when: up to `limit` of those before a place in the queue,
 /// the last of them first.
-pub fn due(tx: &impl Read, before: (Timestamp, CopyId), limit: usize) -> Result<Vec<(Timestamp, CopyId)>, StoreError> {
+pub fn due(tx: &impl Read, before: Place, limit: usize) -> Result<Vec<Place>, StoreError> {
     let due = tx.range(&QUEUE, ..before, Order::Down, limit)?;
     Ok(due.into_iter().map(|(place, ())| place).collect())
 }
@@ -295,9 +298,9 @@ pub fn next_due(tx: &impl Read, after: Timestamp) -> Result<Option<Timestamp>, S
 pub fn ahead(
     tx: &impl Read,
     now: Timestamp,
-    after: (Timestamp, CopyId),
+    after: Place,
     limit: usize,
-) -> Result<(Vec<CopyId>, Option<(Timestamp, CopyId)>), StoreError> {
+) -> Result<(Vec<CopyId>, Option<Place>), StoreError> {
     let page = tx.range(&QUEUE, (Bound::Excluded(after), Bound::Unbounded), Order::Up, limit)?;
     let last = page.last().map(|(place, ())| *place).filter(|_| page.len() == limit);
     let mut ahead = Vec::new();

@@ -11,7 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::actions::{ActionError, copies};
+use crate::actions::ActionError;
+use crate::actions::copies::{self, Place};
 use crate::desk::copy::Copy;
 use crate::desk::id::CopyId;
 use crate::store::{Read, Store, StoreError};
@@ -24,9 +25,6 @@ const PAGE: usize = 512;
 const REST: u32 = 10;
 /// The rest after an error.
 const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
-
-/// A place in the queue.
-type Place = (Timestamp, CopyId);
 
 /// Reads the queue.
 pub struct Reader {
