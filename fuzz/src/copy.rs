@@ -211,7 +211,7 @@ pub fn commands(data: &[u8]) {
         return;
     }
     let rest: Vec<String> = asked.rest.split('\n').filter(|line| !is_blank(line)).map(words_of).collect();
-    let html: Vec<String> = text.split('\n').map(|line| format!("<div>{}</div>\r\n", escaped(line))).collect();
+    let html: Vec<String> = text.split('\n').map(|line| format!("<div>{}</div>\r\n", div(line))).collect();
     let plan = Plan { commands: asked.lines, ..plan(2, &Understood::default()) };
     for (kind, body) in [("plain", text.replace('\n', "\r\n")), ("html", html.concat())] {
         let raw = format!("Content-Type: text/{kind}; charset=utf-8\r\n\r\n{body}");
@@ -235,9 +235,14 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// A line within a `div`; an empty one shows only by a break.
+fn div(line: &str) -> String {
+    if line.chars().all(is_blank) { "<br>".to_owned() } else { escaped(line) }
+}
+
 /// The text of what [`commands`] made HTML of.
 fn unescaped(html: &str) -> String {
-    let text = html.replace("<div>", "").replace("</div>", "\n");
+    let text = html.replace("<div>", "").replace("<br>", "").replace("</div>", "\n");
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 

@@ -462,7 +462,8 @@ fn encoded_text(out: &mut Vec<u8>, text: &[u8], came_in: Encoding, eight_bit: bo
 
 /// Whether a body can stand on the wire: no line over 998 octets, no NUL (RFC 2045 §2.8).
 pub(super) fn fits(body: &[u8]) -> bool {
-    !body.contains(&0) && body.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE + 1)
+    let short = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).len() <= LONGEST_LINE;
+    !body.contains(&0) && body.split(|byte| *byte == b'\n').all(short)
 }
 
 /// Ends the message in one line end, without lines of blanks alone.
