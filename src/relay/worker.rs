@@ -120,7 +120,7 @@ impl Relay {
             stop: stop.clone(),
         };
         let mut clock = Clock::begin((self.now)(), Instant::now());
-        tokio::spawn(Arc::clone(&self).recall());
+        tokio::spawn(Arc::clone(&self).recall(stop.clone()));
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -174,7 +174,7 @@ impl Relay {
         if by.is_negative() {
             tracing::warn!("the clock was set back by {:#}: what waited by it is tried now", by.abs());
             work.destinations.set_back(now);
-            tokio::spawn(Arc::clone(self).recall());
+            tokio::spawn(Arc::clone(self).recall(work.stop.clone()));
         } else {
             tracing::warn!(
                 "the clock was set forward by {by:#}: what waited is tried now, and given up where its time is over; \
@@ -184,26 +184,29 @@ impl Relay {
     }
 
     /// Makes due now what a clock that was ahead has deferred.
-    async fn recall(self: Arc<Self>) {
+    async fn recall(self: Arc<Self>, stop: Stop) {
         let now = (self.now)();
-        let mut after = (now, CopyId(u64::MAX));
-        loop {
-            let (ids, last) = match self.store.read(|view| copies::ahead(view, now, after, RECALLED)) {
-                Ok(page) => page,
-                Err(error) => return tracing::error!(%error, "the queue can't be read"),
+        let mut place = Some((now, CopyId(u64::MAX)));
+        while let Some(after) = place.filter(|_| !stop.is_stopped()) {
+            place = match self.recall_page(now, after).await {
+                Ok(last) => last,
+                Err(error) => {
+                    return tracing::error!(%error, "what a clock that was ahead has deferred can't be made due");
+                }
             };
+        }
+    }
+
+    async fn recall_page(&self, now: Timestamp, after: copies::Place) -> Result<Option<copies::Place>, ActionError> {
+        let (ids, last) = self.store.read(|view| copies::ahead(view, now, after, RECALLED))?;
+        if !ids.is_empty() {
             let recalled = self.store.transact(|tx| {
                 let act = Act { desk: &self.desk, now, door: Door::Timer, actor: Actor::System, trace: None };
                 copies::recall(tx, &act, &ids)
             });
-            if !ids.is_empty()
-                && let Err(error) = recalled.await
-            {
-                return tracing::error!(%error, "what a clock that was ahead has deferred can't be made due");
-            }
-            let Some(last) = last else { return };
-            after = last;
+            recalled.await?;
         }
+        Ok(last)
     }
 
     /// Takes in a page of the queue.
