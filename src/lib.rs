@@ -20,6 +20,7 @@ pub mod config;
 pub mod daemon;
 pub mod desk;
 pub mod dns;
+pub mod imap;
 pub mod intake;
 pub mod login;
 pub mod metrics;
