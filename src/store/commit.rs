@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::conflict::Recent;
 use super::index::{Index as _, Write};
 use super::journal::{GroupWriter, Journal, LARGEST_BODY, Piece, Place};
-use super::transaction::{Attempt, raw_key};
+use super::transaction::{Attempt, Stamped, raw_key};
 use super::{Shared, StoreError, keep};
 use crate::desk::id::RawId;
 
@@ -145,10 +145,18 @@ impl Committer {
             let _ = commit.answer.send(Err(lost));
             return;
         }
+        let late = match self.stamped(&commit.attempt) {
+            Ok(late) => late,
+            Err(error) => {
+                let _ = commit.answer.send(Err(error));
+                return;
+            }
+        };
         self.version += 1;
         let first = gathered.writes.len();
         gathered.writes.extend(commit.attempt.writes);
         gathered.writes.extend(commit.attempt.counters.iter().map(|key| self.shared.counters.high_water(key)));
+        gathered.writes.extend(late);
         for write in &gathered.writes[first..] {
             gathered.group.write(write);
             self.recent.wrote(self.version, &write.0);
@@ -165,6 +173,21 @@ impl Committer {
         }
         gathered.answers.push(commit.answer);
         gathered.permits.push(commit.permit);
+    }
+
+    /// What an attempt writes now that it is the next in order.
+    fn stamped(&self, attempt: &Attempt) -> Result<Vec<Write>, StoreError> {
+        if attempt.late.is_empty() {
+            return Ok(Vec::new());
+        }
+        let state = self.shared.state();
+        let mut stamped = Stamped::new(self.version + 1, state.index()?, &self.shared.counters);
+        for write in attempt.late.values() {
+            write(&mut stamped)?;
+        }
+        let Stamped { taken, mut writes, .. } = stamped;
+        writes.extend(taken.iter().map(|key| self.shared.counters.high_water(key)));
+        Ok(writes)
     }
 
     /// Makes a group durable, then visible, and answers everybody in it.

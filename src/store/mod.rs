@@ -45,7 +45,7 @@ pub use journal::Position;
 pub use key::{Key, StartOf};
 pub use progress::{Progress, Step};
 pub use table::{Counter, FIRST_PREFIX, Record, Table};
-pub use transaction::{Read, Tx, View};
+pub use transaction::{Read, Stamped, Tx, View};
 pub use verify::VerifyReport;
 
 use crate::desk::id::RawId;
@@ -461,6 +461,52 @@ mod tests {
             .unwrap();
         assert_eq!(sum, Some(800));
         assert_eq!(rows.len(), 800);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_numbered_at_the_commit_is_seen_in_the_order_of_its_numbers() {
+        static LATE: Counter<()> = Counter::new(0x71, "late");
+        let store = Store::memory();
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    for turn in 0..50_u64 {
+                        let slot = 1_000_000 + task * 1_000 + turn;
+                        let numbered = store.transact(|tx| {
+                            // Only the last word for a key counts.
+                            tx.at_commit(&NUMBERS, &slot, |_| panic!("it was asked for again"));
+                            tx.at_commit(&NUMBERS, &slot, |stamp| {
+                                let number = stamp.next(&LATE, &())?;
+                                stamp.put(&NUMBERS, &number, &stamp.version())
+                            });
+                            Ok::<(), StoreError>(())
+                        });
+                        numbered.await?;
+                    }
+                    Ok::<(), StoreError>(())
+                })
+            })
+            .collect();
+        let watcher = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut seen = 0;
+                while seen < 400 {
+                    let rows = store.read(|view| view.range(&NUMBERS, .., Order::Up, usize::MAX))?;
+                    // Whoever has seen a number has seen all before it.
+                    assert!(rows.iter().map(|(number, _)| *number).eq(1..=rows.len() as u64));
+                    assert!(rows.is_sorted_by(|a, b| a.1 < b.1));
+                    seen = rows.len();
+                    tokio::task::yield_now().await;
+                }
+                Ok::<(), StoreError>(())
+            })
+        };
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        watcher.await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! Reading and writing the tables: [`View`] sees one state, [`Tx`] also writes and remembers.
+//! Reading and writing the tables: [`View`] sees one state, [`Tx`] also writes and remembers, and
+//! [`Stamped`] writes what depends on the order of the transactions.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +7,8 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::conflict::Reads;
-use super::index::{Index, Order, Span, is_empty, starting_with};
+use super::counters::Counters;
+use super::index::{Index, Order, Span, Write, is_empty, starting_with};
 use super::key::{Key, StartOf};
 use super::table::{COUNTERS, Counter, RAWS, Record, Table};
 use super::{Shared, StoreError};
@@ -105,6 +107,7 @@ pub struct Tx<'a> {
     writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     counters: BTreeSet<Vec<u8>>,
     raws: Vec<(RawId, Arc<[u8]>)>,
+    late: BTreeMap<Vec<u8>, Late>,
 }
 
 /// What an attempt leaves to the committer.
@@ -113,12 +116,19 @@ pub(super) struct Attempt {
     pub(super) writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(super) counters: BTreeSet<Vec<u8>>,
     pub(super) raws: Vec<(RawId, Arc<[u8]>)>,
+    pub(super) late: BTreeMap<Vec<u8>, Late>,
 }
+
+/// What writes once the transaction has its place.
+pub(super) type Late = Arc<dyn Fn(&mut Stamped<'_>) -> Result<(), StoreError> + Send + Sync>;
+
+/// About what one of those writes.
+const LATE: usize = 1024;
 
 impl Attempt {
     /// Whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.raws.is_empty() && self.counters.is_empty()
+        self.writes.is_empty() && self.raws.is_empty() && self.counters.is_empty() && self.late.is_empty()
     }
 
     /// About how much memory it takes while it waits, and at least what it takes in its group;
@@ -127,17 +137,25 @@ impl Attempt {
         let writes = self.writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + 64);
         let counters = self.counters.iter().map(|key| key.len() + 64);
         let raws = self.raws.iter().map(|(_, bytes)| bytes.len()).filter(|length| *length <= inline).map(|n| n + 64);
-        256 + writes.sum::<usize>() + counters.sum::<usize>() + raws.sum::<usize>()
+        256 + writes.sum::<usize>() + counters.sum::<usize>() + raws.sum::<usize>() + self.late.len() * LATE
     }
 }
 
 impl<'a> Tx<'a> {
     pub(super) fn new(view: View<'a>) -> Self {
-        Self { view, reads: RefCell::default(), writes: BTreeMap::new(), counters: BTreeSet::new(), raws: Vec::new() }
+        Self {
+            view,
+            reads: RefCell::default(),
+            writes: BTreeMap::new(),
+            counters: BTreeSet::new(),
+            raws: Vec::new(),
+            late: BTreeMap::new(),
+        }
     }
 
     pub(super) fn finish(self) -> Attempt {
-        Attempt { reads: self.reads.into_inner(), writes: self.writes, counters: self.counters, raws: self.raws }
+        let Self { reads, writes, counters, raws, late, .. } = self;
+        Attempt { reads: reads.into_inner(), writes, counters, raws, late }
     }
 
     pub fn put<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K, record: &V) -> Result<(), StoreError> {
@@ -153,11 +171,12 @@ impl<'a> Tx<'a> {
     /// Does something as a whole or not at all: when `f` fails, what it wrote is forgotten and the
     /// transaction goes on. What it read still counts, and what it allocated is not given again.
     pub fn attempt<T, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
-        let (writes, raws) = (self.writes.clone(), self.raws.len());
+        let (writes, raws, late) = (self.writes.clone(), self.raws.len(), self.late.clone());
         let done = f(self);
         if done.is_err() {
             self.writes = writes;
             self.raws.truncate(raws);
+            self.late = late;
         }
         done
     }
@@ -176,6 +195,19 @@ impl<'a> Tx<'a> {
         Ok(id)
     }
 
+    /// Has `f` write for a key once the transaction has its place in the order of all: what it is
+    /// given there grows from commit to commit, in the order in which readers see them. It is run by
+    /// the committer, on which everybody waits, after all else that the transaction wrote; what is
+    /// asked for again for the same key is done instead.
+    pub fn at_commit<K: Key, V: Record>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+        f: impl Fn(&mut Stamped<'_>) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) {
+        self.late.insert(table.key(key), Arc::new(f));
+    }
+
     /// Leaves out the next `gap` values of every counter.
     pub(super) fn skip_counters(&mut self, gap: u64) -> Result<(), StoreError> {
         self.view.index.range(&starting_with(vec![COUNTERS]), Order::Up, &mut |key, next| {
@@ -190,6 +222,46 @@ impl<'a> Tx<'a> {
         let value = self.view.shared.counters.next(&key, self.view.index)?;
         self.counters.insert(key);
         Ok(value)
+    }
+}
+
+/// A transaction that has its place in the order of all.
+pub struct Stamped<'a> {
+    version: u64,
+    index: &'a dyn Index,
+    counters: &'a Counters,
+    pub(super) taken: BTreeSet<Vec<u8>>,
+    pub(super) writes: Vec<Write>,
+}
+
+impl<'a> Stamped<'a> {
+    pub(super) fn new(version: u64, index: &'a dyn Index, counters: &'a Counters) -> Self {
+        Self { version, index, counters, taken: BTreeSet::new(), writes: Vec::new() }
+    }
+
+    /// The number of the commit: higher than that of any before it.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The next value of a counter from which nobody takes otherwise: higher than what commits before
+    /// this one took.
+    pub fn next<K: Key>(&mut self, counter: &Counter<K>, key: &K) -> Result<u64, StoreError> {
+        let key = counter.key(key);
+        let value = self.counters.next(&key, self.index)?;
+        self.taken.insert(key);
+        Ok(value)
+    }
+
+    pub fn put<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K, record: &V) -> Result<(), StoreError> {
+        self.writes.push((table.key(key), Some(table.value(record)?)));
+        Ok(())
+    }
+
+    /// Deletes a key, whether or not it is there.
+    pub fn delete<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K) {
+        self.writes.push((table.key(key), None));
     }
 }
 
