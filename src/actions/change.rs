@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, Actor, copies, find, post, state};
+use super::{Act, ActionError, Actor, copies, find, post, state, views};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::copy::Scope;
 use crate::desk::entry::What;
@@ -186,10 +186,13 @@ pub fn merge(
     if source.property != target.property {
         return Err(Mistake::OtherProperty.into());
     }
+    let mut moved = Vec::new();
     for mut entry in find::entries(tx, source.id)? {
         tx.delete(&ENTRIES, &(source.id, entry.id));
+        views::entry_gone(tx, source.id, entry.id)?;
         entry.ticket = target.id;
         tx.put(&ENTRIES, &(target.id, entry.id), &entry)?;
+        moved.push(entry);
     }
     for participant in std::mem::take(&mut source.participants) {
         if target.participant(participant.person).is_none() {
@@ -207,6 +210,9 @@ pub fn merge(
     state::event(tx, act, &target, What::Merged, Some(from), Some(to))?;
     state::save(tx, Some(before), &source)?;
     state::save(tx, Some(into), &target)?;
+    for entry in moved {
+        views::entry_saved(tx, &target, &entry)?;
+    }
     Ok(target)
 }
 

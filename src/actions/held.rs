@@ -1,7 +1,7 @@
 //! Accepting and rejecting: what waits for a member's word, by any door, and by his answer to the
 //! letter that asked him.
 
-use super::{Act, ActionError, claim, commands, find, forward, notices, post, state};
+use super::{Act, ActionError, claim, commands, find, forward, notices, post, state, views};
 use crate::desk::decision::Decision;
 use crate::desk::entry::{Author, Entry, Kind, Reason, State, Verified, What};
 use crate::desk::fanout::Voice;
@@ -80,6 +80,7 @@ pub(super) fn accept_on(
         State::Rejected => return Err(Mistake::WasRejected(entry.id).into()),
     }
     tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;
+    views::entry_renewed(tx, ticket, &entry)?;
     state::event(tx, act, ticket, What::Accepted, None, Some(entry.id.to_string()))?;
     Ok(entry)
 }
@@ -120,6 +121,7 @@ pub(super) fn reject_on(
         State::Relayed | State::Kept | State::Rejected => return Err(Mistake::NotHeld(entry.id).into()),
     }
     tx.put(&ENTRIES, &(entry.ticket, entry.id), &entry)?;
+    views::entry_saved(tx, ticket, &entry)?;
     state::event(tx, act, ticket, What::Rejected, None, Some(entry.id.to_string()))?;
     Ok(entry)
 }

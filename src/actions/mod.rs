@@ -32,6 +32,7 @@ pub mod timers;
 pub mod trace;
 mod undelivered;
 pub mod verify;
+pub mod views;
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, Actor, copies, find, notices, state, trace, undelivered};
+use super::{Act, ActionError, Actor, copies, find, notices, state, trace, undelivered, views};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::command::{Asked, Verb};
 use crate::desk::contact::Contact;
@@ -219,6 +219,7 @@ pub fn add(
     trace::made(tx, act, &entry)?;
     ticket.updated_at = act.now;
     state::save(tx, before, ticket)?;
+    views::entry_saved(tx, ticket, &entry)?;
     if let (Some(Reason::Crossed), Some(member)) = (entry.reason, entry.claims) {
         notices::held(tx, act, ticket, &mut entry, member)?;
     }
@@ -289,6 +290,9 @@ pub fn speak(
         follow(tx, ticket, id)?;
     }
     ticket.quiet_since = None;
+    if let Some(parent) = entry.parent {
+        views::set_answered(tx, ticket.id, parent, true)?;
+    }
     if entry.kind == Kind::Message && !opens {
         accept_named(tx, act, ticket)?;
         if !obeyed.status {

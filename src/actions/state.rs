@@ -1,6 +1,6 @@
 //! Saving a ticket with its indexes, and the events that tell what changed.
 
-use super::{Act, ActionError, find, trace};
+use super::{Act, ActionError, find, trace, views};
 use crate::desk::address::Mailbox;
 use crate::desk::entry::{Author, Entry, Event, Facts, Kind, State, Verified, What};
 use crate::desk::fanout::accepted_by_answer;
@@ -9,7 +9,7 @@ use crate::desk::ticket::{Person, Standing, Status, Ticket};
 use crate::store::tables::{CONTACT_TICKETS, ENTRIES, ENTRY_IDS, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS};
 use crate::store::{Read, StoreError, Tx};
 
-/// Writes a ticket, with its place in the lists; `before` is what the store has.
+/// Writes a ticket, with its place in the lists and in mailboxes; `before` is what the store has.
 pub fn save(tx: &mut Tx<'_>, before: Option<&Ticket>, ticket: &Ticket) -> Result<(), StoreError> {
     let place = |ticket: &Ticket| (ticket.property, ticket.status as u8, ticket.updated_at, ticket.id);
     let wake = |ticket: &Ticket| ticket.wake_at.map(|at| (at, ticket.id));
@@ -48,7 +48,9 @@ pub fn save(tx: &mut Tx<'_>, before: Option<&Ticket>, ticket: &Ticket) -> Result
             tx.delete(&CONTACT_TICKETS, &(contact, ticket.id));
         }
     }
-    if before.is_none() {
+    if let Some(before) = before {
+        views::ticket_saved(tx, before, ticket)?;
+    } else {
         tx.put(&TICKET_NUMBERS, &(ticket.property, ticket.reference.number), &ticket.id)?;
     }
     tx.put(&TICKETS, &ticket.id, ticket)

@@ -7,8 +7,9 @@ use super::{Act, ActionError, Actor, Desk, member, property};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::command::Asked;
 use crate::desk::copy::Scope;
-use crate::desk::entry::{Author, Door, State, Verified};
+use crate::desk::entry::{Author, Door, Entry, State, Verified};
 use crate::desk::fanout::Voice;
+use crate::desk::id::{EntryId, MemberId};
 use crate::desk::language::Language;
 use crate::desk::member::Role;
 use crate::desk::recipient::Domains;
@@ -83,6 +84,28 @@ impl Office {
 
     /// A new ticket of acme that this contact wrote.
     pub async fn ticket(&self, from: &str) -> Ticket {
+        self.opened(from, State::Relayed).await.0
+    }
+
+    /// A new ticket of acme whose message is held.
+    pub async fn held(&self, from: &str) -> (Ticket, Entry) {
+        self.opened(from, State::Held).await
+    }
+
+    /// A member's public answer, and who he is.
+    pub async fn reply(&self, who: &str, name: &str, parent: Option<EntryId>) -> (MemberId, Entry) {
+        self.act(|tx, act| {
+            let member = super::find::member(tx, who)?;
+            let act = act.with_actor(post::as_member(&member));
+            let content = content(tx, &act)?;
+            let (_, entry) = super::ticket::write(tx, &act, name, Scope::Public, parent, content)?;
+            Ok((member.id, entry))
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn opened(&self, from: &str, state: State) -> (Ticket, Entry) {
         self.act(|tx, act| {
             let property = super::find::property(tx, "acme")?;
             let requester = Mailbox::new(from, address(from));
@@ -103,7 +126,7 @@ impl Office {
                 verified: Verified::Aligned,
                 invited: false,
                 scope: Scope::Public,
-                state: State::Relayed,
+                state,
                 reason: None,
                 warning: None,
                 machine: None,
@@ -114,8 +137,8 @@ impl Office {
                 hands_on: false,
             };
             let content = content(tx, act)?;
-            post::add(tx, act, &property, None, &mut ticket, content, standpoint)?;
-            Ok(ticket)
+            let entry = post::add(tx, act, &property, None, &mut ticket, content, standpoint)?;
+            Ok((ticket, entry))
         })
         .await
         .unwrap()

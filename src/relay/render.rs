@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::actions::{ActionError, Desk, find, state};
 use crate::desk::address::{Address, Mailbox};
-use crate::desk::copy::{Content, Copy};
+use crate::desk::copy::{Content, Copy, CopyState, Scope};
 use crate::desk::entry::{Entry, Kind, State};
-use crate::desk::id::EntryId;
+use crate::desk::id::{CopyId, EntryId, MemberId};
 use crate::desk::letter::{Answer, Letter, LetterKind};
 use crate::desk::property::Property;
 use crate::desk::references::{Ancestor, references};
@@ -115,6 +115,55 @@ pub fn draft(tx: &impl Read, desk: &Desk, copy: &Copy, signs: impl Fn(&str) -> b
         Some(address(&bounce_local(&bounce), desk)?)
     };
     Ok(Draft { plan, source, reverse_path, to: for_any_server(&copy.to) })
+}
+
+/// Whose reply address stands in a message as mailboxes keep it. The reader's own takes its place,
+/// which has the same length.
+pub const ANYBODY: MemberId = MemberId((1 << 38) - 1);
+
+/// What a message in a mailbox is made of: as a member's copy of the entry, addressed to its property
+/// and readable by [`ANYBODY`]. Its reply address is made with the key that makes new ones, which is
+/// the second thing answered.
+pub fn for_mailbox(
+    tx: &impl Read,
+    desk: &Desk,
+    ticket: &Ticket,
+    entry: &Entry,
+) -> Result<(Plan, ReplyToken, u8), RenderError> {
+    let property = find::property_by_id(tx, ticket.property)?;
+    let to = property.forwarding_address(desk.domains.first());
+    let scope = if entry.kind == Kind::Note { Scope::Note } else { Scope::Public };
+    let copy = Copy {
+        id: CopyId(0),
+        property: ticket.property,
+        ticket: ticket.id,
+        entry: entry.id,
+        person: Person::Member(ANYBODY),
+        to: to.clone(),
+        scope,
+        content: Content::Entry,
+        message_id: None,
+        key: desk.keys.active(),
+        state: CopyState::Sent,
+        attempts: 0,
+        queued_at: entry.at,
+        next_at: None,
+        reply: None,
+        updated_at: entry.at,
+        shrunk: false,
+        server: None,
+        renewed_at: None,
+    };
+    let sources = Sources {
+        reader: Mailbox::new(property.name.clone(), for_any_server(&to)),
+        property,
+        ticket: ticket.clone(),
+        entry: entry.clone(),
+        is_member: true,
+    };
+    let mut plan = plan(tx, desk, &copy, &sources, |_| false)?;
+    plan.eight_bit = true;
+    Ok((plan, ReplyToken { ticket: ticket.id, person: copy.person, scope }, copy.key))
 }
 
 impl Draft {

@@ -8,6 +8,7 @@ use crate::desk::id::{
     AppPasswordId, ClaimId, ContactId, CopyId, DepartmentId, EntryId, MemberId, PropertyId, RawId, TicketId,
 };
 use crate::desk::message_id::MessageId;
+use crate::desk::shelf::{Peak, Place, Shelf, Trail};
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::ticket::{Assignee, Person, Priority, Status};
 use crate::desk::trace::TraceId;
@@ -197,6 +198,8 @@ cases!(
     Status: Open = 0, Pending = 1, Closed = 2, Spam = 3, Trash = 4;
     Priority: Low = 0, Normal = 1, High = 2, Urgent = 3;
     CopyState: Queued = 0, Sent = 1, Deferred = 2, Failed = 3, Cancelled = 4, Held = 5;
+    Place: Drafts = 0, Sent = 1, Archive = 2, Junk = 3, Trash = 4;
+    Peak: Uid = 0, ModSeq = 1;
 );
 
 macro_rules! either {
@@ -223,6 +226,46 @@ either!(
     Assignee: Member = 0, Department = 1;
     Person: Contact = 0, Member = 1;
 );
+
+impl Key for Shelf {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Status(property, status) => (0u8, property, status).encode(out),
+            Self::Open(property, assignee) => (1u8, property, assignee).encode(out),
+            Self::Work(property, assignee) => (2u8, property, assignee).encode(out),
+            Self::Sent(member) => (3u8, member).encode(out),
+            Self::Own(member, place) => (4u8, member, place).encode(out),
+        }
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        Some(match u8::decode(bytes)? {
+            0 => Self::Status(Key::decode(bytes)?, Key::decode(bytes)?),
+            1 => Self::Open(Key::decode(bytes)?, Key::decode(bytes)?),
+            2 => Self::Work(Key::decode(bytes)?, Key::decode(bytes)?),
+            3 => Self::Sent(Key::decode(bytes)?),
+            4 => Self::Own(Key::decode(bytes)?, Key::decode(bytes)?),
+            _ => return None,
+        })
+    }
+}
+
+impl Key for Trail {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Row(shelf, uid) => (0u8, shelf, uid).encode(out),
+            Self::Mine(member, entry) => (1u8, member, entry).encode(out),
+        }
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        Some(match u8::decode(bytes)? {
+            0 => Self::Row(Key::decode(bytes)?, Key::decode(bytes)?),
+            1 => Self::Mine(Key::decode(bytes)?, Key::decode(bytes)?),
+            _ => return None,
+        })
+    }
+}
 
 macro_rules! tuple {
     ($($name:ident),+) => {

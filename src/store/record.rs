@@ -13,6 +13,7 @@ use crate::desk::member::{AddressClaim, Member};
 use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
+use crate::desk::shelf::{Mine, Row, Shown, Turn};
 use crate::desk::ticket::Ticket;
 use crate::desk::tls_report::Counts;
 use crate::desk::trace::Trace;
@@ -39,7 +40,11 @@ records!(
     AppPassword,
     Reach,
     KeptPolicy,
-    Counts
+    Counts,
+    Row,
+    Shown,
+    Mine,
+    Turn
 );
 records!(PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId, Timestamp);
 records!(Vec<PropertyId>, Vec<MemberId>, Vec<DepartmentId>, Vec<ContactId>, Vec<TicketId>, Vec<EntryId>, Vec<CopyId>);

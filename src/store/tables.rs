@@ -22,6 +22,7 @@ use crate::desk::message_id::MessageId;
 use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
+use crate::desk::shelf::{Mine, Peak, Row, Shelf, Shown, Trail, Turn};
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
@@ -103,6 +104,18 @@ pub const MTA_STS: Table<String, KeptPolicy> = Table::new(100, "mta_sts");
 /// How TLS went to a domain in a day since 1970, until that is reported.
 pub const TLS_COUNTS: Table<(i64, String), Counts> = Table::new(101, "tls_counts");
 
+/// Messages on their shelves, by the number that each has there.
+pub const ROWS: Table<(Shelf, u32), Row> = Table::new(110, "rows");
+/// On which shelves a message stands; `None` is for what is a member's own.
+pub const SHOWN: Table<(Option<TicketId>, EntryId), Shown> = Table::new(111, "shown");
+/// What members see of messages' flags, where that is anything.
+pub const MINE: Table<(MemberId, EntryId), Mine> = Table::new(112, "mine");
+/// The last change of each row and of each member's flags, by the number of its commit; of rows that
+/// are gone, that they left.
+pub const VIEW_LOG: Table<(u64, Trail), Turn> = Table::new(113, "view_log");
+/// How far each shelf has come.
+pub const PEAKS: Table<(Shelf, Peak), u64> = Table::new(114, "peaks");
+
 pub const PROPERTY_IDS: Counter<()> = Counter::new(1, "property ids");
 pub const MEMBER_IDS: Counter<()> = Counter::new(2, "member ids");
 pub const DEPARTMENT_IDS: Counter<()> = Counter::new(3, "department ids");
@@ -114,6 +127,8 @@ pub const ENTRY_IDS: Counter<()> = Counter::new(7, "entry ids");
 pub const COPY_IDS: Counter<()> = Counter::new(8, "copy ids");
 pub const APP_PASSWORD_IDS: Counter<()> = Counter::new(9, "app password ids");
 pub const CLAIM_IDS: Counter<()> = Counter::new(10, "claim ids");
+/// The numbers of messages on shelves, given at the commit.
+pub const UIDS: Counter<()> = Counter::new(11, "message uids");
 
 /// A secret that tokens are made with.
 #[derive(Clone, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ mod top;
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use self::letter::{conversation, letter};
 pub use self::strip::{strip, strip_text};
@@ -33,7 +34,7 @@ use crate::desk::slug::PropertySlug;
 use crate::desk::ticket::TicketRef;
 
 /// Everything about a copy that is not in the message itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The property's: by it the line on top is known where a member quotes it.
     pub property: PropertySlug,
@@ -66,7 +67,7 @@ pub struct Plan {
 }
 
 /// The line on top of a member's copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberLine {
     pub reference: TicketRef,
     pub requester: Mailbox,

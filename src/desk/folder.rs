@@ -1,0 +1,351 @@
+//! The mailboxes that a member sees in his mail client, and what it means when he moves a ticket's
+//! message from one into another (`docs/imap.md`).
+
+use super::department::Department;
+use super::id::{DepartmentId, MemberId, PropertyId};
+use super::member::Member;
+use super::property::Property;
+use super::shelf::{Place, Shelf};
+use super::ticket::{Assignee, Status, Ticket};
+
+/// A mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Folder {
+    /// Open tickets that are his, his departments', or nobody's.
+    Inbox,
+    Drafts,
+    Sent,
+    /// Closed tickets of all his properties.
+    Archive,
+    Junk,
+    Trash,
+    /// Holds a property's mailboxes, and no messages.
+    Property(PropertyId),
+    Open(PropertyId),
+    Pending(PropertyId),
+    Closed(PropertyId),
+    /// Where internal notes are dropped.
+    Notes(PropertyId),
+    Departments(PropertyId),
+    Department(PropertyId, DepartmentId),
+    Members(PropertyId),
+    Member(PropertyId, MemberId),
+}
+
+/// What separates the levels of a name.
+pub const DELIMITER: char = '/';
+
+impl Folder {
+    /// Whether it only holds others.
+    #[must_use]
+    pub fn is_level(self) -> bool {
+        matches!(self, Self::Property(_) | Self::Departments(_) | Self::Members(_))
+    }
+
+    /// Its special use (RFC 6154 §2).
+    #[must_use]
+    pub fn special_use(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Drafts => "\\Drafts",
+            Self::Sent => "\\Sent",
+            Self::Archive => "\\Archive",
+            Self::Junk => "\\Junk",
+            Self::Trash => "\\Trash",
+            _ => return None,
+        })
+    }
+
+    /// Whether a member sees it in his client without asking for it.
+    #[must_use]
+    pub fn is_subscribed_at_first(self) -> bool {
+        matches!(self, Self::Inbox | Self::Open(_)) || self.special_use().is_some()
+    }
+
+    /// What it is called for good, however its name changes (RFC 8474 §4).
+    #[must_use]
+    pub fn id(self) -> String {
+        match self {
+            Self::Inbox => "inbox".to_owned(),
+            Self::Drafts => "drafts".to_owned(),
+            Self::Sent => "sent".to_owned(),
+            Self::Archive => "archive".to_owned(),
+            Self::Junk => "junk".to_owned(),
+            Self::Trash => "trash".to_owned(),
+            Self::Property(property) => format!("p{property}"),
+            Self::Open(property) => format!("p{property}-open"),
+            Self::Pending(property) => format!("p{property}-pending"),
+            Self::Closed(property) => format!("p{property}-closed"),
+            Self::Notes(property) => format!("p{property}-notes"),
+            Self::Departments(property) => format!("p{property}-departments"),
+            Self::Department(property, department) => format!("p{property}-d{department}"),
+            Self::Members(property) => format!("p{property}-members"),
+            Self::Member(property, member) => format!("p{property}-m{member}"),
+        }
+    }
+
+    /// Where a member keeps his own messages that he puts there.
+    #[must_use]
+    pub fn place(self) -> Option<Place> {
+        Some(match self {
+            Self::Drafts => Place::Drafts,
+            Self::Sent => Place::Sent,
+            Self::Archive => Place::Archive,
+            Self::Junk => Place::Junk,
+            Self::Trash => Place::Trash,
+            _ => return None,
+        })
+    }
+}
+
+/// A mailbox with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub name: String,
+    pub folder: Folder,
+}
+
+/// All mailboxes of one member.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    member: MemberId,
+    /// The properties where he has a role.
+    properties: Vec<PropertyId>,
+    /// The departments that he is in.
+    departments: Vec<(PropertyId, DepartmentId)>,
+    named: Vec<Named>,
+}
+
+impl Folders {
+    /// Those of `member`; `properties`, `departments` and `members` are all that there are and that
+    /// were not removed.
+    #[must_use]
+    pub fn of(member: &Member, properties: &[Property], departments: &[Department], members: &[Member]) -> Self {
+        let mut folders =
+            Self { member: member.id, properties: Vec::new(), departments: Vec::new(), named: Vec::new() };
+        for (name, folder) in [
+            ("INBOX", Folder::Inbox),
+            ("Archive", Folder::Archive),
+            ("Drafts", Folder::Drafts),
+            ("Junk", Folder::Junk),
+            ("Sent", Folder::Sent),
+            ("Trash", Folder::Trash),
+        ] {
+            folders.named.push(Named { name: name.to_owned(), folder });
+        }
+        for property in properties.iter().filter(|property| member.is_of(property.id)) {
+            folders.property(member, property, departments, members);
+        }
+        folders
+    }
+
+    fn property(&mut self, member: &Member, property: &Property, departments: &[Department], members: &[Member]) {
+        let (id, slug) = (property.id, property.slug.as_str());
+        self.properties.push(id);
+        let mut add = |name: String, folder| self.named.push(Named { name, folder });
+        add(slug.to_owned(), Folder::Property(id));
+        add(format!("{slug}/Closed"), Folder::Closed(id));
+        add(format!("{slug}/Departments"), Folder::Departments(id));
+        let of_it: Vec<_> = departments.iter().filter(|department| department.property == id).collect();
+        let names = of_it.iter().map(|department| (&*department.name, department.slug.to_string()));
+        for (department, name) in of_it.iter().zip(distinct(names.collect())) {
+            add(format!("{slug}/Departments/{name}"), Folder::Department(id, department.id));
+        }
+        add(format!("{slug}/Members"), Folder::Members(id));
+        let team: Vec<_> = members.iter().filter(|known| known.is_of(id) && !known.list).collect();
+        let names = team.iter().map(|known| (&*known.name, known.login.to_string()));
+        for (known, name) in team.iter().zip(distinct(names.collect())) {
+            add(format!("{slug}/Members/{name}"), Folder::Member(id, known.id));
+        }
+        add(format!("{slug}/Notes"), Folder::Notes(id));
+        add(format!("{slug}/Open"), Folder::Open(id));
+        add(format!("{slug}/Pending"), Folder::Pending(id));
+        let his = of_it.iter().filter(|department| department.members.contains(&member.id));
+        self.departments.extend(his.map(|department| (id, department.id)));
+    }
+
+    /// In the order in which they are listed.
+    #[must_use]
+    pub fn all(&self) -> &[Named] {
+        &self.named
+    }
+
+    /// The one of this name. INBOX and the special ones are known in any case, as is what old clients
+    /// make under Archive by the year.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Named> {
+        let exact = self.named.iter().find(|known| known.name == name);
+        let top = |known: &&Named| !known.name.contains(DELIMITER) && known.name.eq_ignore_ascii_case(name);
+        exact.or_else(|| self.named.iter().find(top))
+    }
+
+    /// Whether others stand below it.
+    #[must_use]
+    pub fn has_children(&self, name: &str) -> bool {
+        self.named.iter().any(|known| known.name.strip_prefix(name).is_some_and(|rest| rest.starts_with(DELIMITER)))
+    }
+
+    /// The shelves that a mailbox is made of.
+    #[must_use]
+    pub fn shelves(&self, folder: Folder) -> Vec<Shelf> {
+        let everywhere = |status| self.properties.iter().map(move |property| Shelf::Status(*property, status));
+        let own = folder.place().map(|place| Shelf::Own(self.member, place));
+        let mut shelves: Vec<_> = match folder {
+            Folder::Inbox => {
+                let nobodys = self.properties.iter().map(|property| Shelf::Open(*property, None));
+                let departments = self.departments.iter();
+                let departments = departments
+                    .map(|(property, department)| Shelf::Open(*property, Some(Assignee::Department(*department))));
+                let his = Some(Assignee::Member(self.member));
+                nobodys.chain(departments).chain(self.properties.iter().map(|id| Shelf::Open(*id, his))).collect()
+            }
+            Folder::Drafts => Vec::new(),
+            Folder::Sent => vec![Shelf::Sent(self.member)],
+            Folder::Archive => everywhere(Status::Closed).collect(),
+            Folder::Junk => everywhere(Status::Spam).collect(),
+            Folder::Trash => everywhere(Status::Trash).collect(),
+            Folder::Open(property) => vec![Shelf::Status(property, Status::Open)],
+            Folder::Pending(property) => vec![Shelf::Status(property, Status::Pending)],
+            Folder::Closed(property) => vec![Shelf::Status(property, Status::Closed)],
+            Folder::Department(property, department) => {
+                vec![Shelf::Work(property, Assignee::Department(department))]
+            }
+            Folder::Member(property, member) => vec![Shelf::Work(property, Assignee::Member(member))],
+            Folder::Property(_) | Folder::Notes(_) | Folder::Departments(_) | Folder::Members(_) => Vec::new(),
+        };
+        shelves.extend(own);
+        shelves
+    }
+
+    /// Whether what it is made of depends on more than its name: on the member's roles and departments.
+    #[must_use]
+    pub fn is_gathered(folder: Folder) -> bool {
+        matches!(folder, Folder::Inbox | Folder::Archive | Folder::Junk | Folder::Trash)
+    }
+
+    #[must_use]
+    pub fn may_see(&self, property: PropertyId) -> bool {
+        self.properties.contains(&property)
+    }
+}
+
+/// Names as levels of mailboxes: without what parts levels or stands for others, and each once.
+fn distinct(names: Vec<(&str, String)>) -> Vec<String> {
+    let clean = |name: &str| {
+        let name: String = name
+            .chars()
+            .map(|c| if c.is_control() || matches!(c, DELIMITER | '%' | '*' | '\\' | '"') { '-' } else { c })
+            .collect();
+        name.trim().to_owned()
+    };
+    let cleaned: Vec<_> = names.iter().map(|(name, _)| clean(name)).collect();
+    let taken = |name: &str| cleaned.iter().filter(|known| known.eq_ignore_ascii_case(name)).count() > 1;
+    let one = |(name, (_, unique)): (&String, &(&str, String))| {
+        if name.is_empty() {
+            unique.clone()
+        } else if taken(name) {
+            format!("{name} ({unique})")
+        } else {
+            name.clone()
+        }
+    };
+    cleaned.iter().zip(&names).map(one).collect()
+}
+
+/// What a move says of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gesture {
+    Status(Status),
+    /// To be worked on by the one who moved it.
+    Mine,
+    /// By these; a ticket that nobody worked on any more is open again.
+    Assign(Assignee),
+}
+
+/// What it means to put a message of a ticket into a mailbox; `None` where that means nothing and is
+/// refused.
+#[must_use]
+pub fn gesture(to: Folder) -> Option<Gesture> {
+    Some(match to {
+        Folder::Inbox => Gesture::Mine,
+        Folder::Archive | Folder::Closed(_) => Gesture::Status(Status::Closed),
+        Folder::Junk => Gesture::Status(Status::Spam),
+        Folder::Trash => Gesture::Status(Status::Trash),
+        Folder::Open(_) => Gesture::Status(Status::Open),
+        Folder::Pending(_) => Gesture::Status(Status::Pending),
+        Folder::Department(_, department) => Gesture::Assign(Assignee::Department(department)),
+        Folder::Member(_, member) => Gesture::Assign(Assignee::Member(member)),
+        Folder::Drafts
+        | Folder::Sent
+        | Folder::Property(_)
+        | Folder::Notes(_)
+        | Folder::Departments(_)
+        | Folder::Members(_) => return None,
+    })
+}
+
+/// Whose property a mailbox is, where it is one's.
+#[must_use]
+pub fn property(folder: Folder) -> Option<PropertyId> {
+    match folder {
+        Folder::Inbox | Folder::Drafts | Folder::Sent | Folder::Archive | Folder::Junk | Folder::Trash => None,
+        Folder::Property(id)
+        | Folder::Open(id)
+        | Folder::Pending(id)
+        | Folder::Closed(id)
+        | Folder::Notes(id)
+        | Folder::Departments(id)
+        | Folder::Members(id)
+        | Folder::Department(id, _)
+        | Folder::Member(id, _) => Some(id),
+    }
+}
+
+/// Whether a ticket stands as a gesture wants it already.
+#[must_use]
+pub fn is_done(gesture: Gesture, ticket: &Ticket, member: MemberId) -> bool {
+    let live = matches!(ticket.status, Status::Open | Status::Pending);
+    match gesture {
+        Gesture::Status(status) => ticket.status == status && ticket.wake_at.is_none(),
+        Gesture::Mine => ticket.status == Status::Open && ticket.assignee == Some(Assignee::Member(member)),
+        Gesture::Assign(assignee) => live && ticket.assignee == Some(assignee),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_each_name_once() {
+        let names = distinct(vec![
+            ("Billing", "billing".into()),
+            ("a/b*%", "ab".into()),
+            ("Bob", "bob@one.example".into()),
+            ("bob", "bob@two.example".into()),
+            (" ", "empty".into()),
+        ]);
+        assert_eq!(names, ["Billing", "a-b--", "Bob (bob@one.example)", "bob (bob@two.example)", "empty"]);
+    }
+
+    #[test]
+    fn what_a_move_means() {
+        let acme = PropertyId(1);
+        let (billing, bob) = (DepartmentId(2), MemberId(3));
+        for (folder, expected) in [
+            (Folder::Inbox, Some(Gesture::Mine)),
+            (Folder::Archive, Some(Gesture::Status(Status::Closed))),
+            (Folder::Closed(acme), Some(Gesture::Status(Status::Closed))),
+            (Folder::Trash, Some(Gesture::Status(Status::Trash))),
+            (Folder::Junk, Some(Gesture::Status(Status::Spam))),
+            (Folder::Pending(acme), Some(Gesture::Status(Status::Pending))),
+            (Folder::Open(acme), Some(Gesture::Status(Status::Open))),
+            (Folder::Department(acme, billing), Some(Gesture::Assign(Assignee::Department(billing)))),
+            (Folder::Member(acme, bob), Some(Gesture::Assign(Assignee::Member(bob)))),
+            (Folder::Drafts, None),
+            (Folder::Sent, None),
+            (Folder::Notes(acme), None),
+        ] {
+            assert_eq!(gesture(folder), expected, "{folder:?}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Where a message stands, so that it can be seen in mailboxes.
+//!
+//! A message is an entry, and its ticket's state says on which *shelves* it stands: on one for the
+//! status, and while somebody has to work on it on others for who that is. A mailbox is made of one
+//! or more whole shelves. So a message has as few rows as it has shelves, however many members see
+//! it, and a change of the ticket moves each of its messages once.
+//!
+//! A number on a shelf is given once in the whole desk, so that a mailbox made of several shelves has
+//! unique numbers too (RFC 3501 §2.3.1.1).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Entry, Kind, State};
+use super::id::{EntryId, MemberId, PropertyId, TicketId};
+use super::ticket::{Assignee, Person, Priority, Status, Ticket};
+
+/// One shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Shelf {
+    /// A property's tickets of one status.
+    Status(PropertyId, Status),
+    /// Its open tickets that one has, or nobody.
+    Open(PropertyId, Option<Assignee>),
+    /// Its open and pending tickets that one has.
+    Work(PropertyId, Assignee),
+    /// What a member wrote.
+    Sent(MemberId),
+    /// What a member keeps for himself: no entry of any ticket.
+    Own(MemberId, Place),
+}
+
+/// Where a member keeps what is his own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Place {
+    Drafts,
+    Sent,
+    Archive,
+    Junk,
+    Trash,
+}
+
+/// The shelves that a ticket's messages stand on. One that was merged into another has none.
+#[must_use]
+pub fn of_ticket(ticket: &Ticket) -> Vec<Shelf> {
+    if ticket.merged_into.is_some() {
+        return Vec::new();
+    }
+    let mut shelves = vec![Shelf::Status(ticket.property, ticket.status)];
+    if ticket.status == Status::Open {
+        shelves.push(Shelf::Open(ticket.property, ticket.assignee));
+    }
+    if let (Status::Open | Status::Pending, Some(assignee)) = (ticket.status, ticket.assignee) {
+        shelves.push(Shelf::Work(ticket.property, assignee));
+    }
+    shelves
+}
+
+/// Whether an entry is a message that a mailbox shows: what was said, but for what was rejected.
+#[must_use]
+pub fn shows(entry: &Entry) -> bool {
+    matches!(entry.kind, Kind::Message | Kind::Note)
+        && entry.state != State::Rejected
+        && entry.raw.is_some()
+        && entry.minted_id.is_some()
+}
+
+/// Where an entry is besides: with the member who wrote it.
+#[must_use]
+pub fn of_author(entry: &Entry) -> Option<Shelf> {
+    match entry.author.person() {
+        Some(Person::Member(member)) => Some(Shelf::Sent(member)),
+        _ => None,
+    }
+}
+
+/// What all members see of a message's flags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// The ticket is urgent.
+    pub flagged: bool,
+    /// A member answered this message.
+    pub answered: bool,
+    /// Its ticket's tags.
+    pub keywords: BTreeSet<String>,
+}
+
+impl Marks {
+    /// Those of a message of this ticket.
+    #[must_use]
+    pub fn of(ticket: &Ticket, answered: bool) -> Self {
+        Self { flagged: ticket.priority == Priority::Urgent, answered, keywords: ticket.tags.clone() }
+    }
+}
+
+/// A message on a shelf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// `None` for what is a member's own.
+    pub ticket: Option<TicketId>,
+    pub entry: EntryId,
+    /// The number of the commit that last changed it (RFC 7162 §3.1).
+    pub modseq: u64,
+    pub marks: Marks,
+}
+
+/// On which shelves a message stands, under which numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Within the transaction that puts it there, a number may still be 0.
+    pub at: Vec<(Shelf, u32)>,
+    pub marks: Marks,
+    pub modseq: u64,
+    /// Within a transaction, what it is taken from; else empty.
+    pub from: Vec<(Shelf, u32)>,
+}
+
+/// What one member sees of a message's flags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mine {
+    pub seen: bool,
+    /// The numbers under which he marked it as deleted.
+    pub deleted: BTreeSet<u32>,
+    /// As [`Row::modseq`]; 0 before anything was said.
+    pub modseq: u64,
+}
+
+/// What the log of changes names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trail {
+    /// A message on a shelf.
+    Row(Shelf, u32),
+    /// What a member sees of one.
+    Mine(MemberId, EntryId),
+}
+
+/// What the last commit that changed it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Turn {
+    /// It came, or its flags changed.
+    Changed,
+    /// It left the shelf.
+    Left,
+}
+
+/// What is known of a shelf besides its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peak {
+    /// The highest number that anything on it ever had.
+    Uid,
+    /// The number of the last commit that changed anything on it.
+    ModSeq,
+}
