@@ -7,7 +7,7 @@
 
 use crate::desk::entry::Entry;
 use crate::desk::id::{EntryId, MemberId, TicketId};
-use crate::desk::shelf::{self, Marks, Mine, Peak, Row, Shelf, Shown, Trail, Turn};
+use crate::desk::shelf::{self, Marks, Mine, Peak, Place, Row, Shelf, Shown, Trail, Turn};
 use crate::desk::ticket::Ticket;
 use crate::store::tables::{MINE, PEAKS, ROWS, SHOWN, UIDS, VIEW_LOG};
 use crate::store::{Order, Read, Stamped, StoreError, Tx};
@@ -47,7 +47,7 @@ pub(super) fn entry_saved(tx: &mut Tx<'_>, ticket: &Ticket, entry: &Entry) -> Re
     put(tx, key, shown, shelves, marks)?;
     // Nobody has yet to read what he wrote himself.
     if let Some(Shelf::Sent(member)) = shelf::of_author(entry) {
-        set_mine(tx, member, entry.id, |mine| mine.seen = true)?;
+        set_mine(tx, member, (Some(ticket.id), entry.id), |mine| mine.seen = true)?;
     }
     Ok(())
 }
@@ -88,7 +88,7 @@ pub fn set_answered(tx: &mut Tx<'_>, ticket: TicketId, entry: EntryId, answered:
 pub fn set_mine(
     tx: &mut Tx<'_>,
     member: MemberId,
-    entry: EntryId,
+    (ticket, entry): (Option<TicketId>, EntryId),
     change: impl FnOnce(&mut Mine),
 ) -> Result<(), StoreError> {
     let key = (member, entry);
@@ -100,13 +100,62 @@ pub fn set_mine(
     }
     tx.put(&MINE, &key, &mine)?;
     tx.at_commit(&MINE, &key, move |stamp| {
-        let trail = Trail::Mine(member, entry);
-        stamp.delete(&VIEW_LOG, &(mine.modseq, trail));
-        let mine = Mine { modseq: stamp.version(), ..mine.clone() };
-        stamp.put(&VIEW_LOG, &(mine.modseq, trail), &Turn::Changed)?;
+        stamp.delete(&VIEW_LOG, &(mine.modseq, Trail::Mine(member, mine.ticket, entry)));
+        let mine = Mine { modseq: stamp.version(), ticket, ..mine.clone() };
+        stamp.put(&VIEW_LOG, &(mine.modseq, Trail::Mine(member, ticket, entry)), &Turn::Changed)?;
+        stamp.put(&PEAKS, &(Shelf::Mine(member), Peak::ModSeq), &mine.modseq)?;
         stamp.put(&MINE, &key, &mine)
     });
     Ok(())
+}
+
+/// A message that still stands under a number on one of these shelves comes to stand there under
+/// another.
+pub fn renumber(
+    tx: &mut Tx<'_>,
+    key: (Option<TicketId>, EntryId),
+    shelves: &[Shelf],
+    uid: u32,
+) -> Result<(), StoreError> {
+    let Some(shown) = tx.get(&SHOWN, &key)? else { return Ok(()) };
+    let stands = |(shelf, number): &&(Shelf, u32)| *number == uid && shelves.contains(shelf);
+    let Some((here, _)) = shown.at.iter().find(stands).copied() else { return Ok(()) };
+    let marks = shown.marks.clone();
+    let all: Vec<_> = shown.at.iter().map(|(shelf, _)| *shelf).collect();
+    let others = all.iter().copied().filter(|shelf| *shelf != here).collect();
+    put(tx, key, shown, others, marks.clone())?;
+    let shown = tx.get(&SHOWN, &key)?.unwrap_or_default();
+    put(tx, key, shown, all, marks)
+}
+
+/// A message of a member's own is in this place, or nowhere.
+pub(super) fn own_saved(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    entry: EntryId,
+    place: Option<Place>,
+    marks: Marks,
+) -> Result<(), StoreError> {
+    let key = (None, entry);
+    let shown = tx.get(&SHOWN, &key)?.unwrap_or_default();
+    put(tx, key, shown, place.map(|place| Shelf::Own(member, place)).into_iter().collect(), marks)
+}
+
+/// The same, where it is.
+pub(super) fn own_marked(
+    tx: &mut Tx<'_>,
+    entry: EntryId,
+    marks: Marks,
+) -> Result<(), StoreError> {
+    let key = (None, entry);
+    let shown = tx.get(&SHOWN, &key)?.unwrap_or_default();
+    let shelves = shown.at.iter().map(|(shelf, _)| *shelf).collect();
+    put(tx, key, shown, shelves, marks)
+}
+
+/// What is marked on a message of a member's own; nothing where it is gone.
+pub(super) fn own_marks(tx: &impl Read, entry: EntryId) -> Result<Option<Marks>, StoreError> {
+    Ok(tx.get(&SHOWN, &(None, entry))?.map(|shown| shown.marks))
 }
 
 /// Puts a message on these shelves and no others, with these marks.

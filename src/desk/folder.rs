@@ -173,6 +173,10 @@ impl Folders {
     /// make under Archive by the year.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Named> {
+        let name = match name.split_once(DELIMITER) {
+            Some((top, _)) if top.eq_ignore_ascii_case("Archive") => top,
+            _ => name,
+        };
         let exact = self.named.iter().find(|known| known.name == name);
         let top = |known: &&Named| !known.name.contains(DELIMITER) && known.name.eq_ignore_ascii_case(name);
         exact.or_else(|| self.named.iter().find(top))

@@ -35,6 +35,7 @@ pub mod references;
 pub mod reply_code;
 pub mod scram;
 pub mod sender;
+pub mod shape;
 pub mod shelf;
 pub mod slug;
 pub mod snooze;

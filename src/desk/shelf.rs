@@ -10,10 +10,12 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Kind, State};
-use super::id::{EntryId, MemberId, PropertyId, TicketId};
+use super::id::{EntryId, MemberId, PropertyId, RawId, TicketId};
+use super::message_id::MessageId;
 use super::ticket::{Assignee, Person, Priority, Status, Ticket};
 
 /// One shelf.
@@ -29,6 +31,8 @@ pub enum Shelf {
     Sent(MemberId),
     /// What a member keeps for himself: no entry of any ticket.
     Own(MemberId, Place),
+    /// Nothing stands here; by its peak it is known when a member's own flags changed last.
+    Mine(MemberId),
 }
 
 /// Where a member keeps what is his own.
@@ -84,13 +88,15 @@ pub struct Marks {
     pub answered: bool,
     /// Its ticket's tags.
     pub keywords: BTreeSet<String>,
+    /// It is no message yet.
+    pub draft: bool,
 }
 
 impl Marks {
     /// Those of a message of this ticket.
     #[must_use]
     pub fn of(ticket: &Ticket, answered: bool) -> Self {
-        Self { flagged: ticket.priority == Priority::Urgent, answered, keywords: ticket.tags.clone() }
+        Self { flagged: ticket.priority == Priority::Urgent, answered, keywords: ticket.tags.clone(), draft: false }
     }
 }
 
@@ -124,6 +130,38 @@ pub struct Mine {
     pub deleted: BTreeSet<u32>,
     /// As [`Row::modseq`]; 0 before anything was said.
     pub modseq: u64,
+    /// The ticket that the message was on then.
+    pub ticket: Option<TicketId>,
+}
+
+/// A message of a member's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    pub raw: RawId,
+    /// When it came.
+    pub at: Timestamp,
+    pub message_id: Option<MessageId>,
+}
+
+/// What a mailbox is made of that depends on who sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathered {
+    pub shelves: Vec<Shelf>,
+    /// Its UIDVALIDITY since.
+    pub validity: u32,
+}
+
+/// What a ticket was before a member moved it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    pub member: MemberId,
+    /// The mailbox that he took it from, by its id.
+    pub from: String,
+    pub status: Status,
+    pub wake_at: Option<Timestamp>,
+    pub assignee: Option<Assignee>,
+    /// When the ticket was as the move left it.
+    pub moved_at: Timestamp,
 }
 
 /// What the log of changes names.
@@ -131,8 +169,8 @@ pub struct Mine {
 pub enum Trail {
     /// A message on a shelf.
     Row(Shelf, u32),
-    /// What a member sees of one.
-    Mine(MemberId, EntryId),
+    /// What a member sees of one, on the ticket that it was on then.
+    Mine(MemberId, Option<TicketId>, EntryId),
 }
 
 /// What the last commit that changed it did.

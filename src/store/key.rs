@@ -235,6 +235,7 @@ impl Key for Shelf {
             Self::Work(property, assignee) => (2u8, property, assignee).encode(out),
             Self::Sent(member) => (3u8, member).encode(out),
             Self::Own(member, place) => (4u8, member, place).encode(out),
+            Self::Mine(member) => (5u8, member).encode(out),
         }
     }
 
@@ -245,6 +246,7 @@ impl Key for Shelf {
             2 => Self::Work(Key::decode(bytes)?, Key::decode(bytes)?),
             3 => Self::Sent(Key::decode(bytes)?),
             4 => Self::Own(Key::decode(bytes)?, Key::decode(bytes)?),
+            5 => Self::Mine(Key::decode(bytes)?),
             _ => return None,
         })
     }
@@ -254,14 +256,14 @@ impl Key for Trail {
     fn encode(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Row(shelf, uid) => (0u8, shelf, uid).encode(out),
-            Self::Mine(member, entry) => (1u8, member, entry).encode(out),
+            Self::Mine(member, ticket, entry) => (1u8, member, ticket, entry).encode(out),
         }
     }
 
     fn decode(bytes: &mut &[u8]) -> Option<Self> {
         Some(match u8::decode(bytes)? {
             0 => Self::Row(Key::decode(bytes)?, Key::decode(bytes)?),
-            1 => Self::Mine(Key::decode(bytes)?, Key::decode(bytes)?),
+            1 => Self::Mine(Key::decode(bytes)?, Key::decode(bytes)?, Key::decode(bytes)?),
             _ => return None,
         })
     }

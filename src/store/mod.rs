@@ -255,7 +255,7 @@ impl Store {
             }
             let (value, start, attempt) = {
                 let state = self.shared.state();
-                let mut tx = Tx::new(View { shared: &self.shared, index: state.index()? });
+                let mut tx = Tx::new(View { shared: &self.shared, index: state.index()?, version: state.version });
                 let value = f(&mut tx)?;
                 (value, state.version, tx.finish())
             };
@@ -276,7 +276,7 @@ impl Store {
     {
         let state = self.shared.state();
         let index = state.index().inspect_err(|_| self.mend())?;
-        f(&View { shared: &self.shared, index })
+        f(&View { shared: &self.shared, index, version: state.version })
     }
 
     /// A number that grows with every commit, to wait for the next one.

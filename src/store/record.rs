@@ -13,7 +13,8 @@ use crate::desk::member::{AddressClaim, Member};
 use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
-use crate::desk::shelf::{Mine, Row, Shown, Turn};
+use crate::desk::shape::{Rendering, Said, Shape};
+use crate::desk::shelf::{Gathered, Mine, Move, Own, Row, Shown, Turn};
 use crate::desk::ticket::Ticket;
 use crate::desk::tls_report::Counts;
 use crate::desk::trace::Trace;
@@ -44,7 +45,13 @@ records!(
     Row,
     Shown,
     Mine,
-    Turn
+    Turn,
+    Own,
+    Gathered,
+    Move,
+    Shape,
+    Rendering,
+    Said
 );
 records!(PropertyId, MemberId, DepartmentId, ContactId, TicketId, EntryId, CopyId, RawId, Timestamp);
 records!(Vec<PropertyId>, Vec<MemberId>, Vec<DepartmentId>, Vec<ContactId>, Vec<TicketId>, Vec<EntryId>, Vec<CopyId>);

@@ -22,7 +22,8 @@ use crate::desk::message_id::MessageId;
 use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
-use crate::desk::shelf::{Mine, Peak, Row, Shelf, Shown, Trail, Turn};
+use crate::desk::shape::{Rendering, Said, Shape};
+use crate::desk::shelf::{Gathered, Mine, Move, Own, Peak, Row, Shelf, Shown, Trail, Turn};
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
@@ -113,6 +114,20 @@ pub const MINE: Table<(MemberId, EntryId), Mine> = Table::new(112, "mine");
 /// The last change of each row and of each member's flags, by the number of its commit; of rows that
 /// are gone, that they left.
 pub const VIEW_LOG: Table<(u64, Trail), Turn> = Table::new(113, "view_log");
+/// What is kept of messages that a mailbox has shown.
+pub const SHAPES: Table<EntryId, Shape> = Table::new(115, "shapes");
+pub const RENDERINGS: Table<EntryId, Rendering> = Table::new(116, "renderings");
+pub const SAID: Table<EntryId, Said> = Table::new(117, "said");
+/// What members keep in their mailboxes that is no entry of a ticket.
+pub const OWN: Table<(MemberId, EntryId), Own> = Table::new(118, "own");
+/// When a member's mailbox was last made of other shelves than before, with those it is made of now.
+pub const GATHERED: Table<(MemberId, String), Gathered> = Table::new(119, "gathered");
+/// The mailboxes that members see, where they chose them.
+pub const SUBSCRIPTIONS: Table<MemberId, Vec<String>> = Table::new(120, "subscriptions");
+/// The last move of a ticket in a mail client, to be undone.
+pub const MOVES: Table<TicketId, Move> = Table::new(121, "moves");
+/// Since when numbers of messages are these numbers, as UIDVALIDITY says it.
+pub const VALIDITY: Table<(), u32> = Table::new(122, "validity");
 /// How far each shelf has come.
 pub const PEAKS: Table<(Shelf, Peak), u64> = Table::new(114, "peaks");
 

@@ -83,6 +83,15 @@ fn decode<K: Key, V: Record>(table: &Table<K, V>, pairs: &[Pair]) -> Result<Vec<
 pub struct View<'a> {
     pub(super) shared: &'a Shared,
     pub(super) index: &'a dyn Index,
+    pub(super) version: u64,
+}
+
+impl View<'_> {
+    /// The number of the last commit in this state.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
 }
 
 impl Read for View<'_> {

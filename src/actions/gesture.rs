@@ -1,0 +1,242 @@
+//! What members say to tickets by what they do with messages in their mail clients.
+//!
+//! Moving a message moves its ticket; putting it back where it was taken from makes the ticket what it
+//! was before, exactly.
+
+use super::{Act, ActionError, change, find, state};
+use crate::desk::entry::What;
+use crate::desk::folder::{self, Folder, Gesture};
+use crate::desk::id::{EntryId, MemberId, TicketId};
+use crate::desk::shelf::Move;
+use crate::desk::ticket::{Assignee, Priority, Status, Ticket};
+use crate::store::tables::{ENTRIES, MOVES};
+use crate::store::{Order, Read, StoreError, Tx};
+
+/// Moves a ticket from one of a member's mailboxes into another.
+///
+/// # Errors
+/// [`ActionError::Refused`] where that means nothing, and for a ticket of another property than the
+/// mailbox's.
+pub fn move_ticket(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    member: MemberId,
+    ticket: TicketId,
+    from: Folder,
+    to: Folder,
+) -> Result<(), ActionError> {
+    let before = find::ticket_by_id(tx, ticket)?;
+    let Some(gesture) = folder::gesture(to) else {
+        return Err(ActionError::refused("a ticket's message can't be put there; see the mailboxes under its property"));
+    };
+    if folder::property(to).is_some_and(|property| property != before.property) {
+        return Err(ActionError::refused(format!("{} can't move to another property", before.reference)));
+    }
+    let property = find::property_by_id(tx, before.property)?;
+    let mut ticket = before.clone();
+    let undone = tx.get(&MOVES, &ticket.id)?.filter(|last| {
+        last.member == member && last.from == to.id() && last.moved_at == ticket.updated_at
+    });
+    match undone {
+        Some(last) => restore(tx, act, &mut ticket, &last)?,
+        None => match gesture {
+            Gesture::Status(status) => change::set_status(tx, act, &mut ticket, status)?,
+            Gesture::Mine => {
+                change::set_status(tx, act, &mut ticket, Status::Open)?;
+                change::assign(tx, act, &property, &mut ticket, Some(Assignee::Member(member)))?;
+            }
+            Gesture::Assign(assignee) => {
+                if !matches!(ticket.status, Status::Open | Status::Pending) {
+                    change::set_status(tx, act, &mut ticket, Status::Open)?;
+                }
+                change::assign(tx, act, &property, &mut ticket, Some(assignee))?;
+            }
+        },
+    }
+    if ticket == before {
+        return Ok(());
+    }
+    // Also where the clock stood still: by this the next move knows that nothing came between.
+    ticket.updated_at = act.now.max(before.updated_at);
+    state::save(tx, Some(&before), &ticket)?;
+    let last = Move {
+        member,
+        from: from.id(),
+        status: before.status,
+        wake_at: before.wake_at,
+        assignee: before.assignee,
+        moved_at: ticket.updated_at,
+    };
+    Ok(tx.put(&MOVES, &ticket.id, &last)?)
+}
+
+/// Makes a ticket what it was before a move. Nobody is told of it: whom it is given back to has had it.
+fn restore(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, last: &Move) -> Result<(), ActionError> {
+    change::set_status(tx, act, ticket, last.status)?;
+    if let Some(wake_at) = last.wake_at.filter(|at| *at > act.now) {
+        change::snooze(tx, act, ticket, wake_at)?;
+    }
+    if ticket.assignee != last.assignee {
+        let from = find::assignee_name(tx, ticket.assignee)?;
+        ticket.assignee = last.assignee;
+        let to = find::assignee_name(tx, ticket.assignee)?;
+        state::event(tx, act, ticket, What::Assignee, from, to)?;
+    }
+    Ok(())
+}
+
+/// A star: the ticket is urgent, or has again the priority that it had before.
+pub fn star(tx: &mut Tx<'_>, act: &Act<'_>, ticket: TicketId, on: bool) -> Result<(), ActionError> {
+    change_ticket(tx, act, ticket, |tx, ticket| {
+        if on == (ticket.priority == Priority::Urgent) {
+            return Ok(());
+        }
+        let priority = if on { Priority::Urgent } else { before_star(tx, ticket.id)? };
+        change::set_priority(tx, act, ticket, priority)
+    })
+}
+
+/// The priority that a ticket had before it was made urgent last.
+fn before_star(tx: &impl Read, ticket: TicketId) -> Result<Priority, StoreError> {
+    let entries = tx.range(&ENTRIES, (ticket, EntryId(0))..=(ticket, EntryId(u64::MAX)), Order::Down, usize::MAX)?;
+    let events = entries.into_iter().filter_map(|(_, entry)| entry.event);
+    let mut priorities = events.filter(|event| event.what == What::Priority);
+    let from = priorities.next().and_then(|event| event.from?.parse().ok());
+    Ok(from.filter(|priority| *priority != Priority::Urgent).unwrap_or_default())
+}
+
+/// A keyword: a tag of the ticket, or what a mail client says of junk (IANA's registry of IMAP keywords).
+pub fn keyword(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: TicketId,
+    keyword: &str,
+    on: bool,
+) -> Result<(), ActionError> {
+    change_ticket(tx, act, ticket, |tx, ticket| {
+        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
+        if is("$Junk") || is("$NotJunk") {
+            let junk = is("$Junk");
+            let says = on && (ticket.status == Status::Spam) != junk;
+            let status = if junk { Status::Spam } else { Status::Open };
+            return if says { change::set_status(tx, act, ticket, status) } else { Ok(()) };
+        }
+        let known = ticket.tags.iter().find(|tag| tag.eq_ignore_ascii_case(keyword)).cloned();
+        match (known, on) {
+            (None, true) => change::tag(tx, act, ticket, keyword),
+            (Some(tag), false) => change::untag(tx, act, ticket, &tag),
+            (Some(_), true) | (None, false) => Ok(()),
+        }
+    })
+}
+
+fn change_ticket(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    ticket: TicketId,
+    change: impl FnOnce(&mut Tx<'_>, &mut Ticket) -> Result<(), ActionError>,
+) -> Result<(), ActionError> {
+    let before = find::ticket_by_id(tx, ticket)?;
+    let mut ticket = before.clone();
+    change(tx, &mut ticket)?;
+    if ticket != before {
+        ticket.updated_at = act.now;
+        state::save(tx, Some(&before), &ticket)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::testing::Office;
+    use crate::actions::{post, ticket};
+    use jiff::SignedDuration;
+
+    async fn gestured(office: &Office, id: TicketId, from: Folder, to: Folder) -> Result<Ticket, ActionError> {
+        office
+            .act(|tx, act| {
+                let bob = find::member(tx, "bob")?;
+                let act = act.with_actor(post::as_member(&bob));
+                move_ticket(tx, &act, bob.id, id, from, to)?;
+                find::ticket_by_id(tx, id)
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn what_is_put_back_is_what_it_was() {
+        let mut office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let (name, acme) = (made.reference.to_string(), made.property);
+        let until = office.now + SignedDuration::from_hours(48);
+        office.act(|tx, act| ticket::snooze(tx, act, &name, until)).await.unwrap();
+        let snoozed = office.act(|tx, _| find::ticket(tx, &name)).await.unwrap();
+
+        let (pending, archive) = (Folder::Pending(acme), Folder::Archive);
+        assert_eq!(gestured(&office, made.id, pending, archive).await.unwrap().status, Status::Closed);
+        office.now += SignedDuration::from_secs(5);
+        let back = gestured(&office, made.id, archive, pending).await.unwrap();
+        assert_eq!((back.status, back.wake_at), (Status::Pending, snoozed.wake_at));
+
+        // From the inbox, where it was nobody's, and back: not his for that.
+        office.act(|tx, act| ticket::set_status(tx, act, &name, Status::Open)).await.unwrap();
+        gestured(&office, made.id, Folder::Inbox, Folder::Trash).await.unwrap();
+        let back = gestured(&office, made.id, Folder::Trash, Folder::Inbox).await.unwrap();
+        assert_eq!((back.status, back.assignee), (Status::Open, None));
+
+        // Somebody else did something meanwhile: a move is a move then.
+        gestured(&office, made.id, Folder::Inbox, archive).await.unwrap();
+        office.now += SignedDuration::from_secs(5);
+        office.act(|tx, act| ticket::tag(tx, act, &name, "late")).await.unwrap();
+        let back = gestured(&office, made.id, archive, Folder::Inbox).await.unwrap();
+        assert!(matches!(back.assignee, Some(Assignee::Member(_))) && back.status == Status::Open);
+    }
+
+    #[tokio::test]
+    async fn a_move_says_what_its_mailbox_says() {
+        let office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let (id, acme) = (made.id, made.property);
+        let bob = office.act(|tx, _| find::member(tx, "bob")).await.unwrap().id;
+        let his = gestured(&office, id, Folder::Archive, Folder::Member(acme, bob)).await.unwrap();
+        assert_eq!((his.status, his.assignee), (Status::Open, Some(Assignee::Member(bob))));
+        let spam = gestured(&office, id, Folder::Inbox, Folder::Junk).await.unwrap();
+        assert_eq!(spam.status, Status::Spam);
+        for nowhere in [Folder::Sent, Folder::Drafts, Folder::Notes(acme), Folder::Property(acme)] {
+            assert!(gestured(&office, id, Folder::Inbox, nowhere).await.is_err(), "{nowhere:?}");
+        }
+        let elsewhere = Folder::Open(crate::desk::id::PropertyId(acme.0 + 1));
+        assert!(gestured(&office, id, Folder::Junk, elsewhere).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn stars_and_keywords() {
+        let office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let name = made.reference.to_string();
+        office.act(|tx, act| ticket::set_priority(tx, act, &name, Priority::Low)).await.unwrap();
+        office.act(|tx, act| star(tx, act, made.id, true)).await.unwrap();
+        let starred = office.act(|tx, _| find::ticket(tx, &name)).await.unwrap();
+        assert_eq!(starred.priority, Priority::Urgent);
+        office.act(|tx, act| star(tx, act, made.id, false)).await.unwrap();
+        let plain = office.act(|tx, _| find::ticket(tx, &name)).await.unwrap();
+        assert_eq!(plain.priority, Priority::Low);
+
+        for (word, on) in [("Refund", true), ("refund", true), ("vip", true), ("VIP", false), ("none", false)] {
+            office.act(|tx, act| keyword(tx, act, made.id, word, on)).await.unwrap();
+        }
+        let tagged = office.act(|tx, _| find::ticket(tx, &name)).await.unwrap();
+        assert_eq!(tagged.tags.into_iter().collect::<Vec<_>>(), ["Refund"]);
+        for (word, on, status) in [
+            ("$NotJunk", true, Status::Open),
+            ("$junk", true, Status::Spam),
+            ("$Junk", false, Status::Spam),
+            ("$NotJunk", true, Status::Open),
+        ] {
+            office.act(|tx, act| keyword(tx, act, made.id, word, on)).await.unwrap();
+            let ticket = office.act(|tx, _| find::ticket(tx, &name)).await.unwrap();
+            assert_eq!(ticket.status, status, "{word} {on}");
+        }
+    }
+}

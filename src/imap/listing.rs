@@ -1,0 +1,251 @@
+//! Which mailboxes there are: LIST and its kin, STATUS, subscriptions, and CREATE, which makes none.
+
+use std::collections::BTreeSet;
+
+use super::Trouble;
+use super::command::{List, ListBy, Name, StatusItem};
+use super::reader::encode_name;
+use super::seat::{Done, Seat, modseq, uid_next};
+use super::shapes::{Item, prepare};
+use super::write::Out;
+use crate::desk::folder::{DELIMITER, Folder, Named};
+use crate::desk::shelf::Row;
+use crate::store::tables::{ROWS, SHAPES, SUBSCRIPTIONS};
+use crate::store::{Order, Read as _};
+
+impl Seat {
+    /// LIST, LSUB, XLIST.
+    pub(super) async fn list(&mut self, list: &List, out: &mut Out<'_>) -> Result<Done, Trouble> {
+        if list.patterns.iter().all(String::is_empty) && !list.extended {
+            // What separates levels is all that is asked for (RFC 3501 §6.3.8).
+            let verb = verb(list.by);
+            out.line(&format!("* {verb} (\\Noselect) \"{DELIMITER}\" \"\""));
+            return Ok(Done::coded(None, "listed"));
+        }
+        let subscribed = self.subscribed()?;
+        let only_subscribed = list.by == ListBy::Lsub || list.select.subscribed;
+        let all = self.folders.all().to_vec();
+        let below = |named: &Named| {
+            let prefix = format!("{}{DELIMITER}", named.name);
+            all.iter().any(|other| other.name.starts_with(&prefix) && subscribed.contains(&other.folder.id()))
+        };
+        for named in &all {
+            let is_subscribed = subscribed.contains(&named.folder.id());
+            let matches = |pattern: &String| {
+                let whole = format!("{}{pattern}", list.reference.0);
+                glob(&whole, &named.name)
+            };
+            if !list.patterns.iter().any(matches) {
+                continue;
+            }
+            if list.select.special_use && named.folder.special_use().is_none() {
+                continue;
+            }
+            // A level is told of where what is subscribed lies below (RFC 3501 §6.3.9, RFC 5258 §3.5).
+            let stands_for = !is_subscribed
+                && below(named)
+                && (list.select.recursive_match || list.by == ListBy::Lsub && list.patterns.iter().any(|p| p.ends_with('%')));
+            if only_subscribed && !is_subscribed && !stands_for {
+                continue;
+            }
+            let mut attributes = self.attributes(named, list);
+            if is_subscribed && (list.returns.subscribed || list.select.subscribed) {
+                attributes.push("\\Subscribed");
+            }
+            if stands_for && list.by == ListBy::Lsub && !attributes.contains(&"\\Noselect") {
+                attributes.push("\\Noselect");
+            }
+            let line = format!("* {} ({}) \"{DELIMITER}\" ", verb(list.by), attributes.join(" "));
+            let name = encode_name(&Name(named.name.clone()), self.enabled.utf8);
+            let children = if list.select.recursive_match && below(named) { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
+            out.line(&format!("{line}{name}{children}"));
+            if !list.returns.status.is_empty() && !named.folder.is_level() {
+                self.status(named, &list.returns.status, out).await?;
+            }
+            out.relieve().await?;
+        }
+        Ok(Done::coded(None, "listed"))
+    }
+
+    fn attributes(&self, named: &Named, list: &List) -> Vec<&'static str> {
+        let mut attributes = Vec::new();
+        if named.folder.is_level() {
+            attributes.push("\\Noselect");
+        }
+        if self.folders.has_children(&named.name) {
+            attributes.push("\\HasChildren");
+        } else {
+            attributes.push("\\HasNoChildren");
+            if !named.folder.is_level() {
+                attributes.push("\\NoInferiors");
+            }
+        }
+        match (list.by, named.folder) {
+            (ListBy::Xlist, Folder::Inbox) => attributes.push("\\Inbox"),
+            (ListBy::Xlist, Folder::Junk) => attributes.push("\\Spam"),
+            (ListBy::Lsub, _) => {}
+            (_, folder) => attributes.extend(folder.special_use()),
+        }
+        attributes
+    }
+
+    /// STATUS.
+    pub(super) async fn status(&self, named: &Named, items: &[StatusItem], out: &mut Out<'_>) -> Result<(), Trouble> {
+        if named.folder.is_level() {
+            return Err(Trouble::no("CANNOT", "this only holds other mailboxes"));
+        }
+        let shelves = self.folders.shelves(named.folder);
+        let validity = self.validity(named.folder, &shelves).await?;
+        let member = self.member.id;
+        let (rows, next, changed) = self.desk.store.read(|view| {
+            let mut rows: Vec<(u32, Row)> = Vec::new();
+            for shelf in &shelves {
+                let of_it = view.starting(&ROWS, (*shelf,), Order::Up, usize::MAX)?;
+                rows.extend(of_it.into_iter().map(|((_, uid), row)| (uid, row)));
+            }
+            Ok::<_, Trouble>((rows, uid_next(view, &shelves)?, modseq(view, &shelves, member)?))
+        })?;
+        let mut told = Vec::new();
+        for item in items {
+            let (name, value) = match item {
+                StatusItem::Messages => ("MESSAGES", rows.len().to_string()),
+                StatusItem::Recent => ("RECENT", "0".to_owned()),
+                StatusItem::UidNext => ("UIDNEXT", next.to_string()),
+                StatusItem::UidValidity => ("UIDVALIDITY", validity.to_string()),
+                StatusItem::Unseen => ("UNSEEN", self.count(&rows, |_, mine| !mine.seen)?.to_string()),
+                StatusItem::Deleted => ("DELETED", self.count(&rows, |uid, mine| mine.deleted.contains(&uid))?.to_string()),
+                StatusItem::HighestModSeq => ("HIGHESTMODSEQ", changed.to_string()),
+                StatusItem::Size => ("SIZE", self.size(&rows).await?.to_string()),
+                StatusItem::MailboxId => ("MAILBOXID", format!("({})", named.folder.id())),
+                StatusItem::AppendLimit => ("APPENDLIMIT", self.desk.append_limit.to_string()),
+            };
+            told.push(format!("{name} {value}"));
+        }
+        let name = encode_name(&Name(named.name.clone()), self.enabled.utf8);
+        out.line(&format!("* STATUS {name} ({})", told.join(" ")));
+        Ok(())
+    }
+
+    fn count(
+        &self,
+        rows: &[(u32, Row)],
+        counts: impl Fn(u32, &crate::desk::shelf::Mine) -> bool,
+    ) -> Result<usize, Trouble> {
+        let entries = rows.iter().map(|(_, row)| row.entry);
+        let mine = self.desk.store.read(|view| super::selected::mine(view, self.member.id, entries))?;
+        Ok(rows.iter().zip(&mine).filter(|((uid, _), mine)| counts(*uid, mine)).count())
+    }
+
+    /// Octets of all messages.
+    async fn size(&self, rows: &[(u32, Row)]) -> Result<u64, Trouble> {
+        let items: Vec<_> = rows.iter().map(|(_, row)| Item::of(row)).collect();
+        let mut size = 0;
+        for some in items.chunks(500) {
+            prepare(&self.desk, self.member.id, some).await?;
+            size += self.desk.store.read(|view| {
+                let mut size = 0;
+                for item in some {
+                    size += view.get(&SHAPES, &item.entry)?.map_or(0, |shape| u64::from(shape.size));
+                }
+                Ok::<_, Trouble>(size)
+            })?;
+        }
+        Ok(size)
+    }
+
+    /// CREATE. Some clients make a level under Archive by the year before they put something there:
+    /// that is Archive itself here.
+    pub(super) fn create(&self, mailbox: &Name) -> Result<Done, Trouble> {
+        let name = mailbox.0.trim_end_matches(DELIMITER);
+        match self.folders.named(name) {
+            Some(named) if named.name != name && name.contains(DELIMITER) => {
+                Ok(Done::coded(None, "it is the archive itself"))
+            }
+            Some(_) => Err(Trouble::no("ALREADYEXISTS", "it is there")),
+            None => Err(Trouble::no("CANNOT", "mailboxes follow the desk: make a department with guichet instead")),
+        }
+    }
+
+    /// SUBSCRIBE and UNSUBSCRIBE.
+    pub(super) async fn subscribe(&self, mailbox: &Name, on: bool) -> Result<Done, Trouble> {
+        let Some(named) = self.folders.named(&mailbox.0) else {
+            // Whoever is rid of it already is content (RFC 3501 §6.3.7).
+            return if on { Err(Trouble::no("NONEXISTENT", "there is no such mailbox")) } else { Ok(Done::coded(None, "done")) };
+        };
+        let id = named.folder.id();
+        let mut subscribed = self.subscribed()?;
+        let changed = if on { subscribed.insert(id) } else { subscribed.remove(&id) };
+        if changed {
+            let subscribed: Vec<_> = subscribed.into_iter().collect();
+            self.desk.store.transact(|tx| tx.put(&SUBSCRIPTIONS, &self.member.id, &subscribed)).await.map_err(Trouble::Store)?;
+        }
+        Ok(Done::coded(None, "done"))
+    }
+
+    fn subscribed(&self) -> Result<BTreeSet<String>, Trouble> {
+        let chosen = self.desk.store.read(|view| view.get(&SUBSCRIPTIONS, &self.member.id)).map_err(Trouble::Store)?;
+        let at_first = || self.folders.all().iter().map(|named| named.folder).filter(|folder| folder.is_subscribed_at_first());
+        Ok(chosen.map_or_else(|| at_first().map(Folder::id).collect(), |chosen| chosen.into_iter().collect()))
+    }
+}
+
+fn verb(by: ListBy) -> &'static str {
+    match by {
+        ListBy::List => "LIST",
+        ListBy::Lsub => "LSUB",
+        ListBy::Xlist => "XLIST",
+    }
+}
+
+/// Whether a name has the form of a pattern: `*` stands for anything, `%` for anything within a level
+/// (RFC 3501 §6.3.8). Takes at most as many steps as both are long, times each other.
+fn glob(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let inbox = name.eq_ignore_ascii_case(b"INBOX");
+    // Which positions of the name the pattern so far can end at.
+    let mut ends = vec![false; name.len() + 1];
+    ends[0] = true;
+    for &token in pattern {
+        let mut next = vec![false; name.len() + 1];
+        for at in 0..=name.len() {
+            next[at] = match token {
+                b'*' | b'%' => {
+                    ends[at] || at > 0 && next[at - 1] && (token == b'*' || name[at - 1] != DELIMITER as u8)
+                }
+                byte => {
+                    at > 0
+                        && ends[at - 1]
+                        && if inbox { name[at - 1].eq_ignore_ascii_case(&byte) } else { name[at - 1] == byte }
+                }
+            };
+        }
+        ends = next;
+    }
+    ends[name.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("*", "acme/Open", true),
+            ("%", "acme/Open", false),
+            ("%", "acme", true),
+            ("acme/%", "acme/Open", true),
+            ("acme/%", "acme/Members/Bob", false),
+            ("acme/*", "acme/Members/Bob", true),
+            ("%/%", "acme/Open", true),
+            ("inbox", "INBOX", true),
+            ("InB%", "INBOX", true),
+            ("Drafts", "Drafts", true),
+            ("drafts", "Drafts", false),
+            ("", "Drafts", false),
+            ("D*s*", "Drafts", true),
+        ] {
+            assert_eq!(glob(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! COPY, MOVE (RFC 6851) and EXPUNGE: what they say to tickets.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::command::{Name, Set};
+use super::seat::{Done, Seat};
+use super::selected::found;
+use super::shapes::Item;
+use super::write::{Out, set};
+use super::Trouble;
+use crate::actions::{ActionError, gesture, own, views};
+use crate::desk::folder::Folder;
+use crate::desk::id::{EntryId, TicketId};
+use crate::desk::shelf::Shelf;
+use crate::store::tables::SHOWN;
+use crate::store::{Read, StoreError};
+
+/// Messages that are moved in one commit.
+const AT_A_TIME: usize = 500;
+
+impl Seat {
+    /// COPY and MOVE. To a ticket both mean the same.
+    pub(super) async fn relocate(
+        &mut self,
+        uid: bool,
+        numbers: &Set,
+        to: &Name,
+        moving: bool,
+        out: &mut Out<'_>,
+    ) -> Result<Done, Trouble> {
+        let uids = self.resolve(numbers, uid)?;
+        let selected = self.selected()?;
+        if moving && selected.read_only {
+            return Err(Trouble::No { code: None, text: "the mailbox was opened to read only".into() });
+        }
+        let (from, here) = (selected.folder, selected.shelves.clone());
+        let to = self.named(to).map_err(|_| Trouble::no("TRYCREATE", "there is no such mailbox"))?.folder;
+        let there = self.folders.shelves(to);
+        let validity = self.validity(to, &there).await?;
+        let now = Timestamp::now();
+        let member = self.member.id;
+        let mut pairs = Vec::new();
+        for some in uids.chunks(AT_A_TIME) {
+            let moved = self.desk.store.transact(|tx| {
+                let act = self.act(now);
+                let mut moved: Vec<(u32, Item)> = Vec::new();
+                let mut tickets = BTreeSet::new();
+                for (uid, row, _) in found(tx, &here, member, some)? {
+                    let mut item = Item::of(&row);
+                    match row.ticket {
+                        Some(ticket) => {
+                            if tickets.insert(ticket) {
+                                gesture::move_ticket(tx, &act, member, ticket, from, to)?;
+                            }
+                            if moving {
+                                // What a client has moved is gone from where it was, under that number.
+                                views::renumber(tx, (row.ticket, row.entry), &here, uid)?;
+                            }
+                        }
+                        None => {
+                            let place = to.place().ok_or_else(|| {
+                                ActionError::refused("a message of your own can't be put among tickets by a move")
+                            })?;
+                            if moving {
+                                own::put(tx, member, row.entry, place)?;
+                            } else if let Some(entry) = own::copy(tx, member, row.entry, place)? {
+                                item.entry = entry;
+                            }
+                        }
+                    }
+                    moved.push((uid, item));
+                }
+                Ok::<_, ActionError>(moved)
+            });
+            let moved = moved.await?;
+            pairs.extend(self.desk.store.read(|view| arrived(view, &moved, &there))?);
+        }
+        let code = copy_uid(validity, &pairs);
+        if !moving {
+            return Ok(Done::coded(code, "done"));
+        }
+        if let Some(code) = code {
+            out.line(&format!("* OK [{code}] moved"));
+        }
+        self.tell(out, true, &[]).await?;
+        Ok(Done::coded(None, "moved"))
+    }
+
+    /// What was marked as deleted leaves: the member's own for good; a ticket is closed by it, or goes
+    /// from junk into the trash. `only`: of these.
+    pub(super) async fn expunge(&mut self, only: Option<&[u32]>) -> Result<(), Trouble> {
+        let selected = self.selected()?;
+        if selected.read_only {
+            return Ok(());
+        }
+        let (from, here) = (selected.folder, &selected.shelves);
+        let to = match from {
+            Folder::Inbox | Folder::Open(_) | Folder::Pending(_) | Folder::Department(..) | Folder::Member(..) => {
+                Some(Folder::Archive)
+            }
+            Folder::Junk => Some(Folder::Trash),
+            Folder::Drafts
+            | Folder::Sent
+            | Folder::Archive
+            | Folder::Closed(_)
+            | Folder::Trash
+            | Folder::Property(_)
+            | Folder::Notes(_)
+            | Folder::Departments(_)
+            | Folder::Members(_) => None,
+        };
+        let now = Timestamp::now();
+        let member = self.member.id;
+        let uids = only.unwrap_or(selected.uids());
+        for some in uids.chunks(AT_A_TIME) {
+            let expunged = self.desk.store.transact(|tx| {
+                let act = self.act(now);
+                let mut tickets = BTreeSet::new();
+                for (uid, row, mine) in found(tx, here, member, some)? {
+                    if !mine.deleted.contains(&uid) {
+                        continue;
+                    }
+                    match (row.ticket, to) {
+                        (None, _) => own::remove(tx, member, row.entry)?,
+                        (Some(ticket), Some(to)) => {
+                            if tickets.insert(ticket) {
+                                gesture::move_ticket(tx, &act, member, ticket, from, to)?;
+                            }
+                        }
+                        (Some(_), None) => {}
+                    }
+                    views::set_mine(tx, member, (row.ticket, row.entry), |mine| {
+                        mine.deleted.remove(&uid);
+                    })?;
+                }
+                Ok::<_, ActionError>(())
+            });
+            expunged.await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where messages stand now, of those that came to stand on these shelves.
+fn arrived(view: &impl Read, moved: &[(u32, Item)], there: &[Shelf]) -> Result<Vec<(u32, u32)>, StoreError> {
+    let mut pairs = Vec::new();
+    for (uid, item) in moved {
+        let key: (Option<TicketId>, EntryId) = (item.ticket, item.entry);
+        let shown = view.get(&SHOWN, &key)?.unwrap_or_default();
+        pairs.extend(shown.at.iter().find(|(shelf, _)| there.contains(shelf)).map(|(_, now)| (*uid, *now)));
+    }
+    Ok(pairs)
+}
+
+/// COPYUID (RFC 4315 §3); the two sets are in one order.
+fn copy_uid(validity: u32, pairs: &[(u32, u32)]) -> Option<String> {
+    let (from, to): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
+    (!pairs.is_empty()).then(|| format!("COPYUID {validity} {} {}", set(from), set(to)))
+}

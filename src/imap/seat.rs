@@ -1,0 +1,516 @@
+//! Where a member sits who has logged in: what his client asks for is carried out here, on the desk.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::command::{Bound, Command, FetchItem, Name, Resync, Set, Tagged};
+use super::fetch::{self, Wanted, fetch};
+use super::flags::Asked;
+use super::reader::encode_name;
+use super::selected::{News, Selected};
+use super::write::{Out, set};
+use super::{Desk, Trouble};
+use crate::actions::{Act, app_password, find, post};
+use crate::desk::entry::Door;
+use crate::desk::folder::{DELIMITER, Folder, Folders, Named};
+use crate::desk::id::MemberId;
+use crate::desk::login::Login;
+use crate::desk::member::Member;
+use crate::desk::shelf::{Gathered, Peak, Shelf};
+use crate::store::tables::{GATHERED, PEAKS, VALIDITY};
+use crate::store::{Read, StoreError, View};
+
+/// A member at his client.
+pub struct Seat {
+    pub(super) desk: Desk,
+    login: Login,
+    pub(super) member: Member,
+    pub(super) folders: Folders,
+    /// What the client calls itself (RFC 2971).
+    client: Option<String>,
+    pub(super) selected: Option<Selected>,
+    /// What the last search saved (RFC 5182).
+    pub(super) saved: BTreeSet<u32>,
+    pub(super) enabled: Enabled,
+}
+
+/// What the client has asked for (RFC 5161).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enabled {
+    pub condstore: bool,
+    pub qresync: bool,
+    pub utf8: bool,
+    pub rev2: bool,
+}
+
+/// How a command ended well.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// A response code, without its brackets.
+    pub code: Option<String>,
+    pub text: &'static str,
+}
+
+impl Done {
+    fn ok(text: &'static str) -> Self {
+        Self { code: None, text }
+    }
+
+    pub(super) fn coded(code: impl Into<Option<String>>, text: &'static str) -> Self {
+        Self { code: code.into(), text }
+    }
+}
+
+impl Seat {
+    /// Seats whoever has this login.
+    pub fn take(desk: Desk, login: Login) -> Result<Self, Trouble> {
+        let (member, folders) = desk.store.read(|view| present(view, &login))?;
+        Ok(Self {
+            desk,
+            login,
+            member,
+            folders,
+            client: None,
+            selected: None,
+            saved: BTreeSet::new(),
+            enabled: Enabled::default(),
+        })
+    }
+
+    /// Remembers what the client calls itself, for the history of tickets.
+    pub fn introduce(&mut self, client: &[(String, Option<String>)]) {
+        const LONGEST: usize = 60;
+        let of = |name: &str| client.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, v)| v.clone());
+        let words = [of("name"), of("version")].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let words: String = words.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        self.client = (!words.is_empty()).then_some(words);
+    }
+
+    /// His act, by this door.
+    pub(super) fn act(&self, now: Timestamp) -> Act<'_> {
+        Act { desk: &self.desk.desk, now, door: Door::Imap, actor: post::as_member(&self.member), trace: None }
+    }
+
+    /// What he is to be told of while his client idles.
+    #[must_use]
+    pub fn watches(&self) -> Vec<Shelf> {
+        let shelves = self.selected.iter().flat_map(|selected| selected.shelves.iter().copied());
+        shelves.chain([Shelf::Mine(self.member.id)]).collect()
+    }
+
+    /// Tells what is new, of commits from that one on; nothing before it concerned him.
+    pub async fn news(&mut self, since: u64, out: &mut Out<'_>) -> Result<(), Trouble> {
+        self.look_round()?;
+        if let Some(selected) = &mut self.selected {
+            selected.skip_to(since);
+        }
+        self.tell(out, true, &[]).await
+    }
+
+    /// Enables extensions; answers those that are now enabled, of those that were asked for.
+    pub fn enable(&mut self, names: &[String]) -> Vec<&'static str> {
+        let mut enabled = Vec::new();
+        for name in names {
+            let (name, on) = match name.as_str() {
+                "CONDSTORE" => ("CONDSTORE", &mut self.enabled.condstore),
+                "QRESYNC" => {
+                    self.enabled.condstore = true;
+                    ("QRESYNC", &mut self.enabled.qresync)
+                }
+                "UTF8=ACCEPT" => ("UTF8=ACCEPT", &mut self.enabled.utf8),
+                "IMAP4REV2" => ("IMAP4rev2", &mut self.enabled.rev2),
+                _ => continue,
+            };
+            *on = true;
+            enabled.push(name);
+        }
+        enabled
+    }
+
+    /// Carries out a command that needs a login, and tells what is new besides.
+    ///
+    /// # Errors
+    /// [`Trouble`]; nothing was done then.
+    pub async fn perform(&mut self, Tagged { tag, command }: &Tagged, out: &mut Out<'_>) -> Result<Done, Trouble> {
+        self.look_round()?;
+        let done = self.carry_out(tag, command, out).await;
+        if let Err(Trouble::Client(_) | Trouble::Bye(_)) = done {
+            return done;
+        }
+        let by_number = matches!(
+            command,
+            Command::Fetch { uid: false, .. }
+                | Command::Store { uid: false, .. }
+                | Command::Search { uid: false, .. }
+                | Command::Sort { uid: false, .. }
+                | Command::Thread { uid: false, .. }
+        );
+        self.tell(out, !by_number, &[]).await?;
+        done
+    }
+
+    /// Whether he may still be here, and where.
+    fn look_round(&mut self) -> Result<(), Trouble> {
+        let (member, folders) = self.desk.store.read(|view| present(view, &self.login))?;
+        (self.member, self.folders) = (member, folders);
+        if let Some(selected) = &self.selected
+            && self.folders.shelves(selected.folder) != selected.shelves
+        {
+            return Err(Trouble::Bye("your mailboxes have changed; please log in again"));
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, tag: &str, command: &Command, out: &mut Out<'_>) -> Result<Done, Trouble> {
+        match command {
+            Command::Noop | Command::Check => Ok(Done::ok("done")),
+            Command::Namespace => {
+                out.line("* NAMESPACE ((\"\" \"/\")) NIL NIL");
+                Ok(Done::ok("one namespace"))
+            }
+            Command::Select { mailbox, read_only, condstore, qresync } => {
+                self.enabled.condstore |= *condstore;
+                self.select(mailbox, *read_only, qresync.as_ref(), out).await
+            }
+            Command::Create { mailbox, .. } => self.create(mailbox),
+            Command::Delete(mailbox) => {
+                self.named(mailbox)?;
+                Err(Trouble::no("CANNOT", "mailboxes follow the desk: they can't be deleted here"))
+            }
+            Command::Rename(from, _) => {
+                self.named(from)?;
+                Err(Trouble::no("CANNOT", "mailboxes follow the desk: they can't be renamed here"))
+            }
+            Command::Subscribe(mailbox) => self.subscribe(mailbox, true).await,
+            Command::Unsubscribe(mailbox) => self.subscribe(mailbox, false).await,
+            Command::List(list) => self.list(list, out).await,
+            Command::Status { mailbox, items } => {
+                let named = self.named(mailbox)?.clone();
+                self.status(&named, items, out).await?;
+                Ok(Done::ok("status"))
+            }
+            Command::Close => {
+                self.expunge(None).await?;
+                self.selected = None;
+                self.saved.clear();
+                Ok(Done::ok("closed"))
+            }
+            Command::Unselect => {
+                self.selected()?;
+                self.selected = None;
+                self.saved.clear();
+                Ok(Done::ok("unselected"))
+            }
+            Command::Expunge(set) => {
+                if self.selected()?.read_only {
+                    return Err(Trouble::No { code: None, text: "the mailbox was opened to read only".into() });
+                }
+                let only = match set {
+                    Some(set) => Some(self.resolve(set, true)?),
+                    None => None,
+                };
+                self.expunge(only.as_deref()).await?;
+                Ok(Done::ok("expunged"))
+            }
+            Command::Search { .. } | Command::Sort { .. } | Command::Thread { .. } => self.search(tag, command, out).await,
+            Command::Fetch { uid, set, items, changed_since, vanished } => {
+                self.fetch(*uid, set, items, *changed_since, *vanished, out).await
+            }
+            Command::Store { uid, set, unchanged_since, how, silent, flags } => {
+                let asked = Asked { how: *how, flags, unchanged_since: *unchanged_since };
+                self.store(*uid, set, &asked, *silent, out).await
+            }
+            Command::Copy { uid, set, to } => self.relocate(*uid, set, to, false, out).await,
+            Command::Move { uid, set, to } => self.relocate(*uid, set, to, true, out).await,
+            Command::GetQuota(_) => Err(Trouble::no("NONEXISTENT", "there are no quotas here")),
+            Command::GetQuotaRoot(mailbox) => {
+                self.named(mailbox)?;
+                out.line(&format!("* QUOTAROOT {}", encode_name(mailbox, self.enabled.utf8)));
+                Ok(Done::ok("no quotas"))
+            }
+            // What the session itself answers.
+            Command::Capability
+            | Command::Logout
+            | Command::Id(_)
+            | Command::StartTls
+            | Command::Authenticate { .. }
+            | Command::Login { .. }
+            | Command::Enable(_)
+            | Command::Compress(_)
+            | Command::Idle => Err(Trouble::Bad("not now".into())),
+        }
+    }
+
+    pub(super) fn selected(&self) -> Result<&Selected, Trouble> {
+        self.selected.as_ref().ok_or_else(|| Trouble::Bad("no mailbox is selected".into()))
+    }
+
+    /// The mailbox of a name.
+    pub(super) fn named(&self, name: &Name) -> Result<&Named, Trouble> {
+        self.folders.named(&name.0).ok_or_else(|| Trouble::no("NONEXISTENT", "there is no such mailbox"))
+    }
+
+    /// The UIDs that a set stands for.
+    pub(super) fn resolve(&self, set: &Set, by_uid: bool) -> Result<Vec<u32>, Trouble> {
+        let uids = self.selected()?.resolve(set, by_uid, &self.saved);
+        uids.ok_or_else(|| Trouble::Bad("there is no message with that number".into()))
+    }
+
+    /// SELECT and EXAMINE.
+    async fn select(
+        &mut self,
+        mailbox: &Name,
+        read_only: bool,
+        resync: Option<&Resync>,
+        out: &mut Out<'_>,
+    ) -> Result<Done, Trouble> {
+        if self.selected.take().is_some() && self.enabled.qresync {
+            out.line("* OK [CLOSED] the mailbox before is closed");
+        }
+        self.saved.clear();
+        let folder = self.named(mailbox)?.folder;
+        if folder.is_level() {
+            return Err(Trouble::no("CANNOT", "this only holds other mailboxes"));
+        }
+        let shelves = self.folders.shelves(folder);
+        let validity = self.validity(folder, &shelves).await?;
+        let member = self.member.id;
+        let (selected, rows, next, modseq, unseen) = self.desk.store.read(|view| {
+            let (selected, rows) = Selected::open(view, folder, shelves.clone(), validity, read_only, member)?;
+            let mine = super::selected::mine(view, member, rows.iter().map(|(_, row)| row.entry))?;
+            let unseen = mine.iter().position(|mine| !mine.seen);
+            Ok::<_, Trouble>((selected, rows, uid_next(view, &shelves)?, modseq(view, &shelves, member)?, unseen))
+        })?;
+        let keywords: BTreeSet<&str> = rows.iter().flat_map(|(_, row)| &row.marks.keywords).map(String::as_str).collect();
+        let flags = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "$Junk", "$NotJunk"];
+        let flags: Vec<_> = flags.into_iter().chain(keywords).collect();
+        out.line(&format!("* FLAGS ({})", flags.join(" ")));
+        if read_only {
+            out.line("* OK [PERMANENTFLAGS ()] nothing is kept");
+        } else {
+            out.line(&format!("* OK [PERMANENTFLAGS ({} \\*)] keywords are tags", flags.join(" ")));
+        }
+        out.line(&format!("* {} EXISTS", selected.count()));
+        if !self.enabled.rev2 {
+            out.line("* 0 RECENT");
+            if let Some(at) = unseen {
+                out.line(&format!("* OK [UNSEEN {}] the first to read", at + 1));
+            }
+        }
+        out.line(&format!("* OK [UIDVALIDITY {validity}] valid"));
+        out.line(&format!("* OK [UIDNEXT {next}] next"));
+        out.line(&format!("* OK [HIGHESTMODSEQ {modseq}] changed last"));
+        out.line(&format!("* OK [MAILBOXID ({})] its name for good", folder.id()));
+        if self.enabled.rev2 {
+            out.line(&format!("* LIST () \"{DELIMITER}\" {}", encode_name(mailbox, self.enabled.utf8)));
+        }
+        self.selected = Some(selected);
+        if let Some(resync) = resync.filter(|resync| resync.uid_validity == validity) {
+            self.resync(resync, out).await?;
+        }
+        let code = if read_only { "READ-ONLY" } else { "READ-WRITE" };
+        Ok(Done::coded(code.to_owned(), "selected"))
+    }
+
+    /// Tells a client that was here before what it missed (RFC 7162 §3.2.5).
+    async fn resync(&mut self, resync: &Resync, out: &mut Out<'_>) -> Result<(), Trouble> {
+        let selected = self.selected()?;
+        let known = resync.known_uids.as_ref();
+        let is_known = |uid: u32| match known {
+            Some(Set::Ranges(ranges)) => ranges.iter().any(|(one, other)| covers(*one, *other, uid)),
+            Some(Set::Saved) => false,
+            None => true,
+        };
+        let vanished = self.desk.store.read(|view| fetch::vanished(view, selected, resync.modseq, is_known))?;
+        if let Some(vanished) = vanished {
+            out.line(&format!("* VANISHED (EARLIER) {vanished}"));
+        }
+        let uids: Vec<_> = selected.uids().iter().copied().filter(|uid| is_known(*uid)).collect();
+        let items = [FetchItem::Uid, FetchItem::Flags];
+        let wanted = Wanted { items: &items, uid: true, modseq: true, changed_since: Some(resync.modseq) };
+        fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
+        Ok(())
+    }
+
+    async fn fetch(
+        &mut self,
+        uid: bool,
+        set: &Set,
+        items: &[FetchItem],
+        changed_since: Option<u64>,
+        vanished: bool,
+        out: &mut Out<'_>,
+    ) -> Result<Done, Trouble> {
+        let uids = self.resolve(set, uid)?;
+        self.enabled.condstore |= changed_since.is_some() || items.contains(&FetchItem::ModSeq);
+        let selected = self.selected()?;
+        if let (true, Some(since)) = (vanished, changed_since) {
+            if !uid || !self.enabled.qresync {
+                return Err(Trouble::Bad("VANISHED is for UID FETCH, once QRESYNC is enabled".into()));
+            }
+            let asked = |number: u32| match set {
+                Set::Ranges(ranges) => ranges.iter().any(|(one, other)| covers(*one, *other, number)),
+                Set::Saved => false,
+            };
+            if let Some(left) = self.desk.store.read(|view| fetch::vanished(view, selected, since, asked))? {
+                out.line(&format!("* VANISHED (EARLIER) {left}"));
+            }
+        }
+        let wanted = Wanted { items, uid, modseq: changed_since.is_some(), changed_since };
+        let gone = fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
+        if gone && !uid {
+            return Err(Trouble::no("EXPUNGEISSUED", "some of the messages are here no longer"));
+        }
+        Ok(Done::ok("fetched"))
+    }
+
+    async fn store(
+        &mut self,
+        uid: bool,
+        set_: &Set,
+        asked: &Asked<'_>,
+        silent: bool,
+        out: &mut Out<'_>,
+    ) -> Result<Done, Trouble> {
+        let uids = self.resolve(set_, uid)?;
+        self.enabled.condstore |= asked.unchanged_since.is_some();
+        let selected = self.selected()?;
+        if selected.read_only {
+            return Err(Trouble::No { code: None, text: "the mailbox was opened to read only".into() });
+        }
+        let modified = self.store_flags(selected, &uids, asked).await?;
+        let stored: Vec<_> = uids.iter().copied().filter(|uid| !modified.contains(uid)).collect();
+        if !silent || self.enabled.condstore {
+            let items = if silent { &[FetchItem::ModSeq][..] } else { &[FetchItem::Flags] };
+            let wanted = Wanted { items, uid, modseq: self.enabled.condstore, changed_since: None };
+            fetch(&self.desk, self.member.id, selected, &stored, &wanted, out).await?;
+        }
+        self.tell(out, uid, &stored).await?;
+        if modified.is_empty() {
+            return Ok(Done::ok("stored"));
+        }
+        let selected = self.selected()?;
+        let numbers = modified.iter().map(|number| if uid { *number } else { selected.number(*number).unwrap_or(0) });
+        Ok(Done::coded(format!("MODIFIED {}", set(numbers.filter(|number| *number > 0))), "some had changed before"))
+    }
+
+    /// Tells what is new in the mailbox: what left, where that may be said now, what came, and whose
+    /// flags changed, but for those that the client knows already.
+    pub async fn tell(&mut self, out: &mut Out<'_>, may_expunge: bool, known: &[u32]) -> Result<(), Trouble> {
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        let News { more, mut changed } = self.desk.store.read(|view| selected.sync(view))?;
+        if may_expunge && selected.has_left() {
+            let left = selected.forget();
+            self.saved.retain(|uid| selected.number(*uid).is_some());
+            if self.enabled.qresync {
+                out.line(&format!("* VANISHED {}", set(left.iter().map(|(uid, _)| *uid))));
+            } else {
+                for (_, number) in left {
+                    out.line(&format!("* {number} EXPUNGE"));
+                    out.relieve().await?;
+                }
+            }
+        }
+        if more {
+            out.line(&format!("* {} EXISTS", selected.count()));
+        }
+        changed.retain(|uid| known.binary_search(uid).is_err());
+        if !changed.is_empty() {
+            let uids: Vec<_> = changed.into_iter().collect();
+            let wanted =
+                Wanted { items: &[FetchItem::Flags], uid: true, modseq: self.enabled.condstore, changed_since: None };
+            fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
+        }
+        Ok(())
+    }
+
+    /// UIDVALIDITY of a mailbox: for those that are made of what the member has a part in it is new
+    /// when that is other than it was.
+    pub(super) async fn validity(&self, folder: Folder, shelves: &[Shelf]) -> Result<u32, Trouble> {
+        let key = (self.member.id, folder.id());
+        let known = self.desk.store.read(|view| validity(view, folder, shelves, &key))?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let now = u32::try_from(Timestamp::now().as_second()).unwrap_or(u32::MAX);
+        let made = self.desk.store.transact(|tx| {
+            if let Some(known) = validity(tx, folder, shelves, &key)? {
+                return Ok(known);
+            }
+            let base = match tx.get(&VALIDITY, &())? {
+                Some(base) => base,
+                None => {
+                    tx.put(&VALIDITY, &(), &now)?;
+                    now
+                }
+            };
+            if !Folders::is_gathered(folder) {
+                return Ok(base);
+            }
+            let before = tx.get(&GATHERED, &key)?.map_or(base, |gathered| gathered.validity + 1);
+            let gathered = Gathered { shelves: shelves.to_vec(), validity: before.max(now) };
+            tx.put(&GATHERED, &key, &gathered)?;
+            Ok::<_, StoreError>(gathered.validity)
+        });
+        Ok(made.await?)
+    }
+}
+
+/// Who has this login, and his mailboxes.
+fn present(view: &View<'_>, login: &Login) -> Result<(Member, Folders), Trouble> {
+    let member = app_password::member(view, login)?;
+    let member = member.ok_or(Trouble::Bye("this app password is valid no longer"))?;
+    let properties = find::properties(view)?;
+    let mut departments = Vec::new();
+    for property in properties.iter().filter(|property| member.is_of(property.id)) {
+        departments.extend(find::departments(view, property.id)?);
+    }
+    let folders = Folders::of(&member, &properties, &departments, &find::members(view)?);
+    Ok((member, folders))
+}
+
+fn validity(
+    tx: &impl Read,
+    folder: Folder,
+    shelves: &[Shelf],
+    key: &(MemberId, String),
+) -> Result<Option<u32>, StoreError> {
+    if !Folders::is_gathered(folder) {
+        return tx.get(&VALIDITY, &());
+    }
+    let gathered = tx.get(&GATHERED, key)?.filter(|gathered| gathered.shelves == shelves);
+    Ok(gathered.map(|gathered| gathered.validity))
+}
+
+/// More than any UID that a mailbox had.
+pub(super) fn uid_next(view: &View<'_>, shelves: &[Shelf]) -> Result<u64, StoreError> {
+    let mut highest = 0;
+    for shelf in shelves {
+        highest = highest.max(view.get(&PEAKS, &(*shelf, Peak::Uid))?.unwrap_or(0));
+    }
+    Ok(highest + 1)
+}
+
+/// When anything in a mailbox changed last, as the number of the commit.
+pub(super) fn modseq(
+    view: &View<'_>,
+    shelves: &[Shelf],
+    member: MemberId,
+) -> Result<u64, StoreError> {
+    let mut highest = 1;
+    for shelf in shelves.iter().copied().chain([Shelf::Mine(member)]) {
+        highest = highest.max(view.get(&PEAKS, &(shelf, Peak::ModSeq))?.unwrap_or(0));
+    }
+    Ok(highest)
+}
+
+/// Whether a UID lies in a range whose `*` is beyond all.
+fn covers(one: Bound, other: Bound, uid: u32) -> bool {
+    let number = |bound| match bound {
+        Bound::Number(number) => number,
+        Bound::Last => u32::MAX,
+    };
+    let (one, other) = (number(one), number(other));
+    (one.min(other)..=one.max(other)).contains(&uid)
+}

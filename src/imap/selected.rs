@@ -1,0 +1,327 @@
+//! A mailbox that a session has selected: which messages it was told of under which numbers, and what
+//! came and went since.
+//!
+//! A session numbers the messages that it was told of; what has left is numbered on until the session
+//! may be told so (RFC 3501 §7.4.1).
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use super::command::{Bound as End, Set};
+use crate::desk::folder::Folder;
+use crate::desk::id::{EntryId, MemberId, PropertyId};
+use crate::desk::shelf::{Mine, Row, Shelf, Trail, Turn};
+use crate::desk::ticket::Status;
+use crate::store::tables::{MINE, ROWS, SHOWN, VIEW_LOG};
+use crate::store::{Order, Read, StoreError, View};
+
+/// Log entries that are read at a time.
+const PAGE: usize = 1_000;
+
+/// A selected mailbox.
+#[derive(Debug)]
+pub struct Selected {
+    pub folder: Folder,
+    pub shelves: Vec<Shelf>,
+    pub validity: u32,
+    /// By EXAMINE.
+    pub read_only: bool,
+    member: MemberId,
+    /// In ascending order, those included that left and were not announced.
+    uids: Vec<u32>,
+    /// Those that left and were not announced.
+    left: BTreeSet<u32>,
+    /// How far the log was read.
+    synced: u64,
+}
+
+/// What a session has not been told yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// There are more messages.
+    pub more: bool,
+    /// UIDs whose flags changed, of those that the session knew.
+    pub changed: BTreeSet<u32>,
+}
+
+impl Selected {
+    /// Reads which messages there are.
+    pub fn open(
+        view: &View<'_>,
+        folder: Folder,
+        shelves: Vec<Shelf>,
+        validity: u32,
+        read_only: bool,
+        member: MemberId,
+    ) -> Result<(Self, Vec<(u32, Row)>), StoreError> {
+        let rows = rows(view, &shelves)?;
+        let uids = rows.iter().map(|(uid, _)| *uid).collect();
+        let synced = view.version();
+        Ok((Self { folder, shelves, validity, read_only, member, uids, left: BTreeSet::new(), synced }, rows))
+    }
+
+    /// How many messages the session counts.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.uids.len()
+    }
+
+    /// All UIDs that it counts.
+    #[must_use]
+    pub fn uids(&self) -> &[u32] {
+        &self.uids
+    }
+
+    /// Its number for a UID.
+    #[must_use]
+    pub fn number(&self, uid: u32) -> Option<u32> {
+        self.uids.binary_search(&uid).ok().map(numbered)
+    }
+
+    /// What numbers stand for: their UIDs, in ascending order and each once. Numbers that there are
+    /// none for are left out where they are UIDs; else the answer is `None` (RFC 3501 §6.4.8, §9).
+    #[must_use]
+    pub fn resolve(&self, set: &Set, by_uid: bool, saved: &BTreeSet<u32>) -> Option<Vec<u32>> {
+        let Set::Ranges(ranges) = set else {
+            return Some(saved.iter().copied().filter(|uid| self.uids.binary_search(uid).is_ok()).collect());
+        };
+        let last = if by_uid { self.uids.last().copied().unwrap_or(0) } else { numbered_len(self.uids.len()) };
+        let number = |end: End| match end {
+            End::Number(number) => number,
+            End::Last => last,
+        };
+        // As positions, so that ranges that overlap cost nothing.
+        let mut spans = Vec::with_capacity(ranges.len());
+        for (one, other) in ranges {
+            let (one, other) = (number(*one), number(*other));
+            let (from, to) = (one.min(other), one.max(other));
+            if by_uid {
+                let first = self.uids.partition_point(|uid| *uid < from);
+                let end = self.uids.partition_point(|uid| *uid <= to);
+                spans.push((first, end));
+            } else {
+                if from == 0 || to > last {
+                    return None;
+                }
+                spans.push((from as usize - 1, to as usize));
+            }
+        }
+        spans.sort_unstable();
+        let mut uids = Vec::new();
+        let mut done = 0;
+        for (first, end) in spans {
+            let first = first.max(done);
+            if first < end {
+                uids.extend_from_slice(&self.uids[first..end]);
+                done = end;
+            }
+        }
+        Some(uids)
+    }
+
+    /// Nothing before a commit concerns it.
+    pub fn skip_to(&mut self, commit: u64) {
+        self.synced = self.synced.max(commit.saturating_sub(1));
+    }
+
+    /// Reads what changed since it last did.
+    pub fn sync(&mut self, view: &View<'_>) -> Result<News, StoreError> {
+        let mut news = News::default();
+        let now = view.version();
+        if now == self.synced {
+            return Ok(news);
+        }
+        let mut from = Bound::Included((self.synced + 1, FIRST));
+        let mut came = Vec::new();
+        loop {
+            let page = view.range(&VIEW_LOG, (from, Bound::Unbounded), Order::Up, PAGE)?;
+            for ((_, trail), turn) in &page {
+                match (trail, turn) {
+                    (Trail::Row(shelf, uid), Turn::Changed) if self.shelves.contains(shelf) => {
+                        if self.uids.binary_search(uid).is_ok() {
+                            news.changed.insert(*uid);
+                        } else {
+                            came.push(*uid);
+                        }
+                    }
+                    (Trail::Row(shelf, uid), Turn::Left) if self.shelves.contains(shelf) => {
+                        if self.uids.binary_search(uid).is_ok() {
+                            self.left.insert(*uid);
+                        }
+                    }
+                    (Trail::Mine(member, ticket, entry), _) if *member == self.member => {
+                        let shown = view.get(&SHOWN, &(*ticket, *entry))?.unwrap_or_default();
+                        let here = shown.at.iter().filter(|(shelf, _)| self.shelves.contains(shelf));
+                        news.changed.extend(here.map(|(_, uid)| *uid));
+                    }
+                    _ => {}
+                }
+            }
+            let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else { break };
+            from = Bound::Excluded(*last);
+        }
+        came.sort_unstable();
+        came.dedup();
+        // Numbers grow with the commits: what came stands behind what is known.
+        debug_assert!(came.first() > self.uids.last() || came.is_empty());
+        news.more = !came.is_empty();
+        self.uids.extend(came);
+        news.changed.retain(|uid| !self.left.contains(uid) && self.uids.binary_search(uid).is_ok());
+        self.synced = now;
+        Ok(news)
+    }
+
+    /// Forgets what left, which the session is told: the UIDs, each with the number that it has when
+    /// those before it are forgotten.
+    pub fn forget(&mut self) -> Vec<(u32, u32)> {
+        let left = std::mem::take(&mut self.left);
+        if left.is_empty() {
+            return Vec::new();
+        }
+        let mut told = Vec::with_capacity(left.len());
+        let mut at: u32 = 0;
+        self.uids.retain(|uid| {
+            let goes = left.contains(uid);
+            if goes {
+                told.push((*uid, at + 1));
+            } else {
+                at += 1;
+            }
+            !goes
+        });
+        told
+    }
+
+    /// Whether a message left that the session was not told of.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+}
+
+/// A position in what a session counts, as the number that the client says.
+fn numbered(position: usize) -> u32 {
+    numbered_len(position + 1)
+}
+
+fn numbered_len(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// The first key of a commit in the log.
+pub(super) const FIRST: Trail = Trail::Row(Shelf::Status(PropertyId(0), Status::Open), 0);
+
+/// All rows of some shelves, by their numbers.
+fn rows(view: &View<'_>, shelves: &[Shelf]) -> Result<Vec<(u32, Row)>, StoreError> {
+    let mut rows = Vec::new();
+    for shelf in shelves {
+        let of_it = view.starting(&ROWS, (*shelf,), Order::Up, usize::MAX)?;
+        rows.extend(of_it.into_iter().map(|((_, uid), row)| (uid, row)));
+    }
+    if shelves.len() > 1 {
+        rows.sort_unstable_by_key(|(uid, _)| *uid);
+    }
+    Ok(rows)
+}
+
+/// Messages on some shelves by their numbers, which are in ascending order; those that left are not
+/// there. With what the member sees of their flags.
+pub fn found(
+    view: &impl Read,
+    shelves: &[Shelf],
+    member: MemberId,
+    uids: &[u32],
+) -> Result<Vec<(u32, Row, Mine)>, StoreError> {
+    let (Some(&first), Some(&last)) = (uids.first(), uids.last()) else { return Ok(Vec::new()) };
+    let wanted = |uid: u32| uids.binary_search(&uid).is_ok();
+    let mut rows = Vec::with_capacity(uids.len());
+    for shelf in shelves {
+        // Numbers are given in the whole desk, so how many lie between says little; the first page
+        // tells whether reading on costs less than asking for each.
+        let mut page = view.range(&ROWS, (*shelf, first)..=(*shelf, last), Order::Up, 2 * uids.len() + 8)?;
+        if page.len() == 2 * uids.len() + 8 {
+            page.clear();
+            for uid in uids {
+                let row = view.get(&ROWS, &(*shelf, *uid))?;
+                page.extend(row.map(|row| ((*shelf, *uid), row)));
+            }
+        }
+        rows.extend(page.into_iter().map(|((_, uid), row)| (uid, row)).filter(|(uid, _)| wanted(*uid)));
+    }
+    rows.sort_unstable_by_key(|(uid, _)| *uid);
+    let mine = mine(view, member, rows.iter().map(|(_, row)| row.entry))?;
+    Ok(rows.into_iter().zip(mine).map(|((uid, row), mine)| (uid, row, mine)).collect())
+}
+
+/// What a member sees of the flags of some messages, in their order.
+pub fn mine(
+    view: &impl Read,
+    member: MemberId,
+    entries: impl Iterator<Item = EntryId> + Clone,
+) -> Result<Vec<Mine>, StoreError> {
+    let count = entries.clone().count();
+    let (Some(first), Some(last)) = (entries.clone().min(), entries.clone().max()) else { return Ok(Vec::new()) };
+    let limit = 2 * count + 8;
+    let page = view.range(&MINE, (member, first)..=(member, last), Order::Up, limit)?;
+    if page.len() == limit {
+        return entries.map(|entry| Ok(view.get(&MINE, &(member, entry))?.unwrap_or_default())).collect();
+    }
+    let find = |entry| page.binary_search_by_key(&entry, |((_, entry), _)| *entry).map(|at| page[at].1.clone());
+    Ok(entries.map(|entry| find(entry).unwrap_or_default()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(uids: &[u32]) -> Selected {
+        Selected {
+            folder: Folder::Inbox,
+            shelves: Vec::new(),
+            validity: 1,
+            read_only: false,
+            member: MemberId(1),
+            uids: uids.to_vec(),
+            left: BTreeSet::new(),
+            synced: 0,
+        }
+    }
+
+    fn ranges(ranges: &[(u32, u32)]) -> Set {
+        let end = |number| if number == 0 { End::Last } else { End::Number(number) };
+        Set::Ranges(ranges.iter().map(|(one, other)| (end(*one), end(*other))).collect())
+    }
+
+    #[test]
+    fn numbers_stand_for_messages() {
+        let inbox = selected(&[3, 7, 8, 20]);
+        let none = BTreeSet::new();
+        // 0 is `*` here.
+        for (set, by_uid, expected) in [
+            (&[(1, 0)][..], false, Some(vec![3, 7, 8, 20])),
+            (&[(0, 0)], false, Some(vec![20])),
+            (&[(4, 2), (2, 3)], false, Some(vec![7, 8, 20])),
+            (&[(1, 5)], false, None),
+            (&[(1, 5)], true, Some(vec![3])),
+            (&[(8, 4_294_967_295)], true, Some(vec![8, 20])),
+            (&[(100, 0)], true, Some(vec![20])),
+            (&[(4, 6), (9, 19)], true, Some(vec![])),
+        ] {
+            assert_eq!(inbox.resolve(&ranges(set), by_uid, &none), expected, "{set:?} {by_uid}");
+        }
+        assert_eq!(selected(&[]).resolve(&ranges(&[(1, 0)]), false, &none), None);
+        assert_eq!(selected(&[]).resolve(&ranges(&[(1, 0)]), true, &none), Some(vec![]));
+        let saved = BTreeSet::from([2, 7, 20]);
+        assert_eq!(inbox.resolve(&Set::Saved, true, &saved), Some(vec![7, 20]));
+    }
+
+    #[test]
+    fn what_left_is_counted_until_the_session_is_told() {
+        let mut inbox = selected(&[3, 7, 8, 20]);
+        inbox.left.extend([3, 8]);
+        assert_eq!((inbox.count(), inbox.number(20)), (4, Some(4)));
+        // Each number is right once those before were taken out.
+        assert_eq!(inbox.forget(), [(3, 1), (8, 2)]);
+        assert_eq!((inbox.count(), inbox.number(20), inbox.number(8)), (2, Some(2), None));
+    }
+}

@@ -1,0 +1,375 @@
+//! Drives [`Session`]s over sockets: reads and writes with deadlines, starts TLS and compression, keeps
+//! what is appended, tells those who idle of news, and stops in good order. Knows nothing of commands.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::append::Appending;
+use super::deflate::Deflated;
+use super::news::{News, Waiting};
+use super::seat::Seat;
+use super::session::{Effect, Session, Tls, introduced};
+use super::write::Out;
+use super::{Desk, Trouble};
+use crate::login::Logins;
+use crate::net::limits::{ConnectionLimits, Full};
+use crate::net::listen::Listener;
+use crate::net::stop::Stop;
+use crate::net::tls::Acceptor;
+use crate::smtp::body::Spool;
+use crate::smtp::server::Start;
+
+/// Octets that are read at once.
+const READ_BUFFER: usize = 8 << 10;
+
+/// A connection, encrypted or compressed or not.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// How long each thing may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Until whoever has not logged in says something.
+    pub guest: Duration,
+    /// The same for members: at least 30 minutes (RFC 3501 §5.4).
+    pub member: Duration,
+    /// Between two pieces of a message.
+    pub data: Duration,
+    /// Until the client has read what we said.
+    pub write: Duration,
+    pub handshake: Duration,
+    /// After the word to stop, for commands that are being carried out.
+    pub drain: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            guest: Duration::from_mins(2),
+            member: Duration::from_mins(31),
+            data: Duration::from_mins(3),
+            write: Duration::from_mins(3),
+            handshake: Duration::from_mins(1),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The IMAP server.
+pub struct Server {
+    pub hostname: String,
+    pub desk: Desk,
+    pub logins: Arc<Logins>,
+    pub news: Arc<News>,
+    pub tls: Option<Acceptor>,
+    pub spool: Spool,
+    pub connections: ConnectionLimits,
+    pub deadlines: Deadlines,
+    /// Commands without sense before a connection is closed.
+    pub errors: u32,
+}
+
+impl Server {
+    /// Serves a listening socket until the word to stop, and returns when the last session is over.
+    pub async fn serve(self: Arc<Self>, listener: Listener, start: Start, mut stop: Stop) {
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => break,
+                Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
+                (stream, peer) = listener.accept() => self.admit(&mut sessions, stream, peer, start, &stop),
+            }
+        }
+        drop(listener);
+        let rest = async {
+            while let Some(ended) = sessions.join_next().await {
+                report(ended);
+            }
+        };
+        if timeout(self.deadlines.drain, rest).await.is_err() {
+            tracing::warn!(sessions = sessions.len(), "IMAP sessions cut off at the end of the shutdown");
+            sessions.shutdown().await;
+        }
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        sessions: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        start: Start,
+        stop: &Stop,
+    ) {
+        let client = peer.ip().to_canonical();
+        match self.connections.admit(client) {
+            Err(full) => turn_away(stream, client, start, full),
+            Ok(place) => {
+                let _ = stream.set_nodelay(true);
+                let (server, stop) = (Arc::clone(self), stop.clone());
+                sessions.spawn(async move {
+                    if let Err(error) = server.converse(stream, client, start, stop).await {
+                        tracing::debug!(%client, %error, "IMAP session broken off");
+                    }
+                    drop(place);
+                });
+            }
+        }
+    }
+
+    /// One session over any stream, from the greeting, or the handshake, to the close.
+    pub async fn converse<S>(&self, stream: S, client: IpAddr, start: Start, stop: Stop) -> io::Result<()>
+    where
+        S: Stream + 'static,
+    {
+        let mut stream: Box<dyn Stream> = Box::new(stream);
+        let tls = match start {
+            Start::Tls => {
+                stream = self.encrypt(stream).await?;
+                Tls::Active
+            }
+            Start::Plain if self.tls.is_some() => Tls::Offered,
+            Start::Plain => Tls::Unavailable,
+        };
+        let session = Session::new(tls, self.desk.append_limit, self.errors);
+        let said = session.greeting(&self.hostname);
+        let mut driver = Driver { server: self, client, session, seat: None, append: None, said, stop, waiting: None };
+        driver.run(&mut stream).await
+    }
+
+    async fn encrypt(&self, stream: Box<dyn Stream>) -> io::Result<Box<dyn Stream>> {
+        let acceptor = self.tls.as_ref().ok_or_else(|| io::Error::other("there is no certificate"))?;
+        let encrypted = timeout(self.deadlines.handshake, acceptor.acceptor().accept(stream)).await??;
+        Ok(Box::new(encrypted))
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "an IMAP session broke down");
+    }
+}
+
+fn turn_away(stream: TcpStream, client: IpAddr, start: Start, full: Full) {
+    tracing::info!(%client, reason = %full, "connection refused");
+    if start == Start::Plain {
+        let said = format!("* BYE [UNAVAILABLE] {full}\r\n");
+        let _ = stream.into_std().and_then(|mut stream| io::Write::write(&mut stream, said.as_bytes()));
+    }
+}
+
+/// What waiting came to.
+enum Woken {
+    Octets(usize),
+    Late,
+    Stopping,
+    News(u64),
+}
+
+/// One session with what it needs of the world.
+struct Driver<'a> {
+    server: &'a Server,
+    client: IpAddr,
+    session: Session,
+    seat: Option<Seat>,
+    append: Option<Appending>,
+    /// What is to be sent.
+    said: Vec<u8>,
+    stop: Stop,
+    /// What wakes a session that idles.
+    waiting: Option<Waiting>,
+}
+
+impl Driver<'_> {
+    async fn run(&mut self, stream: &mut Box<dyn Stream>) -> io::Result<()> {
+        let mut buffer = vec![0; READ_BUFFER];
+        let (mut at, mut filled) = (0, 0);
+        loop {
+            let mut input = &buffer[at..filled];
+            let before = input.len();
+            let effect = self.session.advance(&mut input);
+            let taken = before - input.len();
+            let mut next = Some(effect);
+            let mut read = false;
+            while let Some(effect) = next.take() {
+                match effect {
+                    Effect::Read => read = true,
+                    Effect::Say(said) => self.say(stream, &said).await?,
+                    Effect::Login(question) => {
+                        let answer = self.server.logins.answer(self.client, Timestamp::now(), question).await;
+                        next = Some(self.session.login_answered(answer));
+                    }
+                    Effect::Introduced { tag, client } => {
+                        if let Some(seat) = &mut self.seat {
+                            seat.introduce(&client);
+                        }
+                        self.say(stream, &introduced(&tag)).await?;
+                    }
+                    Effect::Enable { tag, names } => {
+                        let enabled = self.seat.as_mut().map(|seat| seat.enable(&names)).unwrap_or_default();
+                        let said = format!("* ENABLED {}\r\n{tag} OK enabled\r\n", enabled.join(" "));
+                        self.say(stream, said.replace("ENABLED \r", "ENABLED\r").as_bytes()).await?;
+                    }
+                    Effect::Perform(tagged) => {
+                        let done = match &mut self.seat {
+                            Some(seat) => {
+                                let mut out = Out::new(stream, self.server.deadlines.write, &mut self.said);
+                                seat.perform(&tagged, &mut out).await
+                            }
+                            None => Err(Trouble::Bad("log in first".into())),
+                        };
+                        next = Some(self.session.performed(&tagged.tag, done));
+                    }
+                    Effect::Append(mailbox) => self.append = Some(Appending::new(mailbox)),
+                    Effect::Message(message) => {
+                        if let Some(append) = &mut self.append
+                            && !append.announce(message, &self.server.spool, self.server.desk.append_limit)
+                        {
+                            next = Some(self.session.refuse_message());
+                        }
+                    }
+                    Effect::Octets(octets) => {
+                        if let Some(append) = &mut self.append {
+                            append.push(octets).await;
+                        }
+                    }
+                    Effect::MessageEnd => {
+                        if let Some(append) = &mut self.append {
+                            append.end().await;
+                        }
+                    }
+                    Effect::AppendEnd(tag) => {
+                        let done = match (&mut self.seat, self.append.take()) {
+                            (Some(seat), Some(append)) => {
+                                let mut out = Out::new(stream, self.server.deadlines.write, &mut self.said);
+                                seat.append(append, &mut out).await
+                            }
+                            _ => Err(Trouble::Bad("log in first".into())),
+                        };
+                        next = Some(self.session.performed(&tag, done));
+                    }
+                    Effect::StartTls(said) => {
+                        self.say(stream, &said).await?;
+                        self.send(stream).await?;
+                        let clear = std::mem::replace(stream, Box::new(tokio::io::empty()) as Box<dyn Stream>);
+                        *stream = self.server.encrypt(clear).await?;
+                        self.session.tls_started();
+                        // Whatever came before the handshake was said by nobody in particular.
+                        (at, filled) = (0, 0);
+                        read = true;
+                    }
+                    Effect::Compress(said) => {
+                        self.say(stream, &said).await?;
+                        self.send(stream).await?;
+                        let plain = std::mem::replace(stream, Box::new(tokio::io::empty()) as Box<dyn Stream>);
+                        let rest = buffer[at + taken..filled].to_vec();
+                        (at, filled) = (0, 0);
+                        *stream = Box::new(Deflated::new(plain, rest));
+                        read = true;
+                    }
+                    Effect::Close(said) => {
+                        self.say(stream, &said).await?;
+                        self.send(stream).await?;
+                        let _ = timeout(self.server.deadlines.write, stream.shutdown()).await;
+                        return Ok(());
+                    }
+                }
+                if let Some(login) = self.session.logged_in() {
+                    match Seat::take(self.server.desk.clone(), login) {
+                        Ok(seat) => self.seat = Some(seat),
+                        Err(trouble) => next = Some(self.session.close(&trouble.to_string())),
+                    }
+                }
+            }
+            at = if filled == 0 { 0 } else { at + taken };
+            if !self.session.is_appending() {
+                self.append = None;
+            }
+            if !read {
+                continue;
+            }
+            self.send(stream).await?;
+            (at, filled) = (0, 0);
+            match self.wait(stream, &mut buffer).await? {
+                Woken::Octets(0) => return Ok(()),
+                Woken::Octets(octets) => filled = octets,
+                Woken::News(since) => {
+                    if let Some(trouble) = self.tell(stream, since).await {
+                        let Effect::Close(said) = self.session.close(&trouble.to_string()) else { return Ok(()) };
+                        self.say(stream, &said).await?;
+                        return self.send(stream).await;
+                    }
+                }
+                Woken::Late => {
+                    self.say(stream, b"* BYE you were silent too long\r\n").await?;
+                    return self.send(stream).await;
+                }
+                Woken::Stopping => {
+                    self.say(stream, b"* BYE [UNAVAILABLE] this server is shutting down\r\n").await?;
+                    return self.send(stream).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for octets, or for what is to be told to whoever idles.
+    async fn wait(&mut self, stream: &mut Box<dyn Stream>, buffer: &mut [u8]) -> io::Result<Woken> {
+        let idling = self.session.is_idling();
+        let patience = match &self.append {
+            Some(_) => self.server.deadlines.data,
+            None if self.session.is_logged_in() => self.server.deadlines.member,
+            None => self.server.deadlines.guest,
+        };
+        match &self.seat {
+            // What came before he began to wait is told first.
+            Some(seat) if idling && self.waiting.is_none() => {
+                self.waiting = Some(self.server.news.wait_for(seat.watches()));
+                return Ok(Woken::News(0));
+            }
+            _ if !idling => self.waiting = None,
+            _ => {}
+        }
+        let waiting = &self.waiting;
+        let news = async {
+            match waiting {
+                Some(waiting) => waiting.news().await,
+                None => std::future::pending().await,
+            }
+        };
+        let stopped = self.stop.stopped();
+        tokio::select! {
+            biased;
+            () = stopped => Ok(Woken::Stopping),
+            read = timeout(patience, stream.read(buffer)) => match read {
+                Ok(octets) => octets.map(Woken::Octets),
+                Err(_) => Ok(Woken::Late),
+            },
+            since = news => Ok(Woken::News(since)),
+        }
+    }
+
+    /// Tells whoever idles what is new.
+    async fn tell(&mut self, stream: &mut Box<dyn Stream>, since: u64) -> Option<Trouble> {
+        let seat = self.seat.as_mut()?;
+        let mut out = Out::new(stream, self.server.deadlines.write, &mut self.said);
+        seat.news(since, &mut out).await.err()
+    }
+
+    async fn say(&mut self, stream: &mut Box<dyn Stream>, said: &[u8]) -> io::Result<()> {
+        self.said.extend_from_slice(said);
+        Out::new(stream, self.server.deadlines.write, &mut self.said).relieve().await
+    }
+
+    async fn send(&mut self, stream: &mut Box<dyn Stream>) -> io::Result<()> {
+        Out::new(stream, self.server.deadlines.write, &mut self.said).send().await
+    }
+}
+
