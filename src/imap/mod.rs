@@ -6,3 +6,4 @@
 //! `docs/imap.md` says how.
 
 pub mod command;
+pub mod reader;
