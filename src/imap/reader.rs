@@ -119,7 +119,6 @@ struct Appending {
 }
 
 /// Reads what one client says.
-#[derive(Debug)]
 pub struct Reader {
     pub limits: ReaderLimits,
     utf8: bool,
@@ -135,6 +134,13 @@ pub struct Reader {
     skipped: u64,
     empty_lines: u32,
     append: Option<Appending>,
+}
+
+/// Without what was gathered, which may be a password.
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 impl Reader {
@@ -253,7 +259,8 @@ impl Reader {
                 }
                 let end = line::content(&self.gathered).len();
                 if end > RAW_LINE {
-                    return self.over("the line is too long");
+                    self.over("the line is too long");
+                    return None;
                 }
                 let mut line = std::mem::take(&mut self.gathered);
                 line.truncate(end);
@@ -271,7 +278,8 @@ impl Reader {
             }
             _ => {
                 if self.gathered.is_empty() && self.append.is_none() && input.first() == Some(&TLS_HANDSHAKE) {
-                    return self.over("TLS is not spoken here and now");
+                    self.over("TLS is not spoken here and now");
+                    return None;
                 }
                 let limit = self.limits.command.saturating_sub(self.used);
                 if self.gather(input, limit) { self.line_ended() } else { None }
@@ -292,10 +300,9 @@ impl Reader {
         end.is_some()
     }
 
-    fn over<'a>(&mut self, text: &'static str) -> Option<Input<'a>> {
+    fn over(&mut self, text: &'static str) {
         self.begin();
         self.state = State::Over(text);
-        None
     }
 
     /// A new command may begin.
@@ -323,65 +330,54 @@ impl Reader {
         }
     }
 
-    fn bad<'a>(&mut self, bad: Bad, literal: Option<Literal>) -> Option<Input<'a>> {
+    fn bad<'a>(&mut self, bad: Bad, literal: Option<Literal>) -> Input<'a> {
         self.drop_rest(literal);
-        Some(Input::Bad { tag: bad.tag, text: bad.text.to_owned() })
+        Input::Bad { tag: bad.tag, text: bad.text.to_owned() }
     }
 
     fn line_ended<'a>(&mut self) -> Option<Input<'a>> {
         let literal = line::literal(&self.gathered[self.line_at..]);
-        if let Some(appending) = &self.append {
-            let tag = appending.tag.clone();
-            return match append::go_on(&self.gathered, appending.wrapped) {
-                Ok(Some(announced)) => self.announce(tag, announced),
-                Ok(None) => {
-                    self.begin();
-                    Some(Input::AppendEnd { tag })
-                }
-                Err(text) => self.bad(Bad { tag: Some(tag), text }, literal),
-            };
+        if let Some(appending) = self.append.take() {
+            return self.behind_message(appending, literal);
         }
-        match literal {
-            Some(literal) => self.literal(literal),
-            None if line::content(&self.gathered).is_empty() => {
-                self.empty_lines += 1;
-                if self.empty_lines > EMPTY_LINES {
-                    return self.over("there are empty lines alone");
-                }
+        if let Some(literal) = literal {
+            return self.literal(literal);
+        }
+        if line::content(&self.gathered).is_empty() {
+            self.begin();
+            self.empty_lines += 1;
+            if self.empty_lines > EMPTY_LINES {
+                self.over("there are empty lines alone");
+            }
+            return None;
+        }
+        self.empty_lines = 0;
+        Some(match verb::parse(&self.gathered, self.utf8) {
+            Parsed::Command(tagged) => {
                 self.begin();
-                None
+                Input::Command(tagged)
             }
-            None => {
-                self.empty_lines = 0;
-                match verb::parse(&self.gathered, self.utf8) {
-                    Parsed::Command(tagged) => {
-                        self.begin();
-                        Some(Input::Command(tagged))
-                    }
-                    Parsed::Bad(bad) => self.bad(bad, None),
-                    Parsed::Append { tag, .. } | Parsed::Short(tag) => {
-                        self.bad(Bad { tag: Some(tag), text: "the command ends too early" }, None)
-                    }
-                }
+            Parsed::Bad(bad) => self.bad(bad, None),
+            Parsed::Append { tag, .. } | Parsed::Short(tag) => {
+                self.bad(Bad { tag: Some(tag), text: "the command ends too early" }, None)
             }
-        }
+        })
     }
 
     /// A literal of a command is announced.
     fn literal<'a>(&mut self, literal: Literal) -> Option<Input<'a>> {
         self.empty_lines = 0;
         self.literals += 1;
-        let mut tag = None;
         if self.literals <= EAGER_LITERALS {
             match verb::parse(&self.gathered, self.utf8) {
-                Parsed::Short(read) => tag = Some(read),
+                Parsed::Short(_) => {}
                 Parsed::Append { tag, mailbox, announced } => {
                     self.announce(tag.clone(), announced);
                     return Some(Input::AppendBegin { tag, mailbox });
                 }
-                Parsed::Bad(bad) => return self.bad(bad, Some(literal)),
+                Parsed::Bad(bad) => return Some(self.bad(bad, Some(literal))),
                 Parsed::Command(Tagged { tag, .. }) => {
-                    return self.bad(Bad { tag: Some(tag), text: "no literal belongs here" }, Some(literal));
+                    return Some(self.bad(Bad { tag: Some(tag), text: "no literal belongs here" }, Some(literal)));
                 }
             }
         }
@@ -392,20 +388,35 @@ impl Reader {
                 literal.waits.then_some(Input::Go)
             }
             _ => {
-                let tag = tag.or_else(|| verb::tag_of(&self.gathered));
-                self.bad(Bad { tag, text: "the command is too long" }, Some(literal))
+                let bad = Bad { tag: verb::tag_of(&self.gathered), text: "the command is too long" };
+                Some(self.bad(bad, Some(literal)))
             }
         }
     }
 
+    /// The line behind a message has ended.
+    fn behind_message<'a>(&mut self, appending: Appending, literal: Option<Literal>) -> Option<Input<'a>> {
+        let Appending { tag, wrapped } = appending;
+        match append::go_on(&self.gathered, wrapped) {
+            Ok(Some(announced)) => {
+                self.announce(tag, announced);
+                None
+            }
+            Ok(None) => {
+                self.begin();
+                Some(Input::AppendEnd { tag })
+            }
+            Err(text) => Some(self.bad(Bad { tag: Some(tag), text }, literal)),
+        }
+    }
+
     /// A message of an APPEND is announced.
-    fn announce<'a>(&mut self, tag: String, announced: Announced) -> Option<Input<'a>> {
+    fn announce(&mut self, tag: String, announced: Announced) {
         let used = self.used + self.gathered.len();
         self.begin();
         self.used = used;
         self.append = Some(Appending { tag, wrapped: announced.wrapped });
         self.state = State::Announce(announced.append);
-        None
     }
 }
 

@@ -81,7 +81,7 @@ fn item(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Read<()> {
     Ok(())
 }
 
-/// The forms of RFC 2060 and before, RFC 1730's PEEK among them.
+/// What BODY with a section does, as it was called before; some clients still write PEEK behind it.
 fn old(what: What, peek: bool, name: &'static str) -> FetchItem {
     FetchItem::Section { section: Section { part: Vec::new(), what }, peek, partial: None, old_name: Some(name) }
 }

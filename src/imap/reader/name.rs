@@ -55,9 +55,9 @@ pub(super) fn decode(text: &str) -> Option<String> {
         out.push_str(before);
         let (run, behind) = shifted.split_once('-')?;
         if run.is_empty() {
-            out.push('&')
+            out.push('&');
         } else {
-            decode_run(run, &mut out)?
+            decode_run(run, &mut out)?;
         }
         rest = behind;
     }
