@@ -15,6 +15,7 @@ pub mod command;
 pub mod config;
 pub mod copy;
 pub mod header;
+pub mod imap;
 pub mod message;
 pub mod next_server;
 pub mod recipient;
@@ -35,7 +36,7 @@ pub struct Target {
 }
 
 /// Every target, in the order of a mail's way.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "session", run: smtp::session, seeds: seeds::dialogues },
     Target { name: "content", run: smtp::content, seeds: seeds::contents },
     Target { name: "address", run: address::address, seeds: seeds::words_of_fields },
@@ -49,6 +50,7 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "commands", run: copy::commands, seeds: seeds::texts },
     Target { name: "copy", run: copy::copy, seeds: seeds::mails_with_options },
     Target { name: "next-server", run: next_server::reply, seeds: seeds::none },
+    Target { name: "imap", run: imap::commands, seeds: seeds::none },
     Target { name: "tls", run: tls::tls, seeds: seeds::none },
     Target { name: "records", run: records::records, seeds: seeds::none },
     Target { name: "config", run: config::config, seeds: seeds::configs },

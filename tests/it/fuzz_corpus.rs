@@ -133,6 +133,7 @@ every_target! {
     commands_go_to_nobody "commands",
     copies_are_sound "copy",
     replies_of_the_next_server_hold "next-server",
+    imap_commands_hold "imap",
     policies_and_reports_hold "tls",
     records_hold "records",
     configs_hold "config",
