@@ -132,7 +132,7 @@ impl<'a> Header<'a> {
 
 /// Where the line that starts at `at` ends, its line end included.
 pub(super) fn line_end(raw: &[u8], at: usize) -> usize {
-    raw[at..].iter().position(|b| *b == b'\n').map_or(raw.len(), |length| at + length + 1)
+    memchr::memchr(b'\n', &raw[at..]).map_or(raw.len(), |length| at + length + 1)
 }
 
 /// A line without its line end.

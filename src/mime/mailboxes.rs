@@ -19,35 +19,71 @@ pub struct Mailboxes {
     pub broken: usize,
 }
 
-/// Reads a field's unfolded value, at most `most` mailboxes of it.
-#[must_use]
-pub fn read(value: &str, most: usize) -> Mailboxes {
-    scan(value, most, true).or_else(|| scan(value, most, false)).unwrap_or_default()
+/// What a list of addresses is made of, before anything in it is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// One mailbox, or several that nothing separates.
+    Piece(Piece),
+    /// A group begins (`Friends:`): its name.
+    Group(String),
+    /// It ends. What looks like an end without a beginning separates mailboxes, as Outlook has it.
+    GroupEnd,
 }
 
-/// One mailbox in the making.
-#[derive(Default)]
-struct Piece {
+/// What stands between two separators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
     /// Words before and between brackets, quotes taken off.
-    phrase: String,
-    comment: String,
+    pub phrase: String,
+    pub comment: String,
     /// What stands in angle brackets.
-    angles: Vec<String>,
+    pub angles: Vec<String>,
     any: bool,
 }
 
-/// `None` when `quotes` are honoured and the last one never closes.
-fn scan(value: &str, most: usize, quotes: bool) -> Option<Mailboxes> {
-    let mut found = Mailboxes::default();
+/// Reads a field's unfolded value, at most `most` mailboxes of it.
+#[must_use]
+pub fn read(value: &str, most: usize) -> Mailboxes {
+    let attempt = |quotes| {
+        let mut found = Mailboxes::default();
+        let closed = scan(value, quotes, |item| {
+            match item {
+                Item::Piece(piece) => piece.read(&mut found),
+                Item::Group(_) => found.group = true,
+                Item::GroupEnd => {}
+            }
+            found.list.len() < most
+        });
+        found.list.truncate(most);
+        closed.then_some(found)
+    };
+    attempt(true).or_else(|| attempt(false)).unwrap_or_default()
+}
+
+/// What a field's unfolded value is made of, at most `most` items.
+#[must_use]
+pub fn items(value: &str, most: usize) -> Vec<Item> {
+    let attempt = |quotes| {
+        let mut found = Vec::new();
+        let closed = scan(value, quotes, |item| {
+            found.push(item);
+            found.len() < most
+        });
+        closed.then_some(found)
+    };
+    attempt(true).or_else(|| attempt(false)).unwrap_or_default()
+}
+
+/// Hands over what there is, as long as more is wanted; `false` when `quotes` are honoured and the
+/// last one never closes.
+fn scan(value: &str, quotes: bool, mut more: impl FnMut(Item) -> bool) -> bool {
     let mut piece = Piece::default();
+    let mut in_group = false;
     let mut chars = value.chars().peekable();
     while let Some(c) = chars.next() {
-        if found.list.len() >= most {
-            break;
-        }
         match c {
             '"' if quotes => {
-                let quote = until(&mut chars, '"')?;
+                let Some(quote) = until(&mut chars, '"') else { return false };
                 // A quoted local part keeps its quotes for the address to judge.
                 if chars.peek() == Some(&'@') {
                     if is_dot_atom(&quote) {
@@ -68,10 +104,21 @@ fn scan(value: &str, most: usize, quotes: bool) -> Option<Mailboxes> {
                 piece.angles.push(inner);
                 piece.any = true;
             }
-            ',' | ';' => piece.end(&mut found),
+            ',' | ';' => {
+                let piece = std::mem::take(&mut piece);
+                if piece.any && !more(Item::Piece(piece)) {
+                    return true;
+                }
+                if c == ';' && std::mem::take(&mut in_group) && !more(Item::GroupEnd) {
+                    return true;
+                }
+            }
             ':' if piece.angles.is_empty() && !piece.phrase.contains('@') => {
-                found.group = true;
-                piece = Piece::default();
+                let name = std::mem::take(&mut piece).phrase;
+                in_group = true;
+                if !more(Item::Group(name)) {
+                    return true;
+                }
             }
             c => {
                 piece.any |= !c.is_whitespace();
@@ -79,29 +126,26 @@ fn scan(value: &str, most: usize, quotes: bool) -> Option<Mailboxes> {
             }
         }
     }
-    piece.end(&mut found);
-    found.list.truncate(most);
-    Some(found)
+    if piece.any {
+        more(Item::Piece(piece));
+    }
+    true
 }
 
 impl Piece {
-    fn end(&mut self, found: &mut Mailboxes) {
-        let piece = std::mem::take(self);
-        if !piece.any {
-            return;
-        }
-        let phrase = words::decode(&piece.phrase);
+    fn read(&self, found: &mut Mailboxes) {
+        let phrase = words::decode(&self.phrase);
         let named = |address: Address| Mailbox::new(tidy(&phrase), address);
-        if piece.angles.is_empty() {
-            match parse(&piece.phrase) {
+        if self.angles.is_empty() {
+            match parse(&self.phrase) {
                 Some(address) => {
-                    found.list.push(Mailbox::new(tidy(&words::decode(&piece.comment)), address));
+                    found.list.push(Mailbox::new(tidy(&words::decode(&self.comment)), address));
                 }
                 None => found.broken += 1,
             }
             return;
         }
-        for angle in &piece.angles {
+        for angle in &self.angles {
             match parse(angle) {
                 Some(address) => found.list.push(named(address)),
                 None => found.broken += 1,

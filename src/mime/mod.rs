@@ -17,6 +17,7 @@ pub mod params;
 pub mod parts;
 pub mod reply_text;
 pub mod report;
+pub mod shape;
 pub mod text;
 pub mod tls_report;
 pub mod transfer;

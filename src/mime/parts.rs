@@ -14,6 +14,8 @@ use super::understand::{Limits, Problem};
 #[derive(Clone, Debug)]
 pub struct Part<'a> {
     pub header: Header<'a>,
+    /// The octets of its header, the blank line behind it included.
+    pub head: &'a [u8],
     /// Content-Type; `text/plain` where there is none (RFC 2045 §5.2).
     pub content_type: Value,
     pub disposition: Value,
@@ -113,7 +115,8 @@ impl<'a> Reader<'a, '_> {
         let mut header = header;
         let mut digest = digest;
         loop {
-            let part = part(header, &self.raw[at..], digest);
+            let head = &self.raw[at.saturating_sub(header.body_at)..at];
+            let part = part(header, head, &self.raw[at..], digest);
             let index = self.tree.parts.len();
             if let Some(open) = self.open.last() {
                 self.tree.parts[open.part].children.push(index);
@@ -190,7 +193,7 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-fn part<'a>(header: Header<'a>, body: &'a [u8], digest: bool) -> Part<'a> {
+fn part<'a>(header: Header<'a>, head: &'a [u8], body: &'a [u8], digest: bool) -> Part<'a> {
     let field = |name: &str| header.first(name).map(super::header::Field::text);
     let mut content_type = field("Content-Type").map(|text| Value::read(&text)).unwrap_or_default();
     // `Content-Type: text` is met in old mail.
@@ -202,7 +205,7 @@ fn part<'a>(header: Header<'a>, body: &'a [u8], digest: bool) -> Part<'a> {
     let encoding = field("Content-Transfer-Encoding").map(|text| Encoding::named(&text)).unwrap_or_default();
     let content_id =
         field("Content-ID").map(|text| super::clean::line(text.trim_matches(['<', '>', ' ']), 250)).unwrap_or_default();
-    Part { content_type, disposition, encoding, content_id, header, body, children: Vec::new(), opaque: false }
+    Part { content_type, disposition, encoding, content_id, header, head, body, children: Vec::new(), opaque: false }
 }
 
 /// The first line near the start that looks like a delimiter.

@@ -154,7 +154,8 @@ fn is_attachment(part: &Part<'_>) -> bool {
         || part.content_type.get("name").is_some() && part.disposition.token != "inline"
 }
 
-fn decode(part: &Part<'_>, left: &mut usize, problems: &mut Vec<Problem>) -> String {
+/// A part's text, with at most `left` octets of it, which are then taken off.
+pub(super) fn decode(part: &Part<'_>, left: &mut usize, problems: &mut Vec<Problem>) -> String {
     // An octet takes up to three when it is written in quoted-printable.
     let encoded = &part.body[..part.body.len().min(left.saturating_mul(3))];
     let octets = part.encoding.decode(encoded);
@@ -172,7 +173,8 @@ fn decode(part: &Part<'_>, left: &mut usize, problems: &mut Vec<Problem>) -> Str
     text
 }
 
-fn plain_lines(part: &Part<'_>, left: &mut usize, problems: &mut Vec<Problem>) -> Vec<Line> {
+/// The lines of a part that is plain text, flowed ones joined (RFC 3676 §4.1).
+pub(super) fn plain_lines(part: &Part<'_>, left: &mut usize, problems: &mut Vec<Problem>) -> Vec<Line> {
     let text = clean::lines(&decode(part, left, problems));
     let flowed = part.content_type.get("format").is_some_and(|format| format.eq_ignore_ascii_case("flowed"));
     let delete_space = part.content_type.get("delsp").is_some_and(|value| value.eq_ignore_ascii_case("yes"));

@@ -8,7 +8,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
 use mail_parser::DateTime;
 use serde::{Deserialize, Serialize};
 
@@ -339,13 +340,29 @@ pub(super) fn one_line(value: &str) -> String {
     clean::line(&words::decode(clean::start(value, 64 * 1024)), Understood::LONGEST_SUBJECT)
 }
 
-/// A date (RFC 5322 §3.3). The parser is another's code on foreign bytes: a panic is no date.
+/// A date (RFC 5322 §3.3).
 pub(super) fn read_date(value: &str) -> Option<Timestamp> {
+    read_sent(value).map(|(at, _)| at)
+}
+
+/// A date, and the day that it was where it was written. The parser is another's code on foreign bytes:
+/// a panic is no date.
+pub(super) fn read_sent(value: &str) -> Option<(Timestamp, civil::Date)> {
     let value = clean::start(value, 200);
     let date = catch_unwind(AssertUnwindSafe(|| {
-        DateTime::parse_rfc822(value).filter(DateTime::is_valid).map(|date| date.to_timestamp())
+        DateTime::parse_rfc822(value).filter(DateTime::is_valid).map(|date| {
+            let day = (i16::try_from(date.year), i8::try_from(date.month), i8::try_from(date.day));
+            (date.to_timestamp(), day)
+        })
     }));
-    date.ok().flatten().and_then(|seconds| Timestamp::from_second(seconds).ok())
+    let (seconds, day) = date.ok().flatten()?;
+    let at = Timestamp::from_second(seconds).ok()?;
+    let day = match day {
+        (Ok(year), Ok(month), Ok(day)) => civil::Date::new(year, month, day).ok(),
+        _ => None,
+    };
+    // A 31st of February is some day, too.
+    Some((at, day.unwrap_or_else(|| at.to_zoned(TimeZone::UTC).date())))
 }
 
 /// By the outermost part, as a reader's client would.

@@ -1,0 +1,223 @@
+//! BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
+
+use memchr::memchr_iter;
+
+use super::super::header::Field;
+use super::super::tree::ContentType;
+use super::super::{charset, encode, parts};
+use super::outline::{Kind, Outline};
+use super::{envelope, wire};
+
+/// Writes the structure of a message, with the extension data or without.
+pub(super) fn write(out: &mut Vec<u8>, outline: &Outline<'_>, extended: bool) {
+    Writer { outline, extended }.part(out, 0);
+}
+
+struct Writer<'o, 'a> {
+    outline: &'o Outline<'a>,
+    extended: bool,
+}
+
+impl Writer<'_, '_> {
+    /// As deep as the tree, which is limited.
+    fn part(&self, out: &mut Vec<u8>, index: usize) {
+        let part = self.outline.part(index);
+        let content = || part.header.first("Content-Type").map(|field| ContentType::parse(field.value));
+        let token = part.content_type.token.as_str();
+        let (kind, subtype) = token.split_once('/').unwrap_or((token, ""));
+        out.push(b'(');
+        match self.outline.kind(index) {
+            Kind::Multipart(children) => {
+                for child in children {
+                    self.part(out, *child);
+                }
+                out.push(b' ');
+                wire::string(out, subtype.as_bytes());
+                if self.extended {
+                    out.push(b' ');
+                    parameters(out, &content().unwrap_or_default().parameters);
+                    self.rest(out, part);
+                }
+                out.push(b')');
+                return;
+            }
+            Kind::Message(root) => {
+                self.basic(out, index, (kind, subtype), content());
+                out.push(b' ');
+                envelope::write(out, &self.outline.part(root).header);
+                out.push(b' ');
+                self.part(out, root);
+                lines(out, part);
+            }
+            Kind::Text => {
+                let mut content = content().unwrap_or_default();
+                if !content.has("charset") {
+                    content.parameters.push(("charset".to_owned(), b"us-ascii".to_vec()));
+                }
+                self.basic(out, index, (kind, subtype), Some(content));
+                lines(out, part);
+            }
+            Kind::Lost => {
+                let charset = ("charset".to_owned(), b"us-ascii".to_vec());
+                let content = ContentType { parameters: vec![charset], ..ContentType::plain() };
+                self.basic(out, index, ("text", "plain"), Some(content));
+                lines(out, part);
+            }
+            Kind::File => self.basic(out, index, (kind, subtype), content()),
+            Kind::Opaque => self.basic(out, index, ("application", "octet-stream"), None),
+        }
+        if self.extended {
+            out.push(b' ');
+            field(out, part, "Content-MD5");
+            self.rest(out, part);
+        }
+        out.push(b')');
+    }
+
+    /// From the type to the size.
+    fn basic(&self, out: &mut Vec<u8>, index: usize, name: (&str, &str), content: Option<ContentType>) {
+        let part = self.outline.part(index);
+        wire::string(out, name.0.as_bytes());
+        out.push(b' ');
+        wire::string(out, name.1.as_bytes());
+        out.push(b' ');
+        parameters(out, &content.unwrap_or_default().parameters);
+        out.push(b' ');
+        field(out, part, "Content-ID");
+        out.push(b' ');
+        field(out, part, "Content-Description");
+        out.push(b' ');
+        wire::string(out, self.encoding(index).as_bytes());
+        out.push(b' ');
+        wire::number(out, part.body.len());
+    }
+
+    /// The encoding's name as it was written, in lower case.
+    fn encoding(&self, index: usize) -> String {
+        let part = self.outline.part(index);
+        let is_container = matches!(self.outline.kind(index), Kind::Lost) || part.is_multipart();
+        let field = part.header.first("Content-Transfer-Encoding").filter(|_| !is_container);
+        let name = field.map(|field| ContentType::parse(field.value).name).unwrap_or_default();
+        let name = name.trim_matches('"');
+        if !name.is_empty() && name.bytes().all(encode::is_token) { name.to_owned() } else { "7bit".to_owned() }
+    }
+
+    /// Disposition, language and location: the extension data that every kind of part has.
+    #[expect(clippy::unused_self, reason = "one of the writer's steps")]
+    fn rest(&self, out: &mut Vec<u8>, part: &parts::Part<'_>) {
+        out.push(b' ');
+        match part.header.first("Content-Disposition").map(|field| ContentType::parse(field.value)) {
+            Some(disposition) if !disposition.name.is_empty() => {
+                out.push(b'(');
+                wire::text(out, &disposition.name);
+                out.push(b' ');
+                parameters(out, &disposition.parameters);
+                out.push(b')');
+            }
+            _ => wire::nil(out),
+        }
+        out.push(b' ');
+        languages(out, part.header.first("Content-Language"));
+        out.push(b' ');
+        field(out, part, "Content-Location");
+    }
+}
+
+/// ` ` and the number of lines.
+fn lines(out: &mut Vec<u8>, part: &parts::Part<'_>) {
+    out.push(b' ');
+    wire::number(out, memchr_iter(b'\n', part.body).count());
+}
+
+fn field(out: &mut Vec<u8>, part: &parts::Part<'_>, name: &str) {
+    match part.header.first(name) {
+        Some(field) => wire::text(out, &wire::value(field)),
+        None => wire::nil(out),
+    }
+}
+
+fn languages(out: &mut Vec<u8>, field: Option<&Field<'_>>) {
+    let value = field.map(wire::value).unwrap_or_default();
+    let tags: Vec<&str> = value.split(',').map(str::trim).filter(|tag| !tag.is_empty()).take(20).collect();
+    if tags.is_empty() {
+        return wire::nil(out);
+    }
+    for (at, tag) in tags.iter().enumerate() {
+        out.push(if at == 0 { b'(' } else { b' ' });
+        wire::text(out, tag);
+    }
+    out.push(b')');
+}
+
+fn parameters(out: &mut Vec<u8>, parameters: &[(String, Vec<u8>)]) {
+    if parameters.is_empty() {
+        return wire::nil(out);
+    }
+    for (at, (name, value)) in joined(parameters).iter().enumerate() {
+        out.push(if at == 0 { b'(' } else { b' ' });
+        wire::text(out, name);
+        out.push(b' ');
+        wire::text(out, &charset::guess(value));
+    }
+    out.push(b')');
+}
+
+/// Puts the numbered pieces of RFC 2231 §3 together, `name*0*=…; name*1*=…` to `name*=…`, and leaves
+/// `name*` encoded: clients read that, few read the pieces, and other servers do the same. Pieces that
+/// lack their first stay as they are.
+fn joined(parameters: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let mut done: Vec<(String, Vec<u8>)> = Vec::with_capacity(parameters.len());
+    for (name, value) in parameters {
+        let pieces = match piece(name) {
+            Some((base, 0, _)) => pieces_of(parameters, base),
+            Some((base, number, _)) if number < pieces_of(parameters, base).len() => continue,
+            _ => Vec::new(),
+        };
+        let Some((base, ..)) = piece(name).filter(|_| !pieces.is_empty()) else {
+            done.push((name.clone(), value.clone()));
+            continue;
+        };
+        let is_extended = pieces.iter().any(|(extended, _)| *extended);
+        // The first piece names the charset; where only a later one is encoded, nobody did.
+        let mut whole = if is_extended && !pieces[0].0 { b"''".to_vec() } else { Vec::new() };
+        for (extended, piece) in pieces {
+            if is_extended && !extended {
+                escape(piece, &mut whole);
+            } else {
+                whole.extend_from_slice(piece);
+            }
+        }
+        done.push((if is_extended { format!("{base}*") } else { base.to_owned() }, whole));
+    }
+    done
+}
+
+/// `name*2*`: its name, its number, and whether it is percent-encoded.
+fn piece(name: &str) -> Option<(&str, usize, bool)> {
+    let (base, number) = name.split_once('*')?;
+    let (number, extended) = number.strip_suffix('*').map_or((number, false), |number| (number, true));
+    let is_number = (1..=3).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| number.parse().ok()).flatten().map(|number| (base, number, extended))
+}
+
+/// The pieces of a name from the first to the last before one that lacks.
+fn pieces_of<'p>(parameters: &'p [(String, Vec<u8>)], base: &str) -> Vec<(bool, &'p [u8])> {
+    let find = |wanted: usize| {
+        parameters.iter().find_map(|(name, value)| match piece(name) {
+            Some((same, number, extended)) if same == base && number == wanted => Some((extended, value.as_slice())),
+            _ => None,
+        })
+    };
+    (0..).map_while(find).collect()
+}
+
+/// Percent-encodes what can't stand in an extended value (RFC 2231 §7).
+fn escape(value: &[u8], out: &mut Vec<u8>) {
+    for b in value {
+        if encode::is_token(*b) && !b"*'%".contains(b) {
+            out.push(*b);
+        } else {
+            out.extend_from_slice(format!("%{b:02X}").as_bytes());
+        }
+    }
+}
