@@ -18,6 +18,7 @@ use super::selected::{Selected, found};
 use super::shapes::{Item, Source, fields, prepare};
 use super::write::{Out, set};
 use crate::desk::shelf::{Mine, Row};
+use crate::mime::charset;
 use crate::mime::shape::fields::Fields;
 use crate::mime::shape::search::{Needle, header_contains, text_contains};
 use crate::mime::shape::thread;
@@ -506,4 +507,8 @@ fn asks_modseq(key: &SearchKey) -> bool {
         SearchKey::Not(key) => asks_modseq(key),
         _ => false,
     }
+}
+
+fn is_known_charset(name: &str) -> bool {
+    ["US-ASCII", "UTF-8"].iter().any(|known| known.eq_ignore_ascii_case(name)) || charset::decoder(name).is_some()
 }
