@@ -30,6 +30,7 @@ use crate::config::{self, Config, Problem};
 use crate::desk::entry::Door;
 use crate::desk::token::Keys;
 use crate::dns::Names;
+use crate::imap::news::News;
 use crate::metrics::Metrics;
 use crate::net::beat::{Beat, Heart};
 use crate::net::limits::Memory;
@@ -161,6 +162,9 @@ pub struct Running {
     /// Where members submit, by TLS from the start and by STARTTLS.
     pub submission_tls: Vec<SocketAddr>,
     pub submission: Vec<SocketAddr>,
+    /// Where mail clients read, by TLS from the start and by STARTTLS.
+    pub imap_tls: Vec<SocketAddr>,
+    pub imap: Vec<SocketAddr>,
     /// Where HTTPS and HTTP are answered.
     pub web_tls: Vec<SocketAddr>,
     pub web: Vec<SocketAddr>,
@@ -214,6 +218,8 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
     let world = listeners("smtp.listen", &config.smtp.listen)?;
     let members_tls = listeners("submission.listen_tls", &config.submission.listen_tls)?;
     let members = listeners("submission.listen", &config.submission.listen)?;
+    let readers_tls = listeners("imap.listen_tls", &config.imap.listen_tls)?;
+    let readers = listeners("imap.listen", &config.imap.listen)?;
     let web_tls = listeners("web.listen_tls", &config.web.listen_tls)?;
     let web = listeners("web.listen", &config.web.listen)?;
     let (exit, direct) = parts::exit(config, &resolver, store, world.iter().map(Listener::address).collect())?;
@@ -231,6 +237,9 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
     let host = Arc::new(parts::inbound(config, &opened, &resolver, &metrics, &probes));
     let settings = |service| parts::mail_settings(config, service, mail.clone(), spool.clone(), &metrics);
     let smtp = Arc::new(Server::new(Arc::clone(&host), settings(Service::World)));
+    let news = Arc::new(News::default());
+    let imap_server = parts::imap(config, &opened, &host.logins, &news, mail.clone(), spool.clone());
+    let imap_server = Arc::new(imap_server);
     let submission = Arc::new(Server::new(host, settings(Service::Submission)));
     let mut serve = |server: &Arc<Server<Inbound>>, listeners: Vec<Listener>, start| -> Vec<SocketAddr> {
         let addresses = listeners.iter().map(Listener::address).collect();
@@ -242,6 +251,15 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
     let smtp = serve(&smtp, world, Start::Plain);
     let submission_tls = serve(&submission, members_tls, Start::Tls);
     let submission = serve(&submission, members, Start::Plain);
+    let mut serve_imap = |listeners: Vec<Listener>, start| -> Vec<SocketAddr> {
+        let addresses = listeners.iter().map(Listener::address).collect();
+        for listener in listeners {
+            servers.spawn(Arc::clone(&imap_server).serve(listener, start, servers_stop.clone()));
+        }
+        addresses
+    };
+    let imap_tls = serve_imap(readers_tls, Start::Tls);
+    let imap = serve_imap(readers, Start::Plain);
     let site = web::site::Site::new(config, keeper.certificates.clone());
     let web_server = Arc::new(parts::web_server(config, &site));
     let mut serve_web = |listeners: Vec<Listener>, tls: Option<&Acceptor>| -> Vec<SocketAddr> {
@@ -286,10 +304,11 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
     servers.spawn(api::serve(socket, api::router(app), servers_stop, heart.beat("the API")));
     parts.spawn(relay.run(parts_stop.clone(), heart.beat("the queue")));
     parts.spawn(Arc::clone(&names).run(parts_stop.clone()));
+    parts.spawn(news.follow(store.clone(), parts_stop.clone()));
     parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop, heart.beat("the timers")));
     // Once the web listeners answer, an authority may look.
     keeper.begin(&config.tls);
-    tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, ?web_tls, ?web, "serving");
+    tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, ?imap_tls, ?imap, ?web_tls, ?web, "serving");
     Ok(Running {
         opened,
         metrics,
@@ -298,6 +317,8 @@ fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Ru
         smtp,
         submission_tls,
         submission,
+        imap_tls,
+        imap,
         web_tls,
         web,
         config: config.clone(),

@@ -142,11 +142,13 @@ fn listening_inodes(table: &str, port: u16) -> Vec<&str> {
 }
 
 /// Every key that names addresses to listen at.
-fn listening(config: &Config) -> [(&'static str, &[SocketAddr]); 5] {
+fn listening(config: &Config) -> [(&'static str, &[SocketAddr]); 7] {
     [
         ("smtp.listen", &config.smtp.listen),
         ("submission.listen_tls", &config.submission.listen_tls),
         ("submission.listen", &config.submission.listen),
+        ("imap.listen_tls", &config.imap.listen_tls),
+        ("imap.listen", &config.imap.listen),
         ("web.listen_tls", &config.web.listen_tls),
         ("web.listen", &config.web.listen),
     ]
@@ -187,7 +189,8 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             warnings.push(config.problem(key, text));
         }
     }
-    let members = config.submission.listen_tls.iter().chain(&config.submission.listen);
+    let (submission, imap) = (&config.submission, &config.imap);
+    let members = submission.listen_tls.iter().chain(&submission.listen).chain(&imap.listen_tls).chain(&imap.listen);
     // On loopback it is a trial.
     if config.tls.certificates == Certificates::SelfSigned
         && members.into_iter().any(|address| !address.ip().is_loopback())
@@ -300,7 +303,7 @@ mod tests {
             folder.path(),
             &format!(
                 "[relay]\nmode = \"capture\"\n[smtp]\nlisten = [\"127.0.0.1:0\", \"{address}\"]\n\
-                 [submission]\nlisten = []\nlisten_tls = [\"{address}\"]\n"
+                 [submission]\nlisten = []\nlisten_tls = [\"{address}\"]\n[imap]\nlisten_tls = []\n"
             ),
         );
         let problems = ports(&config);
@@ -312,8 +315,8 @@ mod tests {
     fn a_certificate_that_members_clients_refuse_is_a_warning() {
         let folder = tempfile::tempdir().unwrap();
         let certificate = "[tls]\ncertificate = \"a.pem\"\nkey = \"b.pem\"\n";
-        let nobody = "[submission]\nlisten = []\nlisten_tls = []\n";
-        let on_loopback = "[submission]\nlisten = [\"127.0.0.1:2587\"]\nlisten_tls = []\n";
+        let nobody = "[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n";
+        let on_loopback = "[submission]\nlisten = [\"127.0.0.1:2587\"]\nlisten_tls = []\n[imap]\nlisten_tls = []\n";
         for (rest, expected) in [("", 1), (certificate, 0), (nobody, 0), (on_loopback, 0)] {
             let config = config(folder.path(), &format!("[relay]\nmode = \"capture\"\n{rest}"));
             let told: Vec<_> = warnings(&config).into_iter().map(|warning| warning.key).collect();
@@ -351,7 +354,7 @@ mod tests {
         let config = config(
             folder.path(),
             "[relay]\nmode = \"smarthost\"\nsmarthost = \"smtps://bob:x@mail.example.org\"\n\
-             [submission]\nlisten = []\nlisten_tls = []\n",
+             [submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n",
         );
         for (mode, expected) in [(0o644, 1), (0o640, 0)] {
             fs::set_permissions(&config.source.file, fs::Permissions::from_mode(mode)).unwrap();

@@ -43,6 +43,7 @@ pub struct Config {
     pub postmaster: String,
     pub smtp: Smtp,
     pub submission: Submission,
+    pub imap: Imap,
     pub web: Web,
     pub tls: Tls,
     pub relay: Relay,
@@ -77,6 +78,15 @@ pub struct Submission {
     pub listen: Vec<SocketAddr>,
 }
 
+/// `[imap]`: the desk in members' mail clients (RFC 9051).
+#[derive(Clone, Debug)]
+pub struct Imap {
+    /// Where connections begin with TLS (RFC 8314 §3.2).
+    pub listen_tls: Vec<SocketAddr>,
+    /// Where they begin without and say STARTTLS.
+    pub listen: Vec<SocketAddr>,
+}
+
 /// `[limits]`: what keeps one client, or one loop, from taking the whole machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -84,6 +94,10 @@ pub struct Limits {
     pub connections: usize,
     /// SMTP connections at once from one address (an IPv6 /64 counts as one).
     pub connections_per_address: usize,
+    /// IMAP connections at once: a mail client holds several.
+    pub imap_connections: usize,
+    /// The same from one address: a whole team may have one.
+    pub imap_connections_per_address: usize,
     /// Recipients of one message (RFC 5321 §4.5.3.1.8 asks for 100).
     pub recipients: usize,
     /// Failed logins that one name may have at once; one a minute is forgiven, and a network may
@@ -132,6 +146,8 @@ impl Default for Limits {
         Self {
             connections: 200,
             connections_per_address: 20,
+            imap_connections: 2_000,
+            imap_connections_per_address: 500,
             recipients: 100,
             failed_logins: 10,
             submitted_recipients: 500,
@@ -256,8 +272,10 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
     };
     submission.finish();
     let imap = root.section("imap");
-    imap.listen_later("listen_tls");
-    imap.listen_later("listen");
+    let imap_config = Imap {
+        listen_tls: imap.list("listen_tls", value::listen).unwrap_or_else(|| wildcard(993)),
+        listen: imap.list("listen", value::listen).unwrap_or_default(),
+    };
     imap.finish();
     let web = tls::read_web(&root.section("web"));
     // Where these are missing, that is complained about already, and names are all they are for.
@@ -292,6 +310,7 @@ fn read(root: &Section<'_, '_>, file: &Path) -> Option<Config> {
         postmaster: postmaster?,
         smtp: smtp_config,
         submission: submission_config,
+        imap: imap_config,
         web,
         tls,
         relay: relay?,
@@ -314,6 +333,8 @@ fn read_limits(section: &Section<'_, '_>) -> Limits {
     let limits = Limits {
         connections: count("connections", default.connections),
         connections_per_address: count("connections_per_address", default.connections_per_address),
+        imap_connections: count("imap_connections", default.imap_connections),
+        imap_connections_per_address: count("imap_connections_per_address", default.imap_connections_per_address),
         recipients: count("recipients", default.recipients),
         failed_logins: count("failed_logins", default.failed_logins),
         submitted_recipients: count("submitted_recipients", default.submitted_recipients),
@@ -437,6 +458,8 @@ mod tests {
         assert_eq!(config.smtp.max_message_size, 36_700_160);
         assert_eq!(config.submission.listen_tls, ["[::]:465".parse().unwrap()]);
         assert_eq!(config.submission.listen, ["[::]:587".parse().unwrap()]);
+        assert_eq!(config.imap.listen_tls, ["[::]:993".parse().unwrap()]);
+        assert_eq!(config.imap.listen, []);
         assert_eq!(config.limits, Limits::default());
         assert!(config.web.listen_tls.is_empty() && config.web.listen.is_empty() && config.resolvers.is_empty());
         assert_eq!(config.tls, Tls { certificates: Certificates::SelfSigned, mta_sts: None });

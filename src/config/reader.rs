@@ -178,13 +178,6 @@ impl<'r, 'i> Section<'r, 'i> {
         )
     }
 
-    /// The addresses to listen at of a part that isn't built: there may be none.
-    pub(super) fn listen_later(&self, key: &'static str) {
-        if self.list(key, value::listen).is_some_and(|listen| !listen.is_empty()) {
-            self.complain(key, "not in this release; must be empty");
-        }
-    }
-
     pub(super) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }

@@ -41,6 +41,8 @@ const MADE: [&str; 8] = ["guichet.toml", "played", "api.sock", "store", "spool",
 const SMTP: Port = Port { key: "smtp.listen", variable: "GUICHET_DEMO_PORT", usual: 2525 };
 const SUBMISSION: Port = Port { key: "submission.listen_tls", variable: "GUICHET_DEMO_SUBMISSION_PORT", usual: 2465 };
 
+const IMAP: Port = Port { key: "imap.listen_tls", variable: "GUICHET_DEMO_IMAP_PORT", usual: 2993 };
+
 struct Port {
     key: &'static str,
     variable: &'static str,
@@ -67,7 +69,7 @@ pub fn demo(fresh: bool) -> Result<(), Failure> {
 async fn run(folder: &Path) -> Result<(), Failure> {
     let mut signals = signals::Signals::new().context("signals can't be heard")?;
     let name_server = name_server::start().await.context("no port on loopback is to be had")?;
-    let config = config(folder, SMTP.chosen()?, SUBMISSION.chosen()?, name_server)?;
+    let config = config(folder, [SMTP.chosen()?, SUBMISSION.chosen()?, IMAP.chosen()?], name_server)?;
     let running = start(&config).await?;
     let app = App {
         store: running.opened.store.clone(),
@@ -98,6 +100,7 @@ async fn run(folder: &Path) -> Result<(), Failure> {
 async fn show(folder: &Path, running: &Running, desk: &Api, name_server: SocketAddr) -> Result<(), Failure> {
     let smtp = running.smtp.first().context("the daemon does not listen")?;
     let submission = running.submission_tls.first().context("the daemon does not listen for members")?;
+    let imap = running.imap_tls.first().context("the daemon does not listen for mail clients")?;
     let played = folder.join("played");
     if !played.exists() {
         cli::say("Setting up two properties, and playing in their mail ...");
@@ -111,7 +114,7 @@ async fn show(folder: &Path, running: &Running, desk: &Api, name_server: SocketA
     let tickets = desk.tickets("/tickets?limit=500").await?;
     let held = desk.held().await?;
     let password = desk.app_password().await?;
-    let advice = advice(smtp.port(), submission.port(), &password, held);
+    let advice = advice([smtp.port(), submission.port(), imap.port()], &password, held);
     cli::tell(&format!("\n{}\n{advice}", cli::tickets(&tickets.tickets)))
 }
 
@@ -154,7 +157,7 @@ impl Port {
 }
 
 /// Writes the config, and sees that its ports are free before the store is opened.
-fn config(folder: &Path, smtp: u16, submission: u16, name_server: SocketAddr) -> Result<Config, Failure> {
+fn config(folder: &Path, [smtp, submission, imap]: [u16; 3], name_server: SocketAddr) -> Result<Config, Failure> {
     let file = folder.join("guichet.toml");
     let text = format!(
         "\
@@ -171,6 +174,9 @@ listen = [\"127.0.0.1:{smtp}\"]
 listen_tls = [\"127.0.0.1:{submission}\"]
 listen = []
 
+[imap]
+listen_tls = [\"127.0.0.1:{imap}\"]
+
 [relay]
 mode = \"capture\"
 capture = \"outbox\"
@@ -182,7 +188,7 @@ resolvers = [\"{name_server}\"]
     );
     fs::write(&file, &text).with_context(|| format!("{} can't be written", file.display()))?;
     let config = Config::parse(&text, &file)?;
-    for (Port { key, variable, usual }, port) in [(SMTP, smtp), (SUBMISSION, submission)] {
+    for (Port { key, variable, usual }, port) in [(SMTP, smtp), (SUBMISSION, submission), (IMAP, imap)] {
         if let Err(error) = TcpListener::bind(("127.0.0.1", port)) {
             let error =
                 if error.kind() == ErrorKind::AddrInUse { "is in use".to_owned() } else { format!("({error})") };
@@ -341,7 +347,7 @@ fn from_here(program: &Path, here: &Path) -> PathBuf {
 }
 
 /// What to try, in commands that work when they are pasted.
-fn advice(port: u16, submission: u16, password: &str, held: Option<(String, String)>) -> String {
+fn advice([port, submission, imap]: [u16; 3], password: &str, held: Option<(String, String)>) -> String {
     let accept = held.map(|(ticket, entry)| {
         format!("  {:<44}let it through, in Bob's name\n", format!("g ticket accept {ticket} {entry}"))
     });
@@ -352,8 +358,8 @@ fn advice(port: u16, submission: u16, password: &str, held: Option<(String, Stri
     let program = program.display();
     format!(
         "\
-SMTP is on 127.0.0.1:{port}, members submit by TLS on 127.0.0.1:{submission}; everything lies in
-./{FOLDER}. Ctrl-C stops, the next start goes on.
+SMTP is on 127.0.0.1:{port}; members read by IMAP on 127.0.0.1:{imap} and submit on
+127.0.0.1:{submission}, both by TLS; everything lies in ./{FOLDER}. Ctrl-C stops, the next start goes on.
 
 Try in another terminal, in this folder:
 
@@ -364,9 +370,10 @@ Try in another terminal, in this folder:
   g contact show jane.miller@example.com
   ls -t {FOLDER}/outbox/new | head               what would have been sent
 
-Be Alice in a mail client: address {MEMBER}, server 127.0.0.1 port {submission} with TLS (its
-certificate is self-signed), password {password}. With curl:
+Be Alice in a mail client: address {MEMBER}, IMAP on 127.0.0.1 port {imap}, SMTP on port {submission},
+both with TLS (its certificate is self-signed), password {password}. With curl:
 
+  curl -sSk imaps://127.0.0.1:{imap}/INBOX --user {MEMBER}:{password} -X 'FETCH 1:* (FLAGS ENVELOPE)'
   printf 'From: acme@desk.example\\nTo: lee@example.org\\nSubject: Laces\\n\\nNew laces are in the parcel.\\n' |
     curl --crlf -sSk -T - smtps://127.0.0.1:{submission} --user {MEMBER}:{password} \\
       --mail-from {MEMBER} --mail-rcpt lee@example.org

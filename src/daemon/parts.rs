@@ -18,6 +18,7 @@ use crate::desk::recipient::Domains;
 use crate::desk::spam::{Listed, Thresholds};
 use crate::desk::token::Keys;
 use crate::dns::Names;
+use crate::imap::news::News;
 use crate::intake::Intake;
 use crate::intake::gate::Gate;
 use crate::intake::looks::{LookAlikeCap, Looks};
@@ -50,6 +51,7 @@ use crate::trust::Authenticator;
 use crate::trust::blocklist::Blocklists;
 use crate::trust::rspamd::Rspamd;
 use crate::web;
+use crate::imap;
 use crate::web::site::Site;
 
 /// The rules of the desk.
@@ -172,6 +174,33 @@ pub(super) fn inbound(
         networks: Rates::an_hour(at_most(limits.network_messages)),
         metrics: Arc::clone(metrics),
         probes: Arc::clone(probes),
+    }
+}
+
+/// Who answers mail clients.
+pub(super) fn imap(
+    config: &Config,
+    opened: &Opened,
+    logins: &Arc<Logins>,
+    news: &Arc<News>,
+    tls: Acceptor,
+    spool: Spool,
+) -> imap::server::Server {
+    let limits = &config.limits;
+    imap::server::Server {
+        hostname: config.hostname.to_string(),
+        desk: imap::Desk {
+            store: opened.store.clone(),
+            desk: Arc::clone(&opened.desk),
+            append_limit: config.smtp.max_message_size,
+        },
+        logins: Arc::clone(logins),
+        news: Arc::clone(news),
+        tls: Some(tls),
+        spool,
+        connections: ConnectionLimits::new(limits.imap_connections, limits.imap_connections_per_address),
+        deadlines: imap::server::Deadlines { drain: limits.drain, ..imap::server::Deadlines::default() },
+        errors: at_most(limits.errors),
     }
 }
 

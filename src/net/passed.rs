@@ -10,10 +10,12 @@ use super::listen::Listener;
 
 /// The name of a socket, after IANA's service names, and the key of the configuration in whose place
 /// it is taken. `systemd/` has a unit for each.
-const NAMES: [(&str, &str); 5] = [
+const NAMES: [(&str, &str); 7] = [
     ("smtp", "smtp.listen"),
     ("submissions", "submission.listen_tls"),
     ("submission", "submission.listen"),
+    ("imaps", "imap.listen_tls"),
+    ("imap", "imap.listen"),
     ("http", "web.listen"),
     ("https", "web.listen_tls"),
 ];

@@ -149,7 +149,7 @@ impl Bench {
         let list = |port: Option<&Port>| port.map(|port| format!("\"{}\"", port.address())).unwrap_or_default();
         let text = format!(
             "hostname = \"{HOST}\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
-             relay.mode = \"capture\"\n[smtp]\nlisten = [\"127.0.0.1:0\"]\n[submission]\nlisten = []\nlisten_tls = []\n\
+             relay.mode = \"capture\"\n[smtp]\nlisten = [\"127.0.0.1:0\"]\n[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n\
              [web]\nlisten_tls = [{}]\nlisten = [{}]\n[tls]\nacme_names = [\"{HOST}\", \"{POLICY_HOST}\"]\n{pebble_config}",
             dir.path().display(),
             list(https),

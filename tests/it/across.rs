@@ -155,7 +155,7 @@ impl Site {
         let Self { domain, property, address, port, .. } = self;
         let text = format!(
             "hostname = \"mx.{domain}\"\ndomains = [\"{domain}\"]\ndata_dir = \"{}\"\npostmaster = \"{property}\"\n\
-             [smtp]\nlisten = [\"{}\"]\n[submission]\nlisten = []\nlisten_tls = []\n\
+             [smtp]\nlisten = [\"{}\"]\n[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n\
              [relay]\nmode = \"direct\"\nport = {port}\nallow_loopback = true\nsource = [\"{address}\"]\n\
              [dns]\nresolvers = [\"{name_server}\"]\n",
             self.folder.path().join("data").display(),

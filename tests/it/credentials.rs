@@ -24,7 +24,7 @@ fn credentials() -> (TempDir, PathBuf, PathBuf) {
     fs::write(
         &file,
         "hostname = \"desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"data\"\npostmaster = \"acme\"\n\
-         [smtp]\nlisten = [\"127.0.0.1:0\"]\n[submission]\nlisten = []\nlisten_tls = []\n\
+         [smtp]\nlisten = [\"127.0.0.1:0\"]\n[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n\
          [tls]\ncertificate = \"credential:guichet.tls-certificate\"\nkey = \"credential:guichet.tls-key\"\n\
          [relay]\nmode = \"smarthost\"\nsmarthost = \"smtp://desk@127.0.0.1:9\"\n\
          password_file = \"credential:guichet.smarthost\"\n[dns]\nresolvers = [\"127.0.0.1:9\"]\n",

@@ -418,7 +418,7 @@ fn a_rotation_goes_on_where_a_kill_interrupted_it() {
     let file = folder.path().join("guichet.toml");
     let text = format!(
         "hostname = \"{HOST}\"\ndomains = [\"{DOMAIN}\"]\ndata_dir = \"data\"\npostmaster = \"acme\"\n\
-         [smtp]\nlisten = [\"127.0.0.1:0\"]\n[submission]\nlisten = []\nlisten_tls = []\n\
+         [smtp]\nlisten = [\"127.0.0.1:0\"]\n[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n\
          [relay]\nmode = \"capture\"\n[dns]\nresolvers = [\"127.0.0.1:9\"]\n"
     );
     fs::write(&file, text).unwrap();

@@ -120,7 +120,8 @@ impl TestDesk {
         let text = format!(
             "hostname = \"mx.{domain}\"\ndomains = [\"{domain}\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
              [smtp]\nlisten = [\"127.0.0.1:0\"]\n\
-             [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\n{relay}\n\
+             [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n\
+             [imap]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\n{relay}\n\
              [dns]\nresolvers = [{:?}]\n{more}",
             dir.path().join("data").display(),
             name_server
