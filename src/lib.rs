@@ -5,7 +5,7 @@
 //! are and which ticket they join; [`actions`] makes that change, by the rules of [`desk`], in one
 //! transaction of the [`store`]; [`relay`] turns it into copies, signs them and delivers them.
 //! [`dns`] knows what the DNS should say of all this, and looks whether it does; [`web`] answers for
-//! our certificates. [`login`] knows who a client is that says it is a member. [`api`] and [`cli`]
+//! our certificates. [`imap`] shows tickets to members' mail clients, and [`login`] knows who they are. [`api`] and [`cli`]
 //! are the desk's other door, [`daemon`] starts and stops the parts in order, [`config`] and [`sys`]
 //! are what a system administrator meets, [`metrics`] what he counts by.
 //!

@@ -27,16 +27,18 @@ pub fn move_ticket(
 ) -> Result<(), ActionError> {
     let before = find::ticket_by_id(tx, ticket)?;
     let Some(gesture) = folder::gesture(to) else {
-        return Err(ActionError::refused("a ticket's message can't be put there; see the mailboxes under its property"));
+        return Err(ActionError::refused(
+            "a ticket's message can't be put there; see the mailboxes under its property",
+        ));
     };
     if folder::property(to).is_some_and(|property| property != before.property) {
         return Err(ActionError::refused(format!("{} can't move to another property", before.reference)));
     }
     let property = find::property_by_id(tx, before.property)?;
     let mut ticket = before.clone();
-    let undone = tx.get(&MOVES, &ticket.id)?.filter(|last| {
-        last.member == member && last.from == to.id() && last.moved_at == ticket.updated_at
-    });
+    let undone = tx
+        .get(&MOVES, &ticket.id)?
+        .filter(|last| last.member == member && last.from == to.id() && last.moved_at == ticket.updated_at);
     match undone {
         Some(last) => restore(tx, act, &mut ticket, &last)?,
         None => match gesture {
@@ -106,13 +108,7 @@ fn before_star(tx: &impl Read, ticket: TicketId) -> Result<Priority, StoreError>
 }
 
 /// A keyword: a tag of the ticket, or what a mail client says of junk (IANA's registry of IMAP keywords).
-pub fn keyword(
-    tx: &mut Tx<'_>,
-    act: &Act<'_>,
-    ticket: TicketId,
-    keyword: &str,
-    on: bool,
-) -> Result<(), ActionError> {
+pub fn keyword(tx: &mut Tx<'_>, act: &Act<'_>, ticket: TicketId, keyword: &str, on: bool) -> Result<(), ActionError> {
     change_ticket(tx, act, ticket, |tx, ticket| {
         let is = |name: &str| keyword.eq_ignore_ascii_case(name);
         if is("$Junk") || is("$NotJunk") {

@@ -36,12 +36,7 @@ pub fn put(tx: &mut Tx<'_>, member: MemberId, entry: EntryId, place: Place) -> R
 }
 
 /// Puts another one of it elsewhere.
-pub fn copy(
-    tx: &mut Tx<'_>,
-    member: MemberId,
-    entry: EntryId,
-    place: Place,
-) -> Result<Option<EntryId>, StoreError> {
+pub fn copy(tx: &mut Tx<'_>, member: MemberId, entry: EntryId, place: Place) -> Result<Option<EntryId>, StoreError> {
     let (Some(own), Some(marks)) = (tx.get(&OWN, &(member, entry))?, views::own_marks(tx, entry)?) else {
         return Ok(None);
     };
@@ -52,11 +47,7 @@ pub fn copy(
 }
 
 /// Changes what is marked on it.
-pub fn mark(
-    tx: &mut Tx<'_>,
-    entry: EntryId,
-    change: impl FnOnce(&mut Marks),
-) -> Result<(), StoreError> {
+pub fn mark(tx: &mut Tx<'_>, entry: EntryId, change: impl FnOnce(&mut Marks)) -> Result<(), StoreError> {
     let Some(mut marks) = views::own_marks(tx, entry)? else { return Ok(()) };
     change(&mut marks);
     views::own_marked(tx, entry, marks)

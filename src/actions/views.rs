@@ -142,11 +142,7 @@ pub(super) fn own_saved(
 }
 
 /// The same, where it is.
-pub(super) fn own_marked(
-    tx: &mut Tx<'_>,
-    entry: EntryId,
-    marks: Marks,
-) -> Result<(), StoreError> {
+pub(super) fn own_marked(tx: &mut Tx<'_>, entry: EntryId, marks: Marks) -> Result<(), StoreError> {
     let key = (None, entry);
     let shown = tx.get(&SHOWN, &key)?.unwrap_or_default();
     let shelves = shown.at.iter().map(|(shelf, _)| *shelf).collect();

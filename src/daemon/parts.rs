@@ -18,6 +18,7 @@ use crate::desk::recipient::Domains;
 use crate::desk::spam::{Listed, Thresholds};
 use crate::desk::token::Keys;
 use crate::dns::Names;
+use crate::imap;
 use crate::imap::news::News;
 use crate::intake::Intake;
 use crate::intake::gate::Gate;
@@ -51,7 +52,6 @@ use crate::trust::Authenticator;
 use crate::trust::blocklist::Blocklists;
 use crate::trust::rspamd::Rspamd;
 use crate::web;
-use crate::imap;
 use crate::web::site::Site;
 
 /// The rules of the desk.

@@ -91,13 +91,17 @@ impl Seat {
         for (message, body) in append.messages {
             let body = body.map_err(|error| Trouble::Broken(format!("a message could not be kept: {error}")))?;
             let raw = tokio::task::spawn_blocking(|| body.read_all()).await;
-            let raw = raw.map_err(io::Error::other).and_then(|raw| raw).map_err(|error| Trouble::Broken(error.to_string()))?;
+            let raw = raw
+                .map_err(io::Error::other)
+                .and_then(|raw| raw)
+                .map_err(|error| Trouble::Broken(error.to_string()))?;
             let stands = self.append_one(folder, &message, raw).await?;
             let key = match stands {
                 Stands::Known(ticket, entry) => (Some(ticket), entry),
                 Stands::Own(entry) => (None, entry),
             };
-            let shown = self.desk.store.read(|view| view.get(&SHOWN, &key)).map_err(Trouble::Store)?.unwrap_or_default();
+            let shown =
+                self.desk.store.read(|view| view.get(&SHOWN, &key)).map_err(Trouble::Store)?.unwrap_or_default();
             uids.extend(shown.at.iter().find(|(shelf, _)| shelves.contains(shelf)).map(|(_, uid)| *uid));
         }
         self.tell(out, true, &[]).await?;
@@ -121,7 +125,9 @@ impl Seat {
             };
             match (folder, known) {
                 // The desk filed it when he sent it; what a client files besides is the same.
-                (Folder::Sent, Some(entry)) if is_by(&entry, member) => return Ok(Stands::Known(entry.ticket, entry.id)),
+                (Folder::Sent, Some(entry)) if is_by(&entry, member) => {
+                    return Ok(Stands::Known(entry.ticket, entry.id));
+                }
                 // A client that puts its cache back puts nothing new there.
                 (folder, Some(entry)) if crate::desk::folder::gesture(folder).is_some() => {
                     gesture::move_ticket(tx, &act, member, entry.ticket, folder, folder)?;
@@ -134,7 +140,12 @@ impl Seat {
             };
             let raw = tx.put_raw(std::sync::Arc::clone(&raw))?;
             let at = message.date.unwrap_or(now);
-            let entry = own::add(tx, member, place, own::New { raw, at, message_id: id.clone(), marks: marks(message, place) })?;
+            let entry = own::add(
+                tx,
+                member,
+                place,
+                own::New { raw, at, message_id: id.clone(), marks: marks(message, place) },
+            )?;
             let has = |flag| message.flags.contains(&flag);
             views::set_mine(tx, member, (None, entry), |mine| mine.seen = has(Flag::Seen))?;
             Ok(Stands::Own(entry))

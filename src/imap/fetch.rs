@@ -46,9 +46,9 @@ impl Wanted<'_> {
 
     /// Whether whoever asks for this reads the message.
     fn reads(&self) -> bool {
-        self.items.iter().any(|item| {
-            matches!(item, FetchItem::Section { peek: false, .. } | FetchItem::Binary { peek: false, .. })
-        })
+        self.items
+            .iter()
+            .any(|item| matches!(item, FetchItem::Section { peek: false, .. } | FetchItem::Binary { peek: false, .. }))
     }
 }
 
@@ -104,7 +104,9 @@ pub(super) async fn fetch(
             see(desk, member, &mut rows).await?;
         }
         let read = |(uid, row, mine)| {
-            desk.store.read(|view| read(view, member, depth, Found { uid, row, mine, shape: None, octets: Vec::new(), source: None }))
+            desk.store.read(|view| {
+                read(view, member, depth, Found { uid, row, mine, shape: None, octets: Vec::new(), source: None })
+            })
         };
         let messages = rows.into_iter().map(read).collect::<Result<Vec<_>, Trouble>>()?;
         let messages = if depth == Depth::Message { render(messages).await? } else { messages };
@@ -162,9 +164,9 @@ async fn see(desk: &Desk, member: MemberId, rows: &mut [(u32, Row, Mine)]) -> Re
         return Ok(());
     }
     let marking = desk.store.transact(|tx| {
-        unseen.iter().try_for_each(|item| {
-            views::set_mine(tx, member, (item.ticket, item.entry), |mine| mine.seen = true)
-        })
+        unseen
+            .iter()
+            .try_for_each(|item| views::set_mine(tx, member, (item.ticket, item.entry), |mine| mine.seen = true))
     });
     marking.await.map_err(Trouble::Store)?;
     rows.iter_mut().for_each(|(.., mine)| mine.seen = true);
@@ -308,7 +310,9 @@ pub(super) fn vanished(
     asked: impl Fn(u32) -> bool,
 ) -> Result<Option<String>, StoreError> {
     let mut left = BTreeSet::new();
-    for ((_, trail), turn) in view.range(&VIEW_LOG, (since.saturating_add(1), super::selected::FIRST).., Order::Up, usize::MAX)? {
+    for ((_, trail), turn) in
+        view.range(&VIEW_LOG, (since.saturating_add(1), super::selected::FIRST).., Order::Up, usize::MAX)?
+    {
         if let (Trail::Row(shelf, uid), Turn::Left) = (trail, turn)
             && selected.shelves.contains(&shelf)
             && asked(uid)

@@ -164,7 +164,9 @@ impl Asked<'_> {
     fn keywords(&self, keywords: &mut BTreeSet<String>) {
         let named = || {
             self.flags.iter().filter_map(|flag| match flag {
-                Flag::Keyword(keyword) if !NOT_KEPT.iter().any(|not| not.eq_ignore_ascii_case(keyword)) => Some(keyword),
+                Flag::Keyword(keyword) if !NOT_KEPT.iter().any(|not| not.eq_ignore_ascii_case(keyword)) => {
+                    Some(keyword)
+                }
                 _ => None,
             })
         };

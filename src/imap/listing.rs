@@ -44,7 +44,8 @@ impl Seat {
             // A level is told of where what is subscribed lies below (RFC 3501 §6.3.9, RFC 5258 §3.5).
             let stands_for = !is_subscribed
                 && below(named)
-                && (list.select.recursive_match || list.by == ListBy::Lsub && list.patterns.iter().any(|p| p.ends_with('%')));
+                && (list.select.recursive_match
+                    || list.by == ListBy::Lsub && list.patterns.iter().any(|p| p.ends_with('%')));
             if only_subscribed && !is_subscribed && !stands_for {
                 continue;
             }
@@ -57,7 +58,8 @@ impl Seat {
             }
             let line = format!("* {} ({}) \"{DELIMITER}\" ", verb(list.by), attributes.join(" "));
             let name = encode_name(&Name(named.name.clone()), self.enabled.utf8);
-            let children = if list.select.recursive_match && below(named) { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
+            let children =
+                if list.select.recursive_match && below(named) { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
             out.line(&format!("{line}{name}{children}"));
             if !list.returns.status.is_empty() && !named.folder.is_level() {
                 self.status(named, &list.returns.status, out).await?;
@@ -113,7 +115,9 @@ impl Seat {
                 StatusItem::UidNext => ("UIDNEXT", next.to_string()),
                 StatusItem::UidValidity => ("UIDVALIDITY", validity.to_string()),
                 StatusItem::Unseen => ("UNSEEN", self.count(&rows, |_, mine| !mine.seen)?.to_string()),
-                StatusItem::Deleted => ("DELETED", self.count(&rows, |uid, mine| mine.deleted.contains(&uid))?.to_string()),
+                StatusItem::Deleted => {
+                    ("DELETED", self.count(&rows, |uid, mine| mine.deleted.contains(&uid))?.to_string())
+                }
                 StatusItem::HighestModSeq => ("HIGHESTMODSEQ", changed.to_string()),
                 StatusItem::Size => ("SIZE", self.size(&rows).await?.to_string()),
                 StatusItem::MailboxId => ("MAILBOXID", format!("({})", named.folder.id())),
@@ -170,21 +174,30 @@ impl Seat {
     pub(super) async fn subscribe(&self, mailbox: &Name, on: bool) -> Result<Done, Trouble> {
         let Some(named) = self.folders.named(&mailbox.0) else {
             // Whoever is rid of it already is content (RFC 3501 §6.3.7).
-            return if on { Err(Trouble::no("NONEXISTENT", "there is no such mailbox")) } else { Ok(Done::coded(None, "done")) };
+            return if on {
+                Err(Trouble::no("NONEXISTENT", "there is no such mailbox"))
+            } else {
+                Ok(Done::coded(None, "done"))
+            };
         };
         let id = named.folder.id();
         let mut subscribed = self.subscribed()?;
         let changed = if on { subscribed.insert(id) } else { subscribed.remove(&id) };
         if changed {
             let subscribed: Vec<_> = subscribed.into_iter().collect();
-            self.desk.store.transact(|tx| tx.put(&SUBSCRIPTIONS, &self.member.id, &subscribed)).await.map_err(Trouble::Store)?;
+            self.desk
+                .store
+                .transact(|tx| tx.put(&SUBSCRIPTIONS, &self.member.id, &subscribed))
+                .await
+                .map_err(Trouble::Store)?;
         }
         Ok(Done::coded(None, "done"))
     }
 
     fn subscribed(&self) -> Result<BTreeSet<String>, Trouble> {
         let chosen = self.desk.store.read(|view| view.get(&SUBSCRIPTIONS, &self.member.id)).map_err(Trouble::Store)?;
-        let at_first = || self.folders.all().iter().map(|named| named.folder).filter(|folder| folder.is_subscribed_at_first());
+        let at_first =
+            || self.folders.all().iter().map(|named| named.folder).filter(|folder| folder.is_subscribed_at_first());
         Ok(chosen.map_or_else(|| at_first().map(Folder::id).collect(), |chosen| chosen.into_iter().collect()))
     }
 }
@@ -209,9 +222,7 @@ fn glob(pattern: &str, name: &str) -> bool {
         let mut next = vec![false; name.len() + 1];
         for at in 0..=name.len() {
             next[at] = match token {
-                b'*' | b'%' => {
-                    ends[at] || at > 0 && next[at - 1] && (token == b'*' || name[at - 1] != DELIMITER as u8)
-                }
+                b'*' | b'%' => ends[at] || at > 0 && next[at - 1] && (token == b'*' || name[at - 1] != DELIMITER as u8),
                 byte => {
                     at > 0
                         && ends[at - 1]

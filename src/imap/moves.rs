@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::Trouble;
 use super::command::{Name, Set};
 use super::seat::{Done, Seat};
 use super::selected::found;
 use super::shapes::Item;
 use super::write::{Out, set};
-use super::Trouble;
 use crate::actions::{ActionError, gesture, own, views};
 use crate::desk::folder::Folder;
 use crate::desk::id::{EntryId, TicketId};

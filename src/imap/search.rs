@@ -55,7 +55,10 @@ enum Question {
     Cc(Needle),
     Bcc(Needle),
     Subject(Needle),
-    Text { needle: Needle, headers_too: bool },
+    Text {
+        needle: Needle,
+        headers_too: bool,
+    },
     Arrived(Ordering, Date),
     Sent(Ordering, Date),
     Larger(u32),
@@ -81,7 +84,9 @@ struct Candidate<'a> {
 
 impl Question {
     fn of(key: &SearchKey, selected: &Selected, saved: &BTreeSet<u32>, now: Timestamp) -> Result<Self, Trouble> {
-        let all = |keys: &[SearchKey]| keys.iter().map(|key| Self::of(key, selected, saved, now)).collect::<Result<Vec<_>, _>>();
+        let all = |keys: &[SearchKey]| {
+            keys.iter().map(|key| Self::of(key, selected, saved, now)).collect::<Result<Vec<_>, _>>()
+        };
         let among = |set: &Set, by_uid| {
             let uids = selected.resolve(set, by_uid, saved);
             uids.map(Self::Among).ok_or_else(|| Trouble::Bad("there is no message with that number".into()))
@@ -133,7 +138,9 @@ impl Question {
             | Self::EmailId(_)
             | Self::ThreadId(_) => Depth::Row,
             Self::Arrived(..) | Self::Larger(_) | Self::Smaller(_) | Self::Older(_) | Self::Younger(_) => Depth::Shape,
-            Self::From(_) | Self::To(_) | Self::Cc(_) | Self::Bcc(_) | Self::Subject(_) | Self::Sent(..) => Depth::Fields,
+            Self::From(_) | Self::To(_) | Self::Cc(_) | Self::Bcc(_) | Self::Subject(_) | Self::Sent(..) => {
+                Depth::Fields
+            }
             Self::Header(..) => Depth::Header,
             Self::Text { .. } => Depth::Message,
             Self::And(questions) => questions.iter().map(Self::depth).max().unwrap_or(Depth::Row),
@@ -145,7 +152,8 @@ impl Question {
     /// The answer, where what was read suffices for one.
     fn ask(&self, candidate: &Candidate<'_>) -> Option<bool> {
         let Candidate { uid, row, mine, .. } = *candidate;
-        let said = |pick: fn(&Fields) -> &str, needle: &Needle| candidate.fields.map(|fields| needle.is_in(pick(fields)));
+        let said =
+            |pick: fn(&Fields) -> &str, needle: &Needle| candidate.fields.map(|fields| needle.is_in(pick(fields)));
         // `Greater` stands for "that day or later" (RFC 3501 §6.4.4, SINCE).
         let lies = |day: Date, how: Ordering, than: Date| match how {
             Ordering::Greater => day >= than,
@@ -215,7 +223,10 @@ impl Seat {
             _ => return Err(Trouble::Bad("not now".into())),
         };
         if !is_known_charset(charset) {
-            return Err(Trouble::No { code: Some("BADCHARSET (US-ASCII UTF-8)"), text: "the charset is not known".into() });
+            return Err(Trouble::No {
+                code: Some("BADCHARSET (US-ASCII UTF-8)"),
+                text: "the charset is not known".into(),
+            });
         }
         if asks_modseq(key) {
             self.enabled.condstore = true;
@@ -302,7 +313,9 @@ impl Seat {
             while !undecided.is_empty() {
                 let few: Vec<_> = undecided.drain(..undecided.len().min(FEW)).collect();
                 let sources = self.desk.store.read(|view| {
-                    few.iter().map(|(_, row, ..)| Source::read(view, member, Item::of(row))).collect::<Result<Vec<_>, _>>()
+                    few.iter()
+                        .map(|(_, row, ..)| Source::read(view, member, Item::of(row)))
+                        .collect::<Result<Vec<_>, _>>()
                 })?;
                 for ((uid, row, mine, shape, fields, header), source) in few.into_iter().zip(sources) {
                     let Some(source) = source else { continue };
@@ -436,10 +449,8 @@ impl Seat {
         out: &mut Out<'_>,
     ) -> Result<Done, Trouble> {
         let selected = self.selected()?;
-        let numbers: Vec<u32> = hits
-            .iter()
-            .filter_map(|hit| if uid { Some(hit.uid) } else { selected.number(hit.uid) })
-            .collect();
+        let numbers: Vec<u32> =
+            hits.iter().filter_map(|hit| if uid { Some(hit.uid) } else { selected.number(hit.uid) }).collect();
         let modseq = hits.iter().map(|hit| hit.modseq).max().filter(|_| with_modseq);
         let Some(returns) = returns else {
             let mut line = format!("* {verb}");

@@ -81,7 +81,8 @@ impl Seat {
     /// Remembers what the client calls itself, for the history of tickets.
     pub fn introduce(&mut self, client: &[(String, Option<String>)]) {
         const LONGEST: usize = 60;
-        let of = |name: &str| client.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, v)| v.clone());
+        let of =
+            |name: &str| client.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, v)| v.clone());
         let words = [of("name"), of("version")].into_iter().flatten().collect::<Vec<_>>().join(" ");
         let words: String = words.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
         self.client = (!words.is_empty()).then_some(words);
@@ -213,7 +214,9 @@ impl Seat {
                 self.expunge(only.as_deref()).await?;
                 Ok(Done::ok("expunged"))
             }
-            Command::Search { .. } | Command::Sort { .. } | Command::Thread { .. } => self.search(tag, command, out).await,
+            Command::Search { .. } | Command::Sort { .. } | Command::Thread { .. } => {
+                self.search(tag, command, out).await
+            }
             Command::Fetch { uid, set, items, changed_since, vanished } => {
                 self.fetch(*uid, set, items, *changed_since, *vanished, out).await
             }
@@ -282,7 +285,8 @@ impl Seat {
             let unseen = mine.iter().position(|mine| !mine.seen);
             Ok::<_, Trouble>((selected, rows, uid_next(view, &shelves)?, modseq(view, &shelves, member)?, unseen))
         })?;
-        let keywords: BTreeSet<&str> = rows.iter().flat_map(|(_, row)| &row.marks.keywords).map(String::as_str).collect();
+        let keywords: BTreeSet<&str> =
+            rows.iter().flat_map(|(_, row)| &row.marks.keywords).map(String::as_str).collect();
         let flags = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "$Junk", "$NotJunk"];
         let flags: Vec<_> = flags.into_iter().chain(keywords).collect();
         out.line(&format!("* FLAGS ({})", flags.join(" ")));
@@ -493,11 +497,7 @@ pub(super) fn uid_next(view: &View<'_>, shelves: &[Shelf]) -> Result<u64, StoreE
 }
 
 /// When anything in a mailbox changed last, as the number of the commit.
-pub(super) fn modseq(
-    view: &View<'_>,
-    shelves: &[Shelf],
-    member: MemberId,
-) -> Result<u64, StoreError> {
+pub(super) fn modseq(view: &View<'_>, shelves: &[Shelf], member: MemberId) -> Result<u64, StoreError> {
     let mut highest = 1;
     for shelf in shelves.iter().copied().chain([Shelf::Mine(member)]) {
         highest = highest.max(view.get(&PEAKS, &(shelf, Peak::ModSeq))?.unwrap_or(0));

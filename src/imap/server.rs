@@ -372,4 +372,3 @@ impl Driver<'_> {
         Out::new(stream, self.server.deadlines.write, &mut self.said).send().await
     }
 }
-

@@ -411,7 +411,8 @@ const MEMBERS: [&str; 24] = [
 /// What we say of ourselves (RFC 2971).
 #[must_use]
 pub fn introduced(tag: &str) -> Vec<u8> {
-    format!("* ID (\"name\" \"Guichet\" \"version\" \"{}\")\r\n{tag} OK pleased\r\n", env!("CARGO_PKG_VERSION")).into_bytes()
+    format!("* ID (\"name\" \"Guichet\" \"version\" \"{}\")\r\n{tag} OK pleased\r\n", env!("CARGO_PKG_VERSION"))
+        .into_bytes()
 }
 
 fn say(line: &str) -> Effect<'static> {

@@ -107,7 +107,13 @@ impl New {
     fn make(self) -> Result<Made, Trouble> {
         let Self { item, source, at, reply } = self;
         let broken = |error: rmp_serde::encode::Error| Trouble::Broken(error.to_string());
-        let plan = source.plan.as_ref().map(|plan| rmp_serde::to_vec(&plan.0)).transpose().map_err(broken)?.unwrap_or_default();
+        let plan = source
+            .plan
+            .as_ref()
+            .map(|plan| rmp_serde::to_vec(&plan.0))
+            .transpose()
+            .map_err(broken)?
+            .unwrap_or_default();
         let bytes = source.bytes();
         let made = shape(&bytes);
         let header = bytes.get(..made.header as usize).unwrap_or_default().to_vec();

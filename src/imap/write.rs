@@ -20,11 +20,7 @@ pub struct Out<'a> {
 }
 
 impl<'a> Out<'a> {
-    pub fn new(
-        stream: &'a mut (dyn AsyncWrite + Unpin + Send),
-        patience: Duration,
-        bytes: &'a mut Vec<u8>,
-    ) -> Self {
+    pub fn new(stream: &'a mut (dyn AsyncWrite + Unpin + Send), patience: Duration, bytes: &'a mut Vec<u8>) -> Self {
         Self { stream, bytes, patience }
     }
 
@@ -127,7 +123,9 @@ mod tests {
 
     #[test]
     fn strings_are_quoted_where_they_can_be() {
-        for (text, expected) in [("", "\"\""), ("a \"b\\", "\"a \\\"b\\\\\""), ("é", "{2}\r\né"), ("a\r\n", "{3}\r\na\r\n")] {
+        for (text, expected) in
+            [("", "\"\""), ("a \"b\\", "\"a \\\"b\\\\\""), ("é", "{2}\r\né"), ("a\r\n", "{3}\r\na\r\n")]
+        {
             let mut out = Vec::new();
             string(&mut out, text);
             assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -96,7 +96,7 @@ fn a_socket_that_nothing_serves_is_an_error_that_says_what_to_do() {
             false,
             &file,
             "systemd: passes a socket named \"imaps\", which nothing here serves; FileDescriptorName= must be one of \
-             smtp, submissions, submission, http, https",
+             smtp, submissions, submission, imaps, imap, http, https",
         ),
         ("smtp:smtp", false, &file, "systemd: LISTEN_FDNAMES=smtp:smtp does not name 1 sockets"),
         ("smtp", true, &file, "systemd: the socket smtp is of another kind; its unit must have ListenStream="),
