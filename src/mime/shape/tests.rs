@@ -116,7 +116,7 @@ fn structures() {
         ),
         (
             "Content-Type: application/x; name=caf\u{e9}\r\nContent-Disposition: \u{e9}\r\n\r\n",
-            "(\"application\" \"x\" (\"name\" \"=?utf-8?b?Y2Fmw6k=?=\") NIL NIL \"7bit\" 0| NIL (\"=?utf-8?b?w6k=?=\" NIL) NIL NIL)"
+            "(\"application\" \"x\" (\"name\" \"=?utf-8?b?Y2Fmw6k=?=\") NIL NIL \"7bit\" 0| NIL (\"=?utf-8?b?w6k=?=\" NIL) NIL NIL|)"
                 .to_owned(),
         ),
     ] {
