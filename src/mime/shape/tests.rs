@@ -223,6 +223,11 @@ fn a_message_that_is_no_multipart_has_one_part() {
     assert_eq!(section(within, &[1], What::Whole).as_deref(), Some(&b"Subject: s\r\n\r\nhi"[..]));
     assert_eq!(section(within, &[1], What::Header).as_deref(), Some(&b"Subject: s\r\n\r\n"[..]));
     assert_eq!(section(within, &[1, 1], What::Whole).as_deref(), Some(&b"hi"[..]));
+    // A message that ends with its header.
+    let cut = b"Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\nSubject: s\r\n--x--";
+    assert_eq!(section(cut, &[1], What::Whole).as_deref(), Some(&b"Subject: s"[..]));
+    assert_eq!(section(cut, &[1], What::Header).as_deref(), Some(&b"Subject: s"[..]));
+    assert_eq!(section(cut, &[1], What::Text).as_deref(), Some(&b""[..]));
 }
 
 #[test]
