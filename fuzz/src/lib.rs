@@ -21,6 +21,7 @@ pub mod next_server;
 pub mod recipient;
 pub mod records;
 pub mod seeds;
+pub mod shape;
 pub mod smtp;
 pub mod tls;
 
@@ -36,7 +37,7 @@ pub struct Target {
 }
 
 /// Every target, in the order of a mail's way.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "session", run: smtp::session, seeds: seeds::dialogues },
     Target { name: "content", run: smtp::content, seeds: seeds::contents },
     Target { name: "address", run: address::address, seeds: seeds::words_of_fields },
@@ -49,6 +50,8 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "command-lines", run: command::lines, seeds: seeds::texts },
     Target { name: "commands", run: copy::commands, seeds: seeds::texts },
     Target { name: "copy", run: copy::copy, seeds: seeds::mails_with_options },
+    Target { name: "shape", run: shape::shape, seeds: seeds::mails },
+    Target { name: "threads", run: shape::threads, seeds: seeds::none },
     Target { name: "next-server", run: next_server::reply, seeds: seeds::none },
     Target { name: "imap", run: imap::commands, seeds: seeds::none },
     Target { name: "tls", run: tls::tls, seeds: seeds::none },

@@ -132,6 +132,8 @@ every_target! {
     commands_are_told_from_text "command-lines",
     commands_go_to_nobody "commands",
     copies_are_sound "copy",
+    what_imap_says_of_a_message_holds "shape",
+    threads_hold "threads",
     replies_of_the_next_server_hold "next-server",
     imap_commands_hold "imap",
     policies_and_reports_hold "tls",

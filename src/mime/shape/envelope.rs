@@ -105,7 +105,7 @@ pub(super) fn addresses(header: &Header<'_>, name: &str) -> Vec<Entry> {
         let mut in_group = false;
         for item in mailboxes::items(&wire::value(field), most.saturating_sub(entries.len())) {
             match item {
-                Item::Piece(piece) => pieces(&piece, &mut entries),
+                Item::Piece(piece) => mailboxes_of(&piece, most, &mut entries),
                 Item::Group(name) => {
                     if std::mem::replace(&mut in_group, true) {
                         entries.push(Entry::GroupEnd);
@@ -128,7 +128,7 @@ pub(super) fn addresses(header: &Header<'_>, name: &str) -> Vec<Entry> {
     entries
 }
 
-fn pieces(piece: &Piece, entries: &mut Vec<Entry>) {
+fn mailboxes_of(piece: &Piece, most: usize, entries: &mut Vec<Entry>) {
     let phrase = piece.phrase.trim();
     let comment = piece.comment.trim();
     if piece.angles.is_empty() {
@@ -137,8 +137,10 @@ fn pieces(piece: &Piece, entries: &mut Vec<Entry>) {
         let (name, address) = if is_name { (phrase, "") } else { (comment, phrase) };
         entries.push(mailbox(name, address));
     }
-    for angle in &piece.angles {
-        entries.push(mailbox(if phrase.is_empty() { comment } else { phrase }, angle));
+    // Of several in a row the first has the name: a long one is not told a thousand times.
+    let mut name = if phrase.is_empty() { comment } else { phrase };
+    for angle in piece.angles.iter().take(most.saturating_sub(entries.len())) {
+        entries.push(mailbox(std::mem::take(&mut name), angle));
     }
 }
 

@@ -58,7 +58,7 @@ impl Fields {
         let first = |name| ids_of(name).first().map(|id| id.as_str().to_owned());
         let [from, to, cc, bcc] = ["From", "To", "Cc", "Bcc"].map(|name| envelope::addresses(header, name));
         let subject = decoded(&value("Subject").unwrap_or_default());
-        let base = subject::canonical_subject(&subject);
+        let called = clean::start(&subject, LONGEST_KEY);
         let sent = header.first("Date").and_then(|field| understand::read_sent(&field.text()));
         let references = ids::bounded(ids_of("References"), Limits::default().references);
         Self {
@@ -71,8 +71,8 @@ impl Fields {
             to: text(&to),
             cc: text(&cc),
             bcc: text(&bcc),
-            base_subject: key(&base),
-            is_answer: is_answer(&subject),
+            base_subject: key(&subject::canonical_subject(called)),
+            is_answer: is_answer(called),
             subject,
             date: sent.map(|(at, _)| at),
             day: sent.map(|(_, day)| day),

@@ -86,14 +86,14 @@ impl<'a> Outline<'a> {
         Some(at)
     }
 
-    /// The root of the message that a part of a number is; `None` where it is none.
-    pub(super) fn message(&self, number: &[u32]) -> Option<usize> {
+    /// Header and text of the message that a part of a number is; `None` where it is none.
+    pub(super) fn message(&self, number: &[u32]) -> Option<(&'a [u8], &'a [u8])> {
         let at = self.find(number)?;
-        match self.kind(at) {
-            _ if number.is_empty() => Some(at),
-            Kind::Message(root) => Some(root),
-            _ => None,
-        }
+        let part = self.part(at);
+        let Kind::Message(root) = self.kind(at) else { return None };
+        let root = self.part(root);
+        // The line end in front of a delimiter is none of the message, even where it ends the header.
+        Some((&part.body[..root.head.len().min(part.body.len())], root.body))
     }
 
     /// How the octets of a part are written. A container has no encoding (RFC 2045 §6.4), whatever it says.

@@ -48,10 +48,9 @@ pub fn section<'a>(message: &'a [u8], part: &[u32], what: What<'_>) -> Option<Co
         What::Whole => outline.find(part).map(|at| Cow::Borrowed(outline.part(at).body)),
         What::Mime => outline.find(part).map(|at| Cow::Borrowed(outline.part(at).head)),
         What::Header | What::HeaderFields(_) | What::HeaderFieldsNot(_) | What::Text => {
-            let root = outline.part(outline.message(part)?);
+            let (head, text) = outline.message(part)?;
             // All of its fields: of a part's no more are kept than parts need.
-            let header = Header::of_part(root.head, Limits::default().fields);
-            of_message(what, root.head, root.body, &header)
+            of_message(what, head, text, &Header::of_part(head, Limits::default().fields))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use memchr::memchr_iter;
 
 use super::super::header::Field;
@@ -36,7 +38,7 @@ impl Writer<'_, '_> {
                 if self.extended {
                     out.push(b' ');
                     parameters(out, &content().unwrap_or_default().parameters);
-                    self.rest(out, part);
+                    rest(out, part);
                 }
                 out.push(b')');
                 return;
@@ -69,7 +71,7 @@ impl Writer<'_, '_> {
         if self.extended {
             out.push(b' ');
             field(out, part, "Content-MD5");
-            self.rest(out, part);
+            rest(out, part);
         }
         out.push(b')');
     }
@@ -92,35 +94,34 @@ impl Writer<'_, '_> {
         wire::number(out, part.body.len());
     }
 
-    /// The encoding's name as it was written, in lower case.
+    /// The encoding's name as it was written, in lower case; not where a container claims one.
     fn encoding(&self, index: usize) -> String {
         let part = self.outline.part(index);
-        let is_container = matches!(self.outline.kind(index), Kind::Lost) || part.is_multipart();
-        let field = part.header.first("Content-Transfer-Encoding").filter(|_| !is_container);
+        let is_so = self.outline.encoding(index) == part.encoding;
+        let field = part.header.first("Content-Transfer-Encoding").filter(|_| is_so);
         let name = field.map(|field| ContentType::parse(field.value).name).unwrap_or_default();
         let name = name.trim_matches('"');
         if !name.is_empty() && name.bytes().all(encode::is_token) { name.to_owned() } else { "7bit".to_owned() }
     }
+}
 
-    /// Disposition, language and location: the extension data that every kind of part has.
-    #[expect(clippy::unused_self, reason = "one of the writer's steps")]
-    fn rest(&self, out: &mut Vec<u8>, part: &parts::Part<'_>) {
-        out.push(b' ');
-        match part.header.first("Content-Disposition").map(|field| ContentType::parse(field.value)) {
-            Some(disposition) if !disposition.name.is_empty() => {
-                out.push(b'(');
-                wire::text(out, &disposition.name);
-                out.push(b' ');
-                parameters(out, &disposition.parameters);
-                out.push(b')');
-            }
-            _ => wire::nil(out),
+/// Disposition, language and location: the extension data that every kind of part has.
+fn rest(out: &mut Vec<u8>, part: &parts::Part<'_>) {
+    out.push(b' ');
+    match part.header.first("Content-Disposition").map(|field| ContentType::parse(field.value)) {
+        Some(disposition) if !disposition.name.is_empty() => {
+            out.push(b'(');
+            wire::text(out, &disposition.name);
+            out.push(b' ');
+            parameters(out, &disposition.parameters);
+            out.push(b')');
         }
-        out.push(b' ');
-        languages(out, part.header.first("Content-Language"));
-        out.push(b' ');
-        field(out, part, "Content-Location");
+        _ => wire::nil(out),
     }
+    out.push(b' ');
+    languages(out, part.header.first("Content-Language"));
+    out.push(b' ');
+    field(out, part, "Content-Location");
 }
 
 /// ` ` and the number of lines.
@@ -164,32 +165,53 @@ fn parameters(out: &mut Vec<u8>, parameters: &[(String, Vec<u8>)]) {
 
 /// Puts the numbered pieces of RFC 2231 §3 together, `name*0*=…; name*1*=…` to `name*=…`, and leaves
 /// `name*` encoded: clients read that, few read the pieces, and other servers do the same. Pieces that
-/// lack their first stay as they are.
+/// lack one before them stay as they are.
 fn joined(parameters: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
-    let mut done: Vec<(String, Vec<u8>)> = Vec::with_capacity(parameters.len());
+    let mut pieces = BTreeMap::new();
     for (name, value) in parameters {
-        let pieces = match piece(name) {
-            Some((base, 0, _)) => pieces_of(parameters, base),
-            Some((base, number, _)) if number < pieces_of(parameters, base).len() => continue,
-            _ => Vec::new(),
-        };
-        let Some((base, ..)) = piece(name).filter(|_| !pieces.is_empty()) else {
-            done.push((name.clone(), value.clone()));
-            continue;
-        };
-        let is_extended = pieces.iter().any(|(extended, _)| *extended);
-        // The first piece names the charset; where only a later one is encoded, nobody did.
-        let mut whole = if is_extended && !pieces[0].0 { b"''".to_vec() } else { Vec::new() };
-        for (extended, piece) in pieces {
-            if is_extended && !extended {
-                escape(piece, &mut whole);
-            } else {
-                whole.extend_from_slice(piece);
+        if let Some((base, number, extended)) = piece(name) {
+            pieces.entry((base, number)).or_insert((extended, value.as_slice()));
+        }
+    }
+    // Of each name those that follow each other from the first on.
+    let mut wholes: BTreeMap<&str, Vec<(bool, &[u8])>> = BTreeMap::new();
+    for ((base, number), piece) in pieces {
+        let whole = wholes.entry(base).or_default();
+        if whole.len() == number {
+            whole.push(piece);
+        }
+    }
+    let mut done: Vec<(String, Vec<u8>)> = Vec::with_capacity(parameters.len());
+    let mut written = BTreeSet::new();
+    for (name, value) in parameters {
+        match piece(name)
+            .and_then(|(base, number, _)| Some((base, wholes.get(base).filter(|whole| number < whole.len())?)))
+        {
+            None => done.push((name.clone(), value.clone())),
+            Some((base, whole)) => {
+                if written.insert(base) {
+                    done.push(put_together(base, whole));
+                }
             }
         }
-        done.push((if is_extended { format!("{base}*") } else { base.to_owned() }, whole));
     }
     done
+}
+
+fn put_together(base: &str, pieces: &[(bool, &[u8])]) -> (String, Vec<u8>) {
+    if pieces.iter().all(|(extended, _)| !extended) {
+        return (base.to_owned(), pieces.iter().flat_map(|(_, piece)| *piece).copied().collect());
+    }
+    // The first piece names the charset; where only a later one is encoded, nobody did.
+    let mut whole = if pieces.first().is_some_and(|(extended, _)| *extended) { Vec::new() } else { b"''".to_vec() };
+    for (extended, piece) in pieces {
+        if *extended {
+            whole.extend_from_slice(piece);
+        } else {
+            escape(piece, &mut whole);
+        }
+    }
+    (format!("{base}*"), whole)
 }
 
 /// `name*2*`: its name, its number, and whether it is percent-encoded.
@@ -198,17 +220,6 @@ fn piece(name: &str) -> Option<(&str, usize, bool)> {
     let (number, extended) = number.strip_suffix('*').map_or((number, false), |number| (number, true));
     let is_number = (1..=3).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| number.parse().ok()).flatten().map(|number| (base, number, extended))
-}
-
-/// The pieces of a name from the first to the last before one that lacks.
-fn pieces_of<'p>(parameters: &'p [(String, Vec<u8>)], base: &str) -> Vec<(bool, &'p [u8])> {
-    let find = |wanted: usize| {
-        parameters.iter().find_map(|(name, value)| match piece(name) {
-            Some((same, number, extended)) if same == base && number == wanted => Some((extended, value.as_slice())),
-            _ => None,
-        })
-    };
-    (0..).map_while(find).collect()
 }
 
 /// Percent-encodes what can't stand in an extended value (RFC 2231 §7).

@@ -59,6 +59,10 @@ fn envelopes_of_our_own() {
             "(NIL NIL NIL NIL NIL NIL ((NIL NIL \"Never ended\" NIL)(NIL NIL \"a\" \"x.example\")(NIL NIL NIL NIL)\
              (NIL NIL \"Next\" NIL)(NIL NIL \"b\" \"x.example\")(NIL NIL NIL NIL)) NIL NIL NIL)",
         ),
+        (
+            "To: Both <a@x.example> <b@x.example>",
+            "(NIL NIL NIL NIL NIL ((\"Both\" NIL \"a\" \"x.example\")(NIL NIL \"b\" \"x.example\")) NIL NIL NIL NIL)",
+        ),
         ("Subject: one\r\nSubject: two", "(NIL \"one\" NIL NIL NIL NIL NIL NIL NIL NIL)"),
         ("Subject: a\0b\u{1}", "(NIL \"ab\u{1}\" NIL NIL NIL NIL NIL NIL NIL NIL)"),
         ("Message-ID: <\u{e9}@x>", "(NIL NIL NIL NIL NIL NIL NIL NIL NIL {6}\r\n<\u{e9}@x>)"),
@@ -116,7 +120,7 @@ fn structures() {
         ),
         (
             "Content-Type: application/x; name=caf\u{e9}\r\nContent-Disposition: \u{e9}\r\n\r\n",
-            "(\"application\" \"x\" (\"name\" \"=?utf-8?b?Y2Fmw6k=?=\") NIL NIL \"7bit\" 0| NIL (\"=?utf-8?b?w6k=?=\" NIL) NIL NIL)"
+            "(\"application\" \"x\" (\"name\" \"=?utf-8?b?Y2Fmw6k=?=\") NIL NIL \"7bit\" 0| NIL (\"=?utf-8?b?w6k=?=\" NIL) NIL NIL|)"
                 .to_owned(),
         ),
     ] {
@@ -130,12 +134,13 @@ fn structures() {
 fn numbered_parameters_are_put_together() {
     for (parameters, expected) in [
         ("name*0=\"abc\"; name*1=\"def\"", "\"name\" \"abcdef\""),
-        ("name*1=\"def\"; x=y; name*0=\"abc\"", "\"x\" \"y\" \"name\" \"abcdef\""),
+        ("name*1=\"def\"; x=y; name*0=\"abc\"", "\"name\" \"abcdef\" \"x\" \"y\""),
         ("name*0*=utf-8''a%20; name*1=\"b c\"; name*2*=%C3%A9", "\"name*\" \"utf-8''a%20b%20c%C3%A9\""),
         ("name*0=a; name*1*=%C3%A9", "\"name*\" \"''a%C3%A9\""),
         ("name*=utf-8''a; name=b", "\"name*\" \"utf-8''a\" \"name\" \"b\""),
         ("name*1=x; name*2=y", "\"name*1\" \"x\" \"name*2\" \"y\""),
         ("name*0=x; name*2=y", "\"name\" \"x\" \"name*2\" \"y\""),
+        ("name*0=x; name*0=y; name*1=z; name*1*=w", "\"name\" \"xz\""),
         ("name*x=x; *=y", "\"name*x\" \"x\" \"*\" \"y\""),
     ] {
         let [_, body, _] = shown(&format!("Content-Type: a/b; {parameters}\r\n\r\n"));
@@ -223,6 +228,11 @@ fn a_message_that_is_no_multipart_has_one_part() {
     assert_eq!(section(within, &[1], What::Whole).as_deref(), Some(&b"Subject: s\r\n\r\nhi"[..]));
     assert_eq!(section(within, &[1], What::Header).as_deref(), Some(&b"Subject: s\r\n\r\n"[..]));
     assert_eq!(section(within, &[1, 1], What::Whole).as_deref(), Some(&b"hi"[..]));
+    // A message that ends with its header.
+    let cut = b"Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\nSubject: s\r\n--x--";
+    assert_eq!(section(cut, &[1], What::Whole).as_deref(), Some(&b"Subject: s"[..]));
+    assert_eq!(section(cut, &[1], What::Header).as_deref(), Some(&b"Subject: s"[..]));
+    assert_eq!(section(cut, &[1], What::Text).as_deref(), Some(&b""[..]));
 }
 
 #[test]
