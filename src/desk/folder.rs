@@ -147,13 +147,13 @@ impl Folders {
         add(format!("{slug}/Departments"), Folder::Departments(id));
         let of_it: Vec<_> = departments.iter().filter(|department| department.property == id).collect();
         let names = of_it.iter().map(|department| (&*department.name, department.slug.to_string()));
-        for (department, name) in of_it.iter().zip(distinct(names.collect())) {
+        for (department, name) in of_it.iter().zip(distinct(&names.collect::<Vec<_>>())) {
             add(format!("{slug}/Departments/{name}"), Folder::Department(id, department.id));
         }
         add(format!("{slug}/Members"), Folder::Members(id));
         let team: Vec<_> = members.iter().filter(|known| known.is_of(id) && !known.list).collect();
         let names = team.iter().map(|known| (&*known.name, known.login.to_string()));
-        for (known, name) in team.iter().zip(distinct(names.collect())) {
+        for (known, name) in team.iter().zip(distinct(&names.collect::<Vec<_>>())) {
             add(format!("{slug}/Members/{name}"), Folder::Member(id, known.id));
         }
         add(format!("{slug}/Notes"), Folder::Notes(id));
@@ -233,7 +233,7 @@ impl Folders {
 }
 
 /// Names as levels of mailboxes: without what parts levels or stands for others, and each once.
-fn distinct(names: Vec<(&str, String)>) -> Vec<String> {
+fn distinct(names: &[(&str, String)]) -> Vec<String> {
     let clean = |name: &str| {
         let name: String = name
             .chars()
@@ -252,7 +252,7 @@ fn distinct(names: Vec<(&str, String)>) -> Vec<String> {
             name.clone()
         }
     };
-    cleaned.iter().zip(&names).map(one).collect()
+    cleaned.iter().zip(names).map(one).collect()
 }
 
 /// What a move says of a ticket.
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn levels_have_each_name_once() {
-        let names = distinct(vec![
+        let names = distinct(&[
             ("Billing", "billing".into()),
             ("a/b*%", "ab".into()),
             ("Bob", "bob@one.example".into()),

@@ -169,7 +169,9 @@ async fn see(desk: &Desk, member: MemberId, rows: &mut [(u32, Row, Mine)]) -> Re
             .try_for_each(|item| views::set_mine(tx, member, (item.ticket, item.entry), |mine| mine.seen = true))
     });
     marking.await.map_err(Trouble::Store)?;
-    rows.iter_mut().for_each(|(.., mine)| mine.seen = true);
+    for (.., mine) in rows {
+        mine.seen = true;
+    }
     Ok(())
 }
 

@@ -49,25 +49,22 @@ impl Seat {
                 let mut tickets = BTreeSet::new();
                 for (uid, row, _) in found(tx, &here, member, some)? {
                     let mut item = Item::of(&row);
-                    match row.ticket {
-                        Some(ticket) => {
-                            if tickets.insert(ticket) {
-                                gesture::move_ticket(tx, &act, member, ticket, from, to)?;
-                            }
-                            if moving {
-                                // What a client has moved is gone from where it was, under that number.
-                                views::renumber(tx, (row.ticket, row.entry), &here, uid)?;
-                            }
+                    if let Some(ticket) = row.ticket {
+                        if tickets.insert(ticket) {
+                            gesture::move_ticket(tx, &act, member, ticket, from, to)?;
                         }
-                        None => {
-                            let place = to.place().ok_or_else(|| {
-                                ActionError::refused("a message of your own can't be put among tickets by a move")
-                            })?;
-                            if moving {
-                                own::put(tx, member, row.entry, place)?;
-                            } else if let Some(entry) = own::copy(tx, member, row.entry, place)? {
-                                item.entry = entry;
-                            }
+                        if moving {
+                            // What a client has moved is gone from where it was, under that number.
+                            views::renumber(tx, (row.ticket, row.entry), &here, uid)?;
+                        }
+                    } else {
+                        let place = to.place().ok_or_else(|| {
+                            ActionError::refused("a message of your own can't be put among tickets by a move")
+                        })?;
+                        if moving {
+                            own::put(tx, member, row.entry, place)?;
+                        } else if let Some(entry) = own::copy(tx, member, row.entry, place)? {
+                            item.entry = entry;
                         }
                     }
                     moved.push((uid, item));

@@ -3,24 +3,23 @@
 //! What is kept of messages answers most questions; only for BODY, TEXT and fields that are not kept
 //! are messages read, and only those for which nothing else has decided.
 
+mod question;
+
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+use self::question::{Candidate, Depth, Question, asks_modseq};
 use super::Trouble;
-use super::command::{Command, SearchKey, SearchReturn, Set, SortBy, SortCriterion, ThreadAlgorithm};
-use super::flags;
+use super::command::{Command, SearchReturn, SortBy, SortCriterion, ThreadAlgorithm};
 use super::seat::{Done, Seat};
-use super::selected::{Selected, found};
+use super::selected::found;
 use super::shapes::{Item, Source, fields, prepare};
 use super::write::{Out, set};
 use crate::desk::shelf::{Mine, Row};
 use crate::mime::charset;
 use crate::mime::shape::fields::Fields;
-use crate::mime::shape::search::{Needle, header_contains, text_contains};
 use crate::mime::shape::thread;
 use crate::store::Read as _;
 use crate::store::tables::{RENDERINGS, SHAPES};
@@ -29,180 +28,13 @@ use crate::store::tables::{RENDERINGS, SHAPES};
 const MANY: usize = 500;
 const FEW: usize = 16;
 
-/// How much of a message a question needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Depth {
-    Row,
-    Shape,
-    Fields,
-    Header,
-    Message,
-}
-
-/// A question, made ready to be asked of many messages.
-enum Question {
-    All,
-    And(Vec<Question>),
-    Or(Box<Question>, Box<Question>),
-    Not(Box<Question>),
-    /// Of these UIDs, which are in ascending order.
-    Among(Vec<u32>),
-    Flag(super::command::Flag),
-    Never,
-    Header(String, Needle),
-    From(Needle),
-    To(Needle),
-    Cc(Needle),
-    Bcc(Needle),
-    Subject(Needle),
-    Text {
-        needle: Needle,
-        headers_too: bool,
-    },
-    Arrived(Ordering, Date),
-    Sent(Ordering, Date),
-    Larger(u32),
-    Smaller(u32),
-    Older(Timestamp),
-    Younger(Timestamp),
-    ModSeq(u64),
-    EmailId(String),
-    ThreadId(String),
-}
-
-/// A message with as much of it as was read.
-struct Candidate<'a> {
-    uid: u32,
-    row: &'a Row,
-    mine: &'a Mine,
-    size: u32,
-    at: Timestamp,
-    fields: Option<&'a Fields>,
-    header: Option<&'a [u8]>,
-    message: Option<&'a [u8]>,
-}
-
-impl Question {
-    fn of(key: &SearchKey, selected: &Selected, saved: &BTreeSet<u32>, now: Timestamp) -> Result<Self, Trouble> {
-        let all = |keys: &[SearchKey]| {
-            keys.iter().map(|key| Self::of(key, selected, saved, now)).collect::<Result<Vec<_>, _>>()
-        };
-        let among = |set: &Set, by_uid| {
-            let uids = selected.resolve(set, by_uid, saved);
-            uids.map(Self::Among).ok_or_else(|| Trouble::Bad("there is no message with that number".into()))
-        };
-        let back = |by: &SignedDuration| now.checked_sub(*by).unwrap_or(Timestamp::MIN);
-        Ok(match key {
-            SearchKey::All => Self::All,
-            SearchKey::And(keys) => Self::And(all(keys)?),
-            SearchKey::Or(one, other) => Self::Or(
-                Box::new(Self::of(one, selected, saved, now)?),
-                Box::new(Self::of(other, selected, saved, now)?),
-            ),
-            SearchKey::Not(key) => Self::Not(Box::new(Self::of(key, selected, saved, now)?)),
-            SearchKey::Sequence(set) => among(set, false)?,
-            SearchKey::Uid(set) => among(set, true)?,
-            SearchKey::Flag(flag) => Self::Flag(flag.clone()),
-            SearchKey::Recent => Self::Never,
-            SearchKey::Header(field, text) => Self::Header(field.clone(), Needle::new(text)),
-            SearchKey::From(text) => Self::From(Needle::new(text)),
-            SearchKey::To(text) => Self::To(Needle::new(text)),
-            SearchKey::Cc(text) => Self::Cc(Needle::new(text)),
-            SearchKey::Bcc(text) => Self::Bcc(Needle::new(text)),
-            SearchKey::Subject(text) => Self::Subject(Needle::new(text)),
-            SearchKey::Body(text) => Self::Text { needle: Needle::new(text), headers_too: false },
-            SearchKey::Text(text) => Self::Text { needle: Needle::new(text), headers_too: true },
-            SearchKey::Before(day) => Self::Arrived(Ordering::Less, *day),
-            SearchKey::On(day) => Self::Arrived(Ordering::Equal, *day),
-            SearchKey::Since(day) => Self::Arrived(Ordering::Greater, *day),
-            SearchKey::SentBefore(day) => Self::Sent(Ordering::Less, *day),
-            SearchKey::SentOn(day) => Self::Sent(Ordering::Equal, *day),
-            SearchKey::SentSince(day) => Self::Sent(Ordering::Greater, *day),
-            SearchKey::Larger(size) => Self::Larger(*size),
-            SearchKey::Smaller(size) => Self::Smaller(*size),
-            SearchKey::Older(by) => Self::Older(back(by)),
-            SearchKey::Younger(by) => Self::Younger(back(by)),
-            SearchKey::ModSeq(modseq) => Self::ModSeq(*modseq),
-            SearchKey::EmailId(id) => Self::EmailId(id.clone()),
-            SearchKey::ThreadId(id) => Self::ThreadId(id.clone()),
-        })
-    }
-
-    fn depth(&self) -> Depth {
-        match self {
-            Self::All
-            | Self::Among(_)
-            | Self::Flag(_)
-            | Self::Never
-            | Self::ModSeq(_)
-            | Self::EmailId(_)
-            | Self::ThreadId(_) => Depth::Row,
-            Self::Arrived(..) | Self::Larger(_) | Self::Smaller(_) | Self::Older(_) | Self::Younger(_) => Depth::Shape,
-            Self::From(_) | Self::To(_) | Self::Cc(_) | Self::Bcc(_) | Self::Subject(_) | Self::Sent(..) => {
-                Depth::Fields
-            }
-            Self::Header(..) => Depth::Header,
-            Self::Text { .. } => Depth::Message,
-            Self::And(questions) => questions.iter().map(Self::depth).max().unwrap_or(Depth::Row),
-            Self::Or(one, other) => one.depth().max(other.depth()),
-            Self::Not(question) => question.depth(),
-        }
-    }
-
-    /// The answer, where what was read suffices for one.
-    fn ask(&self, candidate: &Candidate<'_>) -> Option<bool> {
-        let Candidate { uid, row, mine, .. } = *candidate;
-        let said =
-            |pick: fn(&Fields) -> &str, needle: &Needle| candidate.fields.map(|fields| needle.is_in(pick(fields)));
-        // `Greater` stands for "that day or later" (RFC 3501 §6.4.4, SINCE).
-        let lies = |day: Date, how: Ordering, than: Date| match how {
-            Ordering::Greater => day >= than,
-            other => day.cmp(&than) == other,
-        };
-        match self {
-            Self::All => Some(true),
-            Self::Never => Some(false),
-            Self::And(questions) => {
-                let mut answer = Some(true);
-                for question in questions {
-                    match question.ask(candidate) {
-                        Some(false) => return Some(false),
-                        Some(true) => {}
-                        None => answer = None,
-                    }
-                }
-                answer
-            }
-            Self::Or(one, other) => match (one.ask(candidate), other.ask(candidate)) {
-                (Some(true), _) | (_, Some(true)) => Some(true),
-                (Some(false), Some(false)) => Some(false),
-                _ => None,
-            },
-            Self::Not(question) => question.ask(candidate).map(|answer| !answer),
-            Self::Among(uids) => Some(uids.binary_search(&uid).is_ok()),
-            Self::Flag(flag) => Some(flags::has(flag, uid, row, mine)),
-            Self::ModSeq(modseq) => Some(row.modseq.max(mine.modseq) >= *modseq),
-            Self::EmailId(id) => Some(Item::of(row).email_id() == *id),
-            Self::ThreadId(id) => Some(Item::of(row).thread_id().as_ref() == Some(id)),
-            Self::Larger(size) => Some(candidate.size > *size),
-            Self::Smaller(size) => Some(candidate.size < *size),
-            Self::Arrived(how, than) => Some(lies(candidate.at.to_zoned(TimeZone::UTC).date(), *how, *than)),
-            Self::Older(than) => Some(candidate.at <= *than),
-            Self::Younger(than) => Some(candidate.at >= *than),
-            Self::From(needle) => said(|fields| &fields.from, needle),
-            Self::To(needle) => said(|fields| &fields.to, needle),
-            Self::Cc(needle) => said(|fields| &fields.cc, needle),
-            Self::Bcc(needle) => said(|fields| &fields.bcc, needle),
-            Self::Subject(needle) => said(|fields| &fields.subject, needle),
-            Self::Sent(how, than) => {
-                candidate.fields.map(|fields| fields.day.is_some_and(|day| lies(day, *how, *than)))
-            }
-            Self::Header(field, needle) => candidate.header.map(|header| header_contains(header, field, needle)),
-            Self::Text { needle, headers_too } => {
-                candidate.message.map(|message| text_contains(message, needle, *headers_too))
-            }
-        }
-    }
+/// How an answer is to be written.
+struct Answer<'a> {
+    tag: &'a str,
+    verb: &'static str,
+    uid: bool,
+    returns: Option<&'a [SearchReturn]>,
+    with_modseq: bool,
 }
 
 /// A message that was found.
@@ -240,12 +72,15 @@ impl Seat {
             }
             Command::Sort { uid, returns, criteria, .. } => {
                 self.sort(criteria, &mut hits).await?;
-                self.tell_hits(tag, "SORT", *uid, returns.as_deref(), asks_modseq(key), &hits, out)
+                let returns = returns.as_deref();
+                let answer = Answer { tag, verb: "SORT", uid: *uid, returns, with_modseq: asks_modseq(key) };
+                self.tell_hits(&answer, &hits, out)
             }
             Command::Search { uid, returns, .. } => {
                 // Whoever speaks the later revision knows no other answer (RFC 9051 §6.4.4).
                 let returns = returns.as_deref().or(self.enabled.rev2.then_some(&[]));
-                self.tell_hits(tag, "SEARCH", *uid, returns, asks_modseq(key), &hits, out)
+                let answer = Answer { tag, verb: "SEARCH", uid: *uid, returns, with_modseq: asks_modseq(key) };
+                self.tell_hits(&answer, &hits, out)
             }
             _ => Err(Trouble::Bad("not now".into())),
         }
@@ -438,30 +273,16 @@ impl Seat {
         Ok(())
     }
 
-    fn tell_hits(
-        &mut self,
-        tag: &str,
-        verb: &str,
-        uid: bool,
-        returns: Option<&[SearchReturn]>,
-        with_modseq: bool,
-        hits: &[Hit],
-        out: &mut Out<'_>,
-    ) -> Result<Done, Trouble> {
+    fn tell_hits(&mut self, answer: &Answer<'_>, hits: &[Hit], out: &mut Out<'_>) -> Result<Done, Trouble> {
+        let Answer { tag, verb, uid, returns, with_modseq } = *answer;
         let selected = self.selected()?;
-        let numbers: Vec<u32> =
-            hits.iter().filter_map(|hit| if uid { Some(hit.uid) } else { selected.number(hit.uid) }).collect();
+        let number = |hit: &Hit| if uid { Some(hit.uid) } else { selected.number(hit.uid) };
+        let numbers: Vec<u32> = hits.iter().filter_map(number).collect();
         let modseq = hits.iter().map(|hit| hit.modseq).max().filter(|_| with_modseq);
         let Some(returns) = returns else {
-            let mut line = format!("* {verb}");
-            for number in &numbers {
-                line.push(' ');
-                line.push_str(&number.to_string());
-            }
-            if let Some(modseq) = modseq {
-                line.push_str(&format!(" (MODSEQ {modseq})"));
-            }
-            out.line(&line);
+            let numbers: String = numbers.iter().map(|number| format!(" {number}")).collect();
+            let modseq = modseq.map(|modseq| format!(" (MODSEQ {modseq})")).unwrap_or_default();
+            out.line(&format!("* {verb}{numbers}{modseq}"));
             return Ok(Done::coded(None, "searched"));
         };
         let asked = |what| returns.contains(&what);
@@ -469,10 +290,10 @@ impl Seat {
         let all = asked(SearchReturn::All) || returns.is_empty();
         if asked(SearchReturn::Save) {
             let uids = hits.iter().map(|hit| hit.uid);
-            let limited = (asked(SearchReturn::Min) || asked(SearchReturn::Max)) && !all && !asked(SearchReturn::Count);
-            self.saved = if limited {
-                let ends = uids.clone().min().filter(|_| asked(SearchReturn::Min)).into_iter();
-                ends.chain(uids.max().filter(|_| asked(SearchReturn::Max))).collect()
+            let ends = (asked(SearchReturn::Min) || asked(SearchReturn::Max)) && !all && !asked(SearchReturn::Count);
+            self.saved = if ends {
+                let least = uids.clone().min().filter(|_| asked(SearchReturn::Min));
+                least.into_iter().chain(uids.max().filter(|_| asked(SearchReturn::Max))).collect()
             } else {
                 uids.collect()
             };
@@ -480,25 +301,17 @@ impl Seat {
                 return Ok(Done::coded(None, "saved"));
             }
         }
-        let mut line = String::new();
-        let (least, most) = (numbers.iter().min(), numbers.iter().max());
-        if let Some(least) = least.filter(|_| asked(SearchReturn::Min)) {
-            line.push_str(&format!(" MIN {least}"));
-        }
-        if let Some(most) = most.filter(|_| asked(SearchReturn::Max)) {
-            line.push_str(&format!(" MAX {most}"));
-        }
-        if all && !numbers.is_empty() {
-            line.push_str(&format!(" ALL {}", set(numbers.iter().copied())));
-        }
-        if asked(SearchReturn::Count) {
-            line.push_str(&format!(" COUNT {}", numbers.len()));
-        }
-        if let Some(modseq) = modseq {
-            line.push_str(&format!(" MODSEQ {modseq}"));
-        }
+        let named = |name: &str, value: Option<String>| value.map(|value| format!(" {name} {value}"));
+        let facts = [
+            named("MIN", numbers.iter().min().filter(|_| asked(SearchReturn::Min)).map(ToString::to_string)),
+            named("MAX", numbers.iter().max().filter(|_| asked(SearchReturn::Max)).map(ToString::to_string)),
+            named("ALL", (all && !numbers.is_empty()).then(|| set(numbers.iter().copied()))),
+            named("COUNT", asked(SearchReturn::Count).then(|| numbers.len().to_string())),
+            named("MODSEQ", modseq.map(|modseq| modseq.to_string())),
+        ];
+        let facts: String = facts.into_iter().flatten().collect();
         let by = if uid { " UID" } else { "" };
-        out.line(&format!("* ESEARCH (TAG \"{tag}\"){by}{line}"));
+        out.line(&format!("* ESEARCH (TAG \"{tag}\"){by}{facts}"));
         Ok(Done::coded(None, "searched"))
     }
 }
@@ -506,17 +319,6 @@ impl Seat {
 impl Hit {
     fn of(uid: u32, row: &Row, mine: &Mine, at: Timestamp, size: u32) -> Self {
         Self { uid, item: Item::of(row), modseq: row.modseq.max(mine.modseq), at, size }
-    }
-}
-
-/// Whether a question is about changes, so that the answer says when the last one was (RFC 7162 §3.1.5).
-fn asks_modseq(key: &SearchKey) -> bool {
-    match key {
-        SearchKey::ModSeq(_) => true,
-        SearchKey::And(keys) => keys.iter().any(asks_modseq),
-        SearchKey::Or(one, other) => asks_modseq(one) || asks_modseq(other),
-        SearchKey::Not(key) => asks_modseq(key),
-        _ => false,
     }
 }
 

@@ -442,12 +442,11 @@ impl Seat {
             if let Some(known) = validity(tx, folder, shelves, &key)? {
                 return Ok(known);
             }
-            let base = match tx.get(&VALIDITY, &())? {
-                Some(base) => base,
-                None => {
-                    tx.put(&VALIDITY, &(), &now)?;
-                    now
-                }
+            let base = if let Some(base) = tx.get(&VALIDITY, &())? {
+                base
+            } else {
+                tx.put(&VALIDITY, &(), &now)?;
+                now
             };
             if !Folders::is_gathered(folder) {
                 return Ok(base);

@@ -144,10 +144,10 @@ impl Selected {
                             came.push(*uid);
                         }
                     }
-                    (Trail::Row(shelf, uid), Turn::Left) if self.shelves.contains(shelf) => {
-                        if self.uids.binary_search(uid).is_ok() {
-                            self.left.insert(*uid);
-                        }
+                    (Trail::Row(shelf, uid), Turn::Left)
+                        if self.shelves.contains(shelf) && self.uids.binary_search(uid).is_ok() =>
+                    {
+                        self.left.insert(*uid);
                     }
                     (Trail::Mine(member, ticket, entry), _) if *member == self.member => {
                         let shown = view.get(&SHOWN, &(*ticket, *entry))?.unwrap_or_default();
