@@ -8,7 +8,8 @@ use smtp_proto::response::parser::ResponseReceiver;
 
 /// The most octets that one reply may have, over all its lines.
 const LONGEST_REPLY: usize = 64 * 1024;
-/// The most characters of a reply's text that are kept.
+/// The most characters of a server's text that are shown. All of it is read: what a server can is in
+/// it, and whoever talks much must not hide that he offers TLS.
 const LONGEST_TEXT: usize = 500;
 
 /// What a server said, or what kept us from hearing it.
@@ -98,13 +99,9 @@ impl fmt::Display for Reply {
         if let Some([class, subject, detail]) = self.enhanced {
             write!(f, "{class}.{subject}.{detail} ")?;
         }
-        for (index, line) in self.text.lines().enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            f.write_str(line.trim())?;
-        }
-        Ok(())
+        let text = self.text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        let end = text.char_indices().nth(LONGEST_TEXT).filter(|_| self.code.is_some());
+        f.write_str(end.map_or(&text, |(end, _)| &text[..end]))
     }
 }
 
@@ -152,7 +149,7 @@ impl ReplyReader {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| *c == '\n' || !c.is_control()).take(LONGEST_TEXT).collect::<String>().trim_end().to_owned()
+    text.chars().filter(|c| *c == '\n' || !c.is_control()).collect::<String>().trim_end().to_owned()
 }
 
 #[cfg(test)]
