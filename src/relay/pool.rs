@@ -12,8 +12,8 @@ use super::client::{Client, Opened, Outcome, Reply, Server, Session, Transaction
 use super::mx::Finder;
 use super::route::{NextHop, Place};
 
-/// After so long no further server of a destination is begun with: who answers each of them slowly
-/// must not hold a place for hours.
+/// After so long no further address of a destination's servers is begun with: who answers at each of
+/// them slowly must not hold a place for hours.
 const LONGEST_SEARCH: Duration = Duration::from_mins(5);
 
 /// How many connections there are, and how long they are kept.
@@ -150,8 +150,8 @@ impl Pool {
     /// each recipient, in their order.
     ///
     /// A kept connection that breaks off before anything is decided is no failure, and neither is a
-    /// server that does not take us or breaks off in the same way, where there is another: the next
-    /// one is tried (RFC 5321 §5.1). What a server says to a recipient, or after it was given
+    /// server that does not take us or breaks off in the same way, where it has another address or there
+    /// is another: the next one is tried (RFC 5321 §5.1). What a server says to a recipient, or after it was given
     /// the message, stands. It is not offered to a host that has enough to do with other domains' mail.
     pub async fn deliver(&self, transaction: &Transaction<'_>) -> Vec<Outcome> {
         let _slot = self.slots.acquire().await;
@@ -180,7 +180,7 @@ impl Pool {
             },
         };
         let mut outcomes = Vec::new();
-        for hop in &hops {
+        for hop in &hops.iter().flat_map(NextHop::each).collect::<Vec<_>>() {
             if !outcomes.is_empty() && begun.elapsed() > LONGEST_SEARCH {
                 break;
             }
