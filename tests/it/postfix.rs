@@ -10,7 +10,8 @@ use guichet::store::{Order, Read};
 
 use crate::kit::desk::{TestDesk, field};
 use crate::kit::letter::letter;
-use crate::kit::named::{Named, free_port};
+use crate::kit::named::Named;
+use crate::kit::ports::free_port;
 use crate::kit::postfix::{Postfix, Wanted};
 
 const FULL: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 31, 1));

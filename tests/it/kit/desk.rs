@@ -157,6 +157,14 @@ impl TestDesk {
         desk
     }
 
+    /// For a desk that delivers by itself: the mail server of a domain, at 127.0.1.`last`.
+    pub async fn server_of(&self, domain: &str, last: u8, sink: Sink) -> Sink {
+        let place = SocketAddr::from(([127, 0, 1, last], self.sink.address().port()));
+        let host = format!("mx.{domain}");
+        self.dns.exchange(domain, 10, &host).address(&host, place.ip());
+        sink.start_on(place).await.unwrap()
+    }
+
     /// Stops the daemon as SIGTERM does, and starts it again on what it left.
     pub async fn restart(&mut self) {
         self.stop().await;
