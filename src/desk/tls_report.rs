@@ -351,10 +351,8 @@ impl Report {
             shortened(&mut text, failures.len());
         }
         shortened(&mut text, self.policies.len());
-        let lines = text.bytes().take(Self::LONGEST_TEXT).enumerate().filter(|(_, byte)| *byte == b'\n');
-        if text.len() > Self::LONGEST_TEXT
-            && let Some((end, _)) = lines.last()
-        {
+        let too_long = text.as_bytes().get(..=Self::LONGEST_TEXT);
+        if let Some(end) = too_long.and_then(|text| text.iter().rposition(|byte| *byte == b'\n')) {
             text.truncate(end + 1);
             text.push_str(MORE);
         }

@@ -89,18 +89,18 @@ enum Found {
 #[derive(Default)]
 struct Missing {
     /// The line to it is not as its zone or the domain wants it.
-    is_unsafe: Option<String>,
+    not_safe: Option<String>,
     /// Where it is, is not known.
-    is_unknown: Option<String>,
+    unknown: Option<String>,
     /// Mail can't be sent there.
-    is_nowhere: Option<String>,
+    nowhere: Option<String>,
 }
 
 impl Missing {
     /// What it means where nobody is left. It is for ever only where all of it is, and the name servers
     /// are `sure` of whom they named.
     fn outcome(self, domain: &str, sure: bool) -> Outcome {
-        match (self.is_unsafe, self.is_unknown, self.is_nowhere) {
+        match (self.not_safe, self.unknown, self.nowhere) {
             (Some(why), ..) => {
                 let text = format!("no mail server of {domain} may be used: {why}");
                 Outcome::RouteDown(Reply::ours_with([4, 7, 0], text))
@@ -250,17 +250,17 @@ impl Finder {
                             security,
                             credentials: None,
                         }),
-                        Err(why) => missing.is_unsafe = Some(why),
+                        Err(why) => missing.not_safe = Some(why),
                     }
                 }
                 Found::Lost(Lost::Unproven(why)) => {
                     let failure = TlsFailure { kind: FailureKind::DnssecInvalid, words: why.clone() };
                     let security = Security::Dane(Arc::new(Dane::new(&host, &host, domain, &[])));
                     self.count(domain, &security, &host, &failure);
-                    missing.is_unsafe = Some(format!("the TLSA records of {host} can't be found: {why}"));
+                    missing.not_safe = Some(format!("the TLSA records of {host} can't be found: {why}"));
                 }
-                Found::Lost(Lost::Unknown(why)) => missing.is_unknown = Some(format!("{host}: {why}")),
-                Found::Lost(Lost::Nowhere(why)) => missing.is_nowhere = Some(format!("{host} {why}")),
+                Found::Lost(Lost::Unknown(why)) => missing.unknown = Some(format!("{host}: {why}")),
+                Found::Lost(Lost::Nowhere(why)) => missing.nowhere = Some(format!("{host} {why}")),
                 Found::Us => {}
             }
         }

@@ -86,7 +86,12 @@ impl TestDesk {
 
     /// One that asks another program's name server, and delivers to this port of whom that names.
     pub async fn direct_by(name_server: SocketAddr, port: u16) -> Self {
-        Self::begin(DOMAIN, "", None, Out::Named(name_server, port)).await
+        Self::direct_by_with(name_server, port, "").await
+    }
+
+    /// The same with more lines of config.
+    pub async fn direct_by_with(name_server: SocketAddr, port: u16, more: &str) -> Self {
+        Self::begin(DOMAIN, more, None, Out::Named(name_server, port)).await
     }
 
     /// The same on a store that the test opened, and can make fail; senders may write alike.
