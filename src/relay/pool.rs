@@ -15,6 +15,9 @@ use super::route::{NextHop, Place};
 /// After so long no further address of a destination's servers is begun with: who answers at each of
 /// them slowly must not hold a place for hours.
 const LONGEST_SEARCH: Duration = Duration::from_mins(5);
+/// After so many that took the connection and did not take us no further one is asked: who has many
+/// addresses and no place for us is not to hear it from each.
+const MOST_REFUSALS: usize = 8;
 
 /// How many connections there are, and how long they are kept.
 #[derive(Clone, Copy, Debug)]
@@ -179,15 +182,16 @@ impl Pool {
                 Err(outcome) => return all(outcome),
             },
         };
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut refusals) = (Vec::new(), 0);
         for hop in &hops.iter().flat_map(NextHop::each).collect::<Vec<_>>() {
-            if !outcomes.is_empty() && begun.elapsed() > LONGEST_SEARCH {
+            if !outcomes.is_empty() && (begun.elapsed() > LONGEST_SEARCH || refusals == MOST_REFUSALS) {
                 break;
             }
             let server = hop.place.server(None);
             let Some(_visit) = self.hosts.visit(&server.host) else { return all(busy(&server)) };
             let opened = self.client.attempt(hop).await;
             self.count(hop, &opened);
+            refusals += usize::from(opened.address.is_some());
             outcomes = match opened.session {
                 Ok(mut session) => {
                     let server = hop.place.server(session.address());

@@ -177,6 +177,20 @@ async fn a_server_that_does_not_take_us_at_one_address_is_asked_at_its_next() {
 }
 
 #[tokio::test]
+async fn who_has_many_addresses_and_no_place_for_us_is_not_asked_at_each() {
+    let internet = Internet::of(12).await;
+    for (number, host) in internet.hosts.iter().enumerate() {
+        host.rule("CONNECT", say("421 4.3.2 busy"), false);
+        let name = if number < 6 { "a.example.com" } else { "b.example.com" };
+        internet.dns.address(name, host.address().ip());
+    }
+    internet.dns.exchange("example.com", 10, "a.example.com").exchange("example.com", 20, "b.example.com");
+    let outcome = internet.send("bob@example.com").await;
+    assert!(matches!(outcome, Outcome::RouteDown(_)), "{outcome:?}");
+    assert_eq!(internet.connections().iter().sum::<usize>(), 8);
+}
+
+#[tokio::test]
 async fn what_a_server_says_of_a_recipient_or_after_the_message_stands() {
     for (when, act, failed) in [
         ("RCPT", say("450 4.7.1 greylisted"), false),
