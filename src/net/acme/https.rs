@@ -13,7 +13,7 @@ use std::time::Duration;
 use hickory_resolver::TokioResolver;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
@@ -30,6 +30,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 /// The most octets of an answer; certificate chains have some ten thousand.
 const MOST_ANSWER: usize = 1 << 20;
+/// The most seconds that an authority can ask us to wait; what waits is asked for anew before.
+const LONGEST_RETRY: u64 = 86_400;
 /// The most octets of its header.
 const MOST_HEADER: usize = 64 << 10;
 
@@ -96,7 +98,8 @@ impl Https {
             .await?;
         let request = relative(request, &uri)?;
         let answer = async {
-            let (parts, body) = sender.send_request(request).await?.into_parts();
+            let (mut parts, body) = sender.send_request(request).await?.into_parts();
+            bound_retry(&mut parts.headers);
             let body = Limited::new(body, MOST_ANSWER).collect().await?.to_bytes();
             Ok(BytesResponse::from(Response::from_parts(parts, Full::new(body))))
         };
@@ -142,6 +145,15 @@ fn relative(mut request: Request<BodyWrapper<Bytes>>, uri: &Uri) -> Result<Reque
     Ok(request)
 }
 
+/// The library adds the seconds of Retry-After (RFC 9110 §10.2.3) to the time, and would panic where that
+/// has no room for them.
+fn bound_retry(headers: &mut HeaderMap) {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    if seconds.is_some_and(|seconds| seconds > LONGEST_RETRY) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(LONGEST_RETRY));
+    }
+}
+
 impl HttpClient for Https {
     fn request(
         &self,
@@ -154,5 +166,26 @@ impl HttpClient for Https {
                 Err(_) => Err(Error::Other("the authority did not answer in time".into())),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_that_wants_us_to_wait_for_ever_is_taken_at_a_day() {
+        for (said, kept) in [
+            ("18446744073709551615", "86400"),
+            ("86401", "86400"),
+            ("5", "5"),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 1999 23:59:59 GMT"),
+            ("99999999999999999999999", "99999999999999999999999"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, said.parse().unwrap());
+            bound_retry(&mut headers);
+            assert_eq!(headers[RETRY_AFTER], kept);
+        }
     }
 }
