@@ -1,6 +1,7 @@
 //! What only the machine can say about a config: asked by `guichet check`, and at the start before
 //! anything listens.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -48,11 +49,12 @@ pub fn files(config: &Config) -> Vec<Problem> {
             continue;
         }
         match fs::read_to_string(file) {
-            Err(error) => problems.push(config.problem(key, unreadable(file, "read", &error))),
-            Ok(text) if !text.contains(mark) => {
-                problems.push(config.problem(key, format!("{} is not in PEM format", file.display())));
+            Ok(text) if text.contains(mark) => {}
+            Err(error) if error.kind() != ErrorKind::InvalidData => {
+                problems.push(config.problem(key, unreadable(file, "read", &error)));
             }
-            Ok(_) => {}
+            // DER is no text at all.
+            Ok(_) | Err(_) => problems.push(config.problem(key, format!("{} is not in PEM format", file.display()))),
         }
     }
     match &config.relay {
@@ -187,6 +189,10 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             warnings.push(config.problem(key, text));
         }
     }
+    if let Relay::Capture { maildir } = &config.relay {
+        let text = format!("\"capture\" is for trying out: mail goes to {} and to nobody", maildir.display());
+        warnings.push(config.problem("relay.mode", text));
+    }
     let members = config.submission.listen_tls.iter().chain(&config.submission.listen);
     // On loopback it is a trial.
     if config.tls.certificates == Certificates::SelfSigned
@@ -197,6 +203,12 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
         warnings.push(config.problem("tls", text.to_owned()));
     }
     warnings
+}
+
+/// What there is to say where `postmaster` names no property; `missing` says that there is none.
+#[must_use]
+pub fn no_postmaster(config: &Config, missing: &dyn fmt::Display) -> Problem {
+    config.problem("postmaster", format!("mail for postmaster@ and abuse@ is refused: {missing}"))
 }
 
 /// Every key that names a file to read.
@@ -315,10 +327,22 @@ mod tests {
         let nobody = "[submission]\nlisten = []\nlisten_tls = []\n";
         let on_loopback = "[submission]\nlisten = [\"127.0.0.1:2587\"]\nlisten_tls = []\n";
         for (rest, expected) in [("", 1), (certificate, 0), (nobody, 0), (on_loopback, 0)] {
-            let config = config(folder.path(), &format!("[relay]\nmode = \"capture\"\n{rest}"));
+            let config = config(folder.path(), &format!("[relay]\nmode = \"direct\"\n{rest}"));
             let told: Vec<_> = warnings(&config).into_iter().map(|warning| warning.key).collect();
             assert_eq!(told, vec!["tls"; expected], "{rest}");
         }
+    }
+
+    #[test]
+    fn a_desk_whose_mail_reaches_nobody_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(
+            folder.path(),
+            "[submission]\nlisten = []\nlisten_tls = []\n[relay]\nmode = \"capture\"\ncapture = \"outbox\"\n",
+        );
+        let warnings = warnings(&config);
+        assert_eq!(told(&warnings), [(Some(9), "relay.mode")]);
+        assert!(warnings[0].text.ends_with("/data/outbox and to nobody"), "{}", warnings[0].text);
     }
 
     #[test]
@@ -342,7 +366,10 @@ mod tests {
         );
         create_data_dir(&config).unwrap();
         assert_eq!(files(&config), []);
-        assert_eq!(told(&warnings(&config)), [(Some(6), "tls.certificate"), (Some(7), "tls.key")]);
+        assert_eq!(
+            told(&warnings(&config)),
+            [(Some(6), "tls.certificate"), (Some(7), "tls.key"), (Some(9), "relay.mode")]
+        );
     }
 
     #[test]
