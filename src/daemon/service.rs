@@ -2,6 +2,7 @@
 //! about it.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Running, longest_stop, start_with};
+use super::doors::Addresses;
+use super::{longest_stop, start_with};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::desk::copy::CopyState;
@@ -42,7 +44,7 @@ pub(super) async fn run(config: &Config, passed: Passed) -> Result<(), Failure> 
         never = tell_progress(&progress) => match never {},
         started = start_with(config, passed, progress.clone()) => started?,
     };
-    let told = Told { listens: listens(&running), store: running.opened.store.clone() };
+    let told = Told { listens: listens(&running.listens), store: running.opened.store.clone() };
     notify::ready(&told.line());
 
     let mut beside = JoinSet::new();
@@ -88,10 +90,11 @@ fn word(step: Step) -> String {
     format!("{what}: {} %", step.percent())
 }
 
-fn listens(running: &Running) -> String {
-    let submission: Vec<_> = running.submission_tls.iter().chain(&running.submission).copied().collect();
-    let web: Vec<_> = running.web_tls.iter().chain(&running.web).copied().collect();
-    let served = [("SMTP", &running.smtp), ("submission", &submission), ("web", &web)];
+fn listens(doors: &Addresses) -> String {
+    let both = |one: &[SocketAddr], other: &[SocketAddr]| [one, other].concat();
+    let submission = both(&doors.submission_tls, &doors.submission);
+    let web = both(&doors.web_tls, &doors.web);
+    let served = [("SMTP", &doors.smtp), ("submission", &submission), ("web", &web)];
     let served = served.into_iter().filter(|(_, addresses)| !addresses.is_empty()).map(|(what, addresses)| {
         let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         format!("{what} on {}", addresses.join(", "))

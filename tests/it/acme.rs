@@ -161,7 +161,7 @@ impl Bench {
         let files = CertificateFiles::self_signed(&dir.path().join("certs"), &[HOST.to_owned()]).unwrap();
         let certificates = Certificates::new(files.load().unwrap());
         let server = Arc::new(Server {
-            site: Site::new(&config, certificates.clone()),
+            site: Site::new(&config, certificates.clone(), https.is_some()),
             connections: ConnectionLimits::default(),
             deadlines: Deadlines::default(),
         });

@@ -26,6 +26,9 @@ const HOST: &str = "mx.desk.example.org";
 /// Sessions that are in the middle of a message while certificates change.
 const BUSY: usize = 50;
 
+/// All of it, and nothing waits.
+const APPLIED: Reloaded = Reloaded::Applied { waiting: Vec::new(), unusable: None };
+
 /// The lines of config that name the files.
 fn section(files: &(PathBuf, PathBuf)) -> String {
     format!("[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", files.0.display(), files.1.display())
@@ -78,7 +81,7 @@ async fn fifty_busy_sessions_outlive_every_exchange() {
     for _ in 0..5 {
         last = authority.issue(&[HOST]);
         last.write(folder.path());
-        assert_eq!(desk.reload(|text| text).await, Reloaded::Applied { waiting: Vec::new() });
+        assert_eq!(desk.reload(|text| text).await, APPLIED);
         assert_eq!(seen(&desk, &authority).await, last.own());
     }
     // Who was connected already and encrypts now sees the newest, too.
@@ -127,7 +130,10 @@ async fn what_can_not_be_used_changes_nothing_and_is_told() {
     ];
     for (name, bad, expected) in cases {
         bad.write(folder.path());
-        assert_eq!(desk.reload(|text| text).await, Reloaded::Applied { waiting: Vec::new() }, "{name}");
+        let Reloaded::Applied { waiting, unusable: Some(problem) } = desk.reload(|text| text).await else {
+            panic!("{name}")
+        };
+        assert!(waiting.is_empty() && problem.line.is_some() && problem.key.starts_with("tls."), "{name}: {problem}");
         assert_eq!(seen(&desk, &authority).await, good.own(), "{name}");
         let told = check(&desk).await;
         assert!(told.contains("tls.") && told.contains(expected), "{name}: {told}");
@@ -232,7 +238,7 @@ async fn a_config_with_an_error_changes_nothing_and_keys_that_wait_are_named() {
     assert_eq!(seen(&desk, &authority).await, first.own());
 
     let right = |text: String| text.replace("idel", "idle").replace("127.0.0.1:0", "127.0.0.2:0");
-    let Reloaded::Applied { waiting } = desk.reload(right).await else { panic!("applied") };
+    let Reloaded::Applied { waiting, .. } = desk.reload(right).await else { panic!("applied") };
     assert_eq!(waiting, ["limits.idle", "smtp.listen", "submission.listen", "submission.listen_tls"]);
     assert_eq!(seen(&desk, &authority).await, second.own());
 }

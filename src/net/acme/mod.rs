@@ -38,6 +38,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(30);
 /// How long an authority may take to look at a name, and to make a certificate.
 const PATIENCE: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(Duration::from_mins(3));
+/// What kinds of problems begin with (RFC 8555 §6.7).
+const ERRORS: &str = "urn:ietf:params:acme:error:";
 /// The most octets of an authority's words.
 const MOST_WORDS: usize = 1_000;
 
@@ -110,26 +112,30 @@ pub struct Renewer {
     failed: BTreeMap<String, Failed>,
 }
 
+/// Shows what was obtained before, of those names; each until it has a newer one.
+pub fn show_kept(acme: &Acme, data_dir: &Path, certificates: &Certificates) {
+    let state = State::new(data_dir, &acme.directory);
+    let mut shown = Shown::clone(&certificates.shown());
+    shown.named.retain(|name, _| acme.names.iter().any(|own| own.as_str() == name));
+    certificates.show(shown);
+    for (place, name) in acme.names.iter().enumerate() {
+        match state.certificate(name.as_str()) {
+            Ok(Some(certificate)) => certificates.show_for(name.as_str(), certificate, place == 0),
+            Ok(None) => {}
+            Err(error) => tracing::error!("{error}; a new certificate is asked for"),
+        }
+    }
+}
+
 impl Renewer {
-    /// Shows what is there already.
+    /// Goes on from what is kept. What is shown stays until there is something newer: see [`show_kept`].
     #[must_use]
     pub fn new(acme: Acme, proofs: Vec<Proof>, data_dir: &Path, certificates: Certificates, https: Https) -> Self {
         let state = State::new(data_dir, &acme.directory);
-        let names: Vec<_> = acme.names.iter().map(ToString::to_string).collect();
-        let failed = names.iter().filter_map(|name| Some((name.clone(), state.failed(name)?))).collect();
-        let obtained = BTreeMap::new();
-        let renewer = Self { acme, proofs, state, certificates, https, at_once: false, obtained, failed };
-        let mut shown = Shown::clone(&renewer.certificates.shown());
-        shown.named.retain(|name, _| names.contains(name));
-        renewer.certificates.show(shown);
-        for name in names {
-            match renewer.state.certificate(&name) {
-                Ok(Some(certificate)) => renewer.show(&name, certificate),
-                Ok(None) => {}
-                Err(error) => tracing::error!("{error}; a new certificate is asked for"),
-            }
-        }
-        renewer
+        let names = acme.names.iter().map(ToString::to_string);
+        let failed = names.filter_map(|name| Some((state.failed(&name)?, name))).map(|(failed, name)| (name, failed));
+        let (failed, obtained) = (failed.collect(), BTreeMap::new());
+        Self { acme, proofs, state, certificates, https, at_once: false, obtained, failed }
     }
 
     /// The same, and what failed before is tried at once.
@@ -235,8 +241,8 @@ impl Renewer {
         let account = self.account().await?;
         let identifiers = [Identifier::Dns(name.to_owned())];
         let order = match account.new_order(&NewOrder::new(&identifiers)).await {
-            // It may have been forgotten, or given up elsewhere: then we are somebody new.
-            Err(Error::Api(problem)) if unknown(&problem) => {
+            // It may have been forgotten, or given up: then we are somebody new.
+            Err(Error::Api(problem)) if is_about_account(&problem) => {
                 self.state.forget_account()?;
                 self.account().await?.new_order(&NewOrder::new(&identifiers)).await
             }
@@ -324,8 +330,11 @@ fn challenge_certificate(name: &str, said: &KeyAuthorization) -> Result<Certifie
     Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
-fn unknown(problem: &instant_acme::Problem) -> bool {
-    problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:accountDoesNotExist")
+/// Whether an order is refused because of who asks: an account that it does not know (RFC 8555 §7.3.1),
+/// or that was deactivated (§7.3.6).
+fn is_about_account(problem: &instant_acme::Problem) -> bool {
+    let kind = problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(ERRORS));
+    matches!(kind, Some("accountDoesNotExist" | "unauthorized"))
 }
 
 /// What the authority found, which stands at the challenge (RFC 8555 §7.1.6, §8).
@@ -350,6 +359,6 @@ async fn refusal(order: &mut Order) -> Failure {
 /// A problem in the authority's words, with its kind.
 fn in_words(problem: &instant_acme::Problem) -> String {
     let kind = problem.r#type.as_deref().unwrap_or("without a kind");
-    let kind = kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind);
+    let kind = kind.strip_prefix(ERRORS).unwrap_or(kind);
     format!("{} ({kind})", problem.detail.as_deref().unwrap_or("without a word"))
 }

@@ -25,7 +25,7 @@ pub fn inspect(config: &Config, now: Timestamp) -> Findings {
         Certificates::Files { certificate, key } => {
             let files = CertificateFiles { certificate: certificate.clone(), key: key.clone() };
             match files.load() {
-                Err(error) => found.problems.push(config.problem("tls.certificate", error.to_string())),
+                Err(error) => found.problems.push(config.problem(files.named_by(&error), error.to_string())),
                 Ok(certificate) => found.warnings.extend(
                     doubts(&certificate, config, now).into_iter().map(|text| config.problem("tls.certificate", text)),
                 ),

@@ -252,17 +252,17 @@ impl TestDesk {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.running().smtp[0]
+        self.running().listens.smtp[0]
     }
 
     /// Where members submit: TLS from the start, and STARTTLS.
     pub fn submission(&self) -> (SocketAddr, SocketAddr) {
-        (self.running().submission_tls[0], self.running().submission[0])
+        (self.running().listens.submission_tls[0], self.running().listens.submission[0])
     }
 
     /// Where HTTPS and HTTP are answered.
     pub fn web(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        (self.running().web_tls.first().copied(), self.running().web.first().copied())
+        (self.running().listens.web_tls.first().copied(), self.running().listens.web.first().copied())
     }
 
     /// What is shown to those who connect.
