@@ -45,22 +45,15 @@ pub(super) fn check(config: &Config, house: House, output: Output) -> Result<(),
     if problems.is_empty() { Ok(()) } else { Err(Failure::BadConfig(problems)) }
 }
 
-/// Whether there is the property that the config names, where there is a desk at all yet.
+/// What to say where the config names no property, if there is a desk yet, and we may look into it: the
+/// daemon says it too.
 fn postmaster(config: &Config, house: House) -> Result<Option<Problem>, Failure> {
     if !config.data_dir.join(STORE).is_dir() {
         return Ok(None);
     }
-    let call = Call::get(&["properties", &config.postmaster]);
-    match Client::new(config, house.open)?.call(&call) {
-        Ok(_) => Ok(None),
-        Err(missing @ Failure::Api(_)) if missing.code() == "not-found" => {
-            Ok(Some(check::no_postmaster(config, &missing)))
-        }
-        Err(failure) => {
-            let text = format!("whether there is the property {} can't be seen: {failure}", config.postmaster);
-            Ok(Some(config.problem("postmaster", text)))
-        }
-    }
+    let named = Client::new(config, house.open)?.call(&Call::get(&["properties", &config.postmaster]));
+    let missing = named.err().filter(|failure| failure.code() == "not-found");
+    Ok(missing.map(|missing| check::no_postmaster(config, &missing)))
 }
 
 /// No other daemon may have the data directory.

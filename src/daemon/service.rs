@@ -35,9 +35,10 @@ pub(super) async fn run(config: &Config, passed: Passed) -> Result<(), Failure> 
     let mut signals = Signals::new().context("signals can't be heard")?;
     notify::status("opening the store");
     let progress = Progress::default();
+    let mut early = None;
     let mut running = tokio::select! {
         biased;
-        () = wish_to_stop(&mut signals) => {
+        () = wish_to_stop(&mut signals, &mut early) => {
             tracing::warn!("told to stop before it served");
             return Ok(());
         }
@@ -52,25 +53,37 @@ pub(super) async fn run(config: &Config, passed: Passed) -> Result<(), Failure> 
         beside.spawn(watch(interval, Arc::clone(&running.heart), told.store.clone()));
     }
     beside.spawn(told.clone().go_on());
-    while signals.next().await == Wish::Reload {
+    // A reload that was asked for while it started may be about what was written meanwhile.
+    let mut wish = match early {
+        Some(wish) => wish,
+        None => signals.next().await,
+    };
+    while wish == Wish::Reload {
         notify::reloading();
         // What came of it is in the log.
         let _ = running.reload().await;
         notify::ready(&told.line());
+        wish = signals.next().await;
     }
     beside.shutdown().await;
     notify::stopping(longest_stop(config.limits.drain));
     tokio::select! {
         () = running.stop() => Ok(()),
-        () = wish_to_stop(&mut signals) => {
+        () = wish_to_stop(&mut signals, &mut early) => {
             let text = "a second signal ended it before all was finished; the next start goes on from there";
             Err(anyhow::anyhow!(text).into())
         }
     }
 }
 
-async fn wish_to_stop(signals: &mut Signals) {
-    while signals.next().await != Wish::Stop {}
+/// Waits for it, and keeps another wish that comes before.
+async fn wish_to_stop(signals: &mut Signals, other: &mut Option<Wish>) {
+    loop {
+        match signals.next().await {
+            Wish::Stop => return,
+            wish @ Wish::Reload => *other = Some(wish),
+        }
+    }
 }
 
 /// Tells of a start that takes its time as long as it gets on, and has it given more of it.

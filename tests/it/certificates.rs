@@ -114,7 +114,8 @@ async fn what_can_not_be_used_changes_nothing_and_is_told() {
     let mut desk = TestDesk::with(&section(&files)).await;
     let other = authority.issue(&[HOST]);
     let cut = |text: &str| text[..text.len() / 2].to_owned();
-    let cases: [(&str, Issued, &str); 8] = [
+    let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".to_owned();
+    let cases: [(&str, Issued, &str); 9] = [
         ("another's key", Issued { chain: other.chain.clone(), key: good.key.clone() }, "don't work together"),
         ("a key alone", Issued { chain: good.chain.clone(), key: other.key.clone() }, "don't work together"),
         (
@@ -123,6 +124,7 @@ async fn what_can_not_be_used_changes_nothing_and_is_told() {
             "no certificate could be read",
         ),
         ("half a key", Issued { chain: other.chain.clone(), key: cut(&other.key) }, "no private key could be read"),
+        ("a locked key", Issued { chain: other.chain.clone(), key: locked }, "it is encrypted with a passphrase"),
         ("nothing", Issued { chain: String::new(), key: other.key.clone() }, "is not in PEM format"),
         ("no certificate", Issued { chain: other.key.clone(), key: other.key.clone() }, "is not in PEM format"),
         ("yesterday's", authority.issue_for(&[HOST], -10, -1), "the certificate expired at "),
@@ -130,16 +132,20 @@ async fn what_can_not_be_used_changes_nothing_and_is_told() {
     ];
     for (name, bad, expected) in cases {
         bad.write(folder.path());
-        let Reloaded::Applied { waiting, unusable: Some(problem) } = desk.reload(|text| text).await else {
-            panic!("{name}")
-        };
-        assert!(waiting.is_empty() && problem.line.is_some() && problem.key.starts_with("tls."), "{name}: {problem}");
+        let (key, text) = refused(&mut desk).await;
+        assert!(key.starts_with("tls.") && !text.contains("error"), "{name}: {key}: {text}");
         assert_eq!(seen(&desk, &authority).await, good.own(), "{name}");
         let told = check(&desk).await;
         assert!(told.contains("tls.") && told.contains(expected), "{name}: {told}");
     }
+    fs::write(&files.0, other.own()).unwrap();
+    assert!(refused(&mut desk).await.1.ends_with("it has no CERTIFICATE section"));
+    assert!(check(&desk).await.contains("tls.pem is not in PEM format"));
+    good.write(folder.path());
     fs::remove_file(&files.1).unwrap();
-    desk.reload(|text| text).await;
+    let (key, text) = refused(&mut desk).await;
+    assert_eq!(key, "tls.key");
+    assert_eq!(text, format!("{} can't be read: No such file or directory (os error 2)", files.1.display()));
     assert_eq!(seen(&desk, &authority).await, good.own());
     assert!(check(&desk).await.contains("tls.key: "));
     // As soon as they are right, they are shown.
@@ -147,6 +153,14 @@ async fn what_can_not_be_used_changes_nothing_and_is_told() {
     desk.reload(|text| text).await;
     assert_eq!(seen(&desk, &authority).await, other.own());
     assert_eq!(check(&desk).await, "");
+}
+
+/// What a reload does not use: the key that names it, and why.
+async fn refused(desk: &mut TestDesk) -> (String, String) {
+    match desk.reload(|text| text).await {
+        Reloaded::Applied { unusable: Some(problem), .. } => (problem.key, problem.text),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// What `guichet check` says besides that all is well.
@@ -241,6 +255,26 @@ async fn a_config_with_an_error_changes_nothing_and_keys_that_wait_are_named() {
     let Reloaded::Applied { waiting, .. } = desk.reload(right).await else { panic!("applied") };
     assert_eq!(waiting, ["limits.idle", "smtp.listen", "submission.listen", "submission.listen_tls"]);
     assert_eq!(seen(&desk, &authority).await, second.own());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_and_policies_are_for_the_names_that_we_have_until_a_restart_brings_others() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let first = authority.issue(&[HOST]);
+    let files = first.write(folder.path());
+    let more = format!("[web]\nlisten_tls = [\"127.0.0.1:0\"]\n{}", section(&files));
+    let mut desk = TestDesk::with(&more).await;
+    let renamed = |text: String| text.replace(HOST, "new.desk.example.org") + "mta_sts = \"enforce\"\n";
+    let Reloaded::Applied { waiting, unusable: None } = desk.reload(renamed).await else { panic!("applied") };
+    assert_eq!(waiting, ["hostname", "tls.mta_sts"]);
+    assert_eq!(desk.names().policy(), None);
+    // The files are as they were named, and what is in them is taken.
+    let second = authority.issue(&[HOST]);
+    second.write(folder.path());
+    desk.reload(|text| text).await;
+    assert_eq!(seen(&desk, &authority).await, second.own());
+    assert_eq!(desk.reload(|text| text.replace("new.desk", "mx.desk")).await, APPLIED);
+    assert!(desk.names().policy().is_some_and(|policy| policy.to_string().contains(&format!("mx: {HOST}"))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,7 +130,7 @@ impl Bench {
         let files = CertificateFiles::self_signed(dir.path(), &[HOST.to_owned()]).unwrap();
         let certificates = Certificates::new(files.load().unwrap());
         let root = certificates.shown().first.chain()[0].clone();
-        let server = Arc::new(Server { site: Site::new(&config, certificates.clone(), true), connections, deadlines });
+        let server = Arc::new(Server { site: Site::new(&config, certificates.clone(), false), connections, deadlines });
         let (stopper, stop) = stop::channel();
         let serve = |tls: Option<Acceptor>| {
             let listener = Listener::bind_all("web", &["127.0.0.1:0"]).unwrap().remove(0);

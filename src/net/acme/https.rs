@@ -145,8 +145,8 @@ fn relative(mut request: Request<BodyWrapper<Bytes>>, uri: &Uri) -> Result<Reque
     Ok(request)
 }
 
-/// The library adds the seconds of Retry-After (RFC 9110 §10.2.3) to the time, and would panic where that
-/// has no room for them.
+/// The library adds the seconds of Retry-After to the time, and would panic where that has no room for
+/// them.
 fn bound_retry(headers: &mut HeaderMap) {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     if seconds.is_some_and(|seconds| seconds > LONGEST_RETRY) {

@@ -110,6 +110,7 @@ pub struct Renewer {
     obtained: BTreeMap<String, Timestamp>,
     /// What failed last of each name, here too: a full disk must not make us ask without a pause.
     failed: BTreeMap<String, Failed>,
+    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 /// Shows what was obtained before, of those names; each until it has a newer one.
@@ -135,7 +136,8 @@ impl Renewer {
         let names = acme.names.iter().map(ToString::to_string);
         let failed = names.filter_map(|name| Some((state.failed(&name)?, name))).map(|(failed, name)| (name, failed));
         let (failed, obtained) = (failed.collect(), BTreeMap::new());
-        Self { acme, proofs, state, certificates, https, at_once: false, obtained, failed }
+        let now = Box::new(Timestamp::now);
+        Self { acme, proofs, state, certificates, https, at_once: false, obtained, failed, now }
     }
 
     /// The same, and what failed before is tried at once.
@@ -144,10 +146,16 @@ impl Renewer {
         Self { at_once: true, ..self }
     }
 
+    /// The same by another clock.
+    #[must_use]
+    pub fn by(self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { now: Box::new(now), ..self }
+    }
+
     /// Asks and asks again until the word to stop.
     pub async fn run(mut self, mut stop: Stop) {
         loop {
-            let wait = self.next().duration_since(Timestamp::now());
+            let wait = self.next().duration_since((self.now)());
             let wait = Duration::try_from(wait).unwrap_or(Duration::ZERO).min(LONGEST_WAIT);
             tokio::select! {
                 () = stop.stopped() => return,
@@ -177,21 +185,21 @@ impl Renewer {
                 // By a clock that is ahead a new certificate is old already: not one after the other.
                 let Validity { from, until } = certificate.validity();
                 let again = |at: &Timestamp| at.checked_add(until.duration_since(from) / 3).unwrap_or(Timestamp::MAX);
-                let again = self.obtained.get(name).filter(|at| **at <= Timestamp::now()).map(again);
+                let again = self.obtained.get(name).filter(|at| **at <= (self.now)()).map(again);
                 certificate.renewal_from().max(again.unwrap_or(Timestamp::MIN))
             }
             _ => Timestamp::MIN,
         };
         match self.failed.get(name) {
             // A clock that went back must not make it wait for years.
-            Some(failed) if !self.at_once && failed.at <= Timestamp::now() => renewal.max(failed.again_at()),
+            Some(failed) if !self.at_once && failed.at <= (self.now)() => renewal.max(failed.again_at()),
             _ => renewal,
         }
     }
 
     /// Does what is due now.
     pub async fn renew(&mut self) {
-        let names: Vec<_> = self.names().into_iter().filter(|name| self.due(name) <= Timestamp::now()).collect();
+        let names: Vec<_> = self.names().into_iter().filter(|name| self.due(name) <= (self.now)()).collect();
         self.at_once = false;
         for name in names {
             let before = self.failed.get(&name).map_or(0, |failed| failed.times);
@@ -204,7 +212,7 @@ impl Renewer {
                     tracing::info!(name, %until, directory = %self.acme.directory, "certificate obtained");
                     self.show(&name, certificate);
                     self.failed.remove(&name);
-                    self.obtained.insert(name, Timestamp::now());
+                    self.obtained.insert(name, (self.now)());
                 }
                 Err(failure) => self.note(&name, before.saturating_add(1), &failure),
             }
@@ -215,13 +223,13 @@ impl Renewer {
     fn note(&mut self, name: &str, times: u32, failure: &Failure) {
         let words = failure.to_string();
         let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_WORDS).collect();
-        let failed = Failed { times, at: Timestamp::now(), words };
+        let failed = Failed { times, at: (self.now)(), words };
         if let Err(error) = self.state.fail(name, &failed) {
             tracing::warn!(name, %error, "what went wrong can't be written down; a restart will try at once");
         }
         let (words, again) = (&failed.words, failed.again_at());
         let ends = match self.state.certificate(name) {
-            Ok(Some(certificate)) => ending(&certificate, Timestamp::now())
+            Ok(Some(certificate)) => ending(&certificate, (self.now)())
                 .unwrap_or_else(|| format!("the one before holds until {}", certificate.validity().until)),
             _ => "there is none yet, and a self-signed one is shown".to_owned(),
         };
@@ -267,7 +275,7 @@ impl Renewer {
         if !certificate.is_for(name) {
             return Err(Failure::OtherName);
         }
-        if !certificate.validity().holds_at(Timestamp::now()) {
+        if !certificate.validity().holds_at((self.now)()) {
             return Err(Failure::OtherTime);
         }
         self.state.keep(name)?;

@@ -126,7 +126,7 @@ fn reason(error: pem::Error) -> String {
     }
 }
 
-/// PKCS #8 says so in the label (RFC 7468 §11), what OpenSSL wrote before it in a field.
+/// PKCS #8 says so in the label, what OpenSSL wrote before it in a field.
 fn is_encrypted(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
