@@ -106,13 +106,13 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, slug: &str, changes: Changes) -> Res
 }
 
 /// Removes a property: it takes no mail any more; its tickets stay, and its slug is not used again.
-/// Not the postmaster's: every domain has one (RFC 5321 §4.5.1).
+/// Not the postmaster's: his mail would go to whichever property is the oldest then.
 pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, slug: &str) -> Result<Property, ActionError> {
     let mut property = find::property(tx, slug)?;
     if act.desk.postmaster.as_ref() == Some(&property.slug) {
         return Err(ActionError::refused(format!(
-            "{} gets the mail for postmaster@ and abuse@, which every domain must take; name another property as \
-             postmaster in the configuration first, and restart",
+            "{} gets the mail for postmaster@ and abuse@; name another property as postmaster in the configuration \
+             first, and restart",
             property.slug
         )));
     }

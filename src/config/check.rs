@@ -208,7 +208,10 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
 /// What there is to say where `postmaster` names no property; `missing` says that there is none.
 #[must_use]
 pub fn no_postmaster(config: &Config, missing: &dyn fmt::Display) -> Problem {
-    config.problem("postmaster", format!("mail for postmaster@ and abuse@ is refused: {missing}"))
+    config.problem(
+        "postmaster",
+        format!("mail for postmaster@ and abuse@ goes to the oldest property, if any: {missing}"),
+    )
 }
 
 /// Every key that names a file to read.

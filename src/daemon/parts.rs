@@ -100,7 +100,7 @@ pub(super) fn spool(config: &Config) -> anyhow::Result<Spool> {
     Spool::open(&folder, memory).with_context(|| format!("{} can't be used", folder.display()))
 }
 
-/// Says where mail for the postmaster, which every domain takes (RFC 5321 §4.5.1), is refused.
+/// Says where mail for the postmaster goes to another property than the one that is named.
 pub(super) fn look_for_postmaster(config: &Config, store: &Store) -> anyhow::Result<()> {
     match store.read(|view| find::property(view, &config.postmaster)) {
         Ok(_) => {}

@@ -292,7 +292,8 @@ fn people_are_changed_and_leave() {
 fn a_postmaster_that_is_nobody_is_told_of_before_the_start_and_at_it() {
     let desk = Desk::new();
     let told = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
-    let said = "mail for postmaster@ and abuse@ is refused: there is no property acmee; did you mean acme?";
+    let said = "mail for postmaster@ and abuse@ goes to the oldest property, if any: there is no property acmee; did you mean \
+                acme?";
     assert!(!told(&desk.run(&["check"], "")).contains("postmaster"));
     desk.postmaster("acmee");
     let output = desk.run(&["check"], "");
