@@ -114,7 +114,7 @@ async fn token_keys(store: &Store) -> Result<Keys, Failure> {
 
 /// Runs the daemon until a signal stops it.
 pub fn serve(config: Config) -> Result<(), Failure> {
-    logs::start().map_err(|error| anyhow::anyhow!(error))?;
+    logs::start().map_err(|text| wrong("the environment", text))?;
     // As long as there is one thread.
     let passed = Passed::from_environment().map_err(|error| wrongly_passed(&error))?;
     let runtime = runtime()?;
@@ -126,12 +126,12 @@ pub fn serve(config: Config) -> Result<(), Failure> {
 
 /// Other sockets would be passed only by other units.
 fn wrongly_passed(error: &PassedError) -> Failure {
-    Failure::BadConfig(vec![Problem {
-        file: "systemd".into(),
-        line: None,
-        key: String::new(),
-        text: error.to_string(),
-    }])
+    wrong("systemd", error.to_string())
+}
+
+/// What is no better at another start, though it stands in no file.
+fn wrong(place: &str, text: String) -> Failure {
+    Failure::BadConfig(vec![Problem { file: place.into(), line: None, key: String::new(), text }])
 }
 
 /// The runtime of the daemon and of commands that act in this process.

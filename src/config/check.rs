@@ -23,16 +23,8 @@ pub fn create_data_dir(config: &Config) -> Result<(), Problem> {
 #[must_use]
 pub fn files(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if let Err(error) = write_into(&config.data_dir) {
-        let dir = config.data_dir.display();
-        problems.push(config.problem(
-            "data_dir",
-            match error.kind() {
-                ErrorKind::NotFound => format!("{dir} does not exist; `guichet init` or `guichet serve` makes it"),
-                _ => format!("{dir} cannot be written: {error}"),
-            },
-        ));
-    }
+    let unwritten = write_into(&config.data_dir).err().filter(|error| !is_full(error));
+    problems.extend(unwritten.map(|error| unwritable(config, &error)));
     let authorities = "-----BEGIN CERTIFICATE-----";
     let pem: &[(&str, &PathBuf, &str)] = match &config.tls.certificates {
         Certificates::SelfSigned => &[],
@@ -82,6 +74,20 @@ pub fn files(config: &Config) -> Vec<Problem> {
         }
     }
     problems
+}
+
+fn unwritable(config: &Config, error: &io::Error) -> Problem {
+    let dir = config.data_dir.display();
+    let text = match error.kind() {
+        ErrorKind::NotFound => format!("{dir} does not exist; `guichet init` or `guichet serve` makes it"),
+        _ => format!("{dir} cannot be written: {error}"),
+    };
+    config.problem("data_dir", text)
+}
+
+/// A disk is not full because of what the configuration says: the next start may find room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Whether it is a credential, and this is not the service, which alone has those.
@@ -171,6 +177,8 @@ pub fn cannot_listen(address: &SocketAddr, error: &io::Error) -> String {
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<Problem> {
     let mut warnings = Vec::new();
+    let full = write_into(&config.data_dir).err().filter(is_full);
+    warnings.extend(full.map(|error| unwritable(config, &error)));
     for (key, file) in named_files(config) {
         if let Some(name) = credential::named(file).filter(|_| is_elsewhere(file)) {
             let text = format!("the credential {name} exists only while the service runs, and is not checked");
@@ -233,7 +241,7 @@ fn named_files(config: &Config) -> Vec<(&'static str, &Path)> {
     files
 }
 
-/// Tries a file in the folder: permission bits alone don't tell of read-only mounts and full disks.
+/// Tries a file in the folder: permission bits alone don't tell of read-only mounts.
 fn write_into(folder: &Path) -> io::Result<()> {
     let probe = folder.join(format!(".check-{}", std::process::id()));
     File::create(&probe)?;
@@ -242,6 +250,8 @@ fn write_into(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     fn config(folder: &Path, rest: &str) -> Config {
@@ -267,6 +277,14 @@ mod tests {
         assert_eq!(files(&config), []);
         let mode = fs::metadata(&config.data_dir).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_the_configuration() {
+        for (errno, full) in [(Errno::NOSPC, true), (Errno::DQUOT, true), (Errno::ROFS, false), (Errno::ACCESS, false)]
+        {
+            assert_eq!(is_full(&errno.into()), full, "{errno}");
+        }
     }
 
     #[test]

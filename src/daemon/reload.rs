@@ -52,7 +52,7 @@ impl Running {
         match &unusable {
             None => tracing::info!(config = %self.config.source.file.display(), "configuration read again"),
             Some(problem) => {
-                tracing::error!("{problem}; whatever certificate was shown before is still shown");
+                tracing::error!("{problem}; what was shown before is still shown");
             }
         }
         Reloaded::Applied { waiting, unusable }

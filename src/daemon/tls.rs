@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::doors::Addresses;
 use crate::cli::Failure;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Domain};
 use crate::net::acme::https::Https;
 use crate::net::acme::{self, Proof, Renewer};
 use crate::net::stop::{self, Stopper};
@@ -22,7 +22,8 @@ pub(super) struct Keeper {
     /// What can be proven at the doors that are open.
     proofs: Vec<Proof>,
     data_dir: PathBuf,
-    hostname: String,
+    hostname: Domain,
+    domains: Vec<Domain>,
     resolver: TokioResolver,
     at_work: Option<(Stopper, JoinHandle<()>)>,
 }
@@ -49,7 +50,7 @@ impl Keeper {
     /// Loads what is shown at first, of what is there. Nobody keeps it fresh before [`Self::begin`].
     pub(super) fn new(config: &Config, resolver: &TokioResolver) -> Result<Self, Failure> {
         let problem = |unusable: Unusable| Failure::BadConfig(vec![config.problem(unusable.key, unusable.text)]);
-        let hostname = config.hostname.to_string();
+        let (hostname, domains) = (config.hostname.clone(), config.domains.clone());
         let first = match &config.tls.certificates {
             config::Certificates::Files { certificate, key } => {
                 let files = CertificateFiles { certificate: certificate.clone(), key: key.clone() };
@@ -65,7 +66,7 @@ impl Keeper {
             acme::show_kept(acme, &config.data_dir, &certificates);
         }
         let (data_dir, resolver) = (config.data_dir.clone(), resolver.clone());
-        Ok(Self { certificates, proofs: Vec::new(), data_dir, hostname, resolver, at_work: None })
+        Ok(Self { certificates, proofs: Vec::new(), data_dir, hostname, domains, resolver, at_work: None })
     }
 
     /// Keeps certificates fresh as `[tls]` says from now on, once the doors are served. Must be called in
@@ -103,7 +104,8 @@ impl Keeper {
             }
             config::Certificates::Files { certificate, key } => {
                 let files = CertificateFiles { certificate: certificate.clone(), key: key.clone() };
-                let (watch, read) = Watch::begin(files.clone(), self.certificates.clone(), files::EVERY);
+                let names = tls.names(&self.hostname, &self.domains);
+                let (watch, read) = Watch::begin(files.clone(), names, self.certificates.clone(), files::EVERY);
                 taken = read.map_err(|refused| match refused {
                     Refused::Unusable(error) => Unusable::in_files(&files, &error),
                     other => Unusable::new("tls.certificate", other.to_string()),
@@ -139,6 +141,6 @@ impl Keeper {
     }
 }
 
-fn self_signed(data_dir: &Path, hostname: &str) -> Result<CertificateFiles, TlsError> {
-    CertificateFiles::self_signed(&data_dir.join("certs"), &[hostname.to_owned()])
+fn self_signed(data_dir: &Path, hostname: &Domain) -> Result<CertificateFiles, TlsError> {
+    CertificateFiles::self_signed(&data_dir.join("certs"), &[hostname.to_string()])
 }

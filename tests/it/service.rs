@@ -145,6 +145,17 @@ async fn a_reload_that_is_asked_for_during_the_start_comes_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_is_none_is_not_started_with_again() {
+    let desk = stopped("").await;
+    let config = desk.config_file();
+    let (status, log) = beside(move || Daemon::begin(guichet(&[("GUICHET_LOG", "[[")]), &config).wait()).await;
+    assert_eq!(
+        (status.code(), log.as_str()),
+        (Some(78), "the environment: GUICHET_LOG=[[: invalid filter directive\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_says_that_it_is_alive_as_often_as_is_wanted() {
     let desk = stopped("").await;
     let mut daemon = started(&desk, &[("WATCHDOG_USEC", "300000")]).await;

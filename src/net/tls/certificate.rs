@@ -99,9 +99,16 @@ impl CertificateFiles {
                 other => reason(other),
             },
         })?;
-        let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| {
-            TlsError::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source }
-        })?;
+        let key =
+            CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| match source {
+                rustls::Error::InconsistentKeys(_) | rustls::Error::InvalidCertificate(_) => {
+                    TlsError::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source }
+                }
+                _ => TlsError::Key {
+                    path: self.key.clone(),
+                    reason: "TLS wants one of RSA with 2048 bits or more, ECDSA or Ed25519".to_owned(),
+                },
+            })?;
         Ok(Certificate { key: Arc::new(key), validity })
     }
 

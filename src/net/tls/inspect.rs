@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::files::ending;
+use super::files::{ending, lacks};
 use super::{Certificate, CertificateFiles};
 use crate::config::{Certificates, Config, Problem};
 use crate::net::acme::state::State;
@@ -59,17 +59,6 @@ fn doubts(certificate: &Certificate, config: &Config, now: Timestamp) -> Vec<Str
     if now < from {
         doubts.push(format!("the certificate does not hold before {from}; is the clock right?"));
     }
-    let hostname = config.hostname.to_string();
-    if !certificate.is_for(&hostname) {
-        doubts.push(format!("the certificate is not for {hostname}, the hostname"));
-    }
-    if config.tls.mta_sts.is_some() {
-        let hosts = config.domains.iter().map(crate::config::Tls::policy_host);
-        let missing: Vec<_> = hosts.filter(|host| !certificate.is_for(host)).collect();
-        if !missing.is_empty() {
-            let missing = missing.join(", ");
-            doubts.push(format!("the certificate is not for {missing}, which tls.mta_sts wants"));
-        }
-    }
+    doubts.extend(lacks(certificate, &config.tls.names(&config.hostname, &config.domains)));
     doubts
 }
