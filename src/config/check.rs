@@ -91,7 +91,8 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Whether it is a credential, and this is not the service, which alone has those.
-fn is_elsewhere(file: &Path) -> bool {
+#[must_use]
+pub fn is_elsewhere(file: &Path) -> bool {
     credential::named(file).is_some() && !credential::is_service() && !file.exists()
 }
 

@@ -117,9 +117,9 @@ impl Keeper {
                 return Err(Unusable::new("tls.acme", text));
             }
             config::Certificates::Acme(acme) => {
-                let key = if acme.ca.is_some() { "tls.acme_ca" } else { "tls.acme" };
-                let https = Https::new(self.resolver.clone(), acme.ca.as_deref())
-                    .map_err(|error| Unusable::new(key, format!("no certificate can be asked for: {error}")))?;
+                let https = Https::new(self.resolver.clone(), acme.ca.as_deref()).map_err(|error| {
+                    Unusable::new(error.named_by(), format!("no certificate can be asked for: {error}"))
+                })?;
                 let (certificates, proofs) = (self.certificates.clone(), self.proofs.clone());
                 let renewer = Renewer::new(acme.clone(), proofs, &self.data_dir, certificates, https);
                 let renewer = if again { renewer.at_once() } else { renewer };

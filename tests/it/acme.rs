@@ -85,6 +85,10 @@ async fn by_https_or_by_http_it_has_certificates_and_shows_them_on_every_port() 
         // It is asked for once, and found again, also where nobody could be asked for another: an
         // authority's root that is none is no reason to show less than there is.
         fs::write(pebble.ca(), "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n").unwrap();
+        let file = desk.config_file();
+        let check = tokio::task::spawn_blocking(move || guichet(&file, &["check"])).await.unwrap();
+        let told = String::from_utf8(check.stderr).unwrap();
+        assert!(told.contains("tls.acme_ca: ") && check.status.code() == Some(78), "{told}");
         desk.restart().await;
         assert_eq!(seen(&root, HOST, desk.submission().0).await, first, "{key}");
         let Reloaded::Applied { unusable: Some(problem), .. } = desk.reload(|text| text).await else { panic!("{key}") };

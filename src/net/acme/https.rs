@@ -3,12 +3,12 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use hickory_resolver::TokioResolver;
 use http_body_util::{BodyExt, Full, Limited};
@@ -23,6 +23,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use crate::net::tls::certificate::reason;
 
 /// For one request with its answer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -53,31 +55,27 @@ pub enum RootsError {
     Start(#[from] rustls::Error),
 }
 
+impl RootsError {
+    /// The key of the configuration that names it.
+    #[must_use]
+    pub fn named_by(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "tls.acme_ca",
+            Self::NoRoots | Self::Start(_) => "tls.acme",
+        }
+    }
+}
+
 impl Https {
     /// Believes the authorities of the file, or the system's.
     ///
     /// # Errors
     /// [`RootsError`].
     pub fn new(resolver: TokioResolver, ca: Option<&Path>) -> Result<Self, RootsError> {
-        let mut roots = RootCertStore::empty();
-        if let Some(path) = ca {
-            let error = |reason: &dyn ToString| RootsError::File { path: path.to_owned(), reason: reason.to_string() };
-            let found = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|source| error(&source))?;
-            for root in found {
-                roots.add(root).map_err(|source| error(&source))?;
-            }
-        } else {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        if roots.is_empty() {
-            return Err(RootsError::NoRoots);
-        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
+            .with_root_certificates(roots(ca)?)
             .with_no_client_auth();
         Ok(Self { resolver, tls: Arc::new(tls) })
     }
@@ -133,6 +131,28 @@ impl Https {
         }
         Err(format!("no connection to {host}: {failure}").into())
     }
+}
+
+/// The authorities of the file, or the system's.
+///
+/// # Errors
+/// [`RootsError`] when there is none.
+pub fn roots(ca: Option<&Path>) -> Result<RootCertStore, RootsError> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = ca else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return if roots.is_empty() { Err(RootsError::NoRoots) } else { Ok(roots) };
+    };
+    let unusable = |reason: String| RootsError::File { path: path.to_owned(), reason };
+    let text = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    for root in CertificateDer::pem_slice_iter(&text) {
+        let root = root.map_err(|error| unusable(reason(error)))?;
+        roots.add(root).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("it has no CERTIFICATE section".to_owned()));
+    }
+    Ok(roots)
 }
 
 type Failure = Box<dyn StdError + Send + Sync>;

@@ -92,7 +92,7 @@ impl CertificateFiles {
         let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| TlsError::Key {
             path: self.key.clone(),
             reason: match error {
-                pem::Error::NoItemsFound if is_encrypted(&text) => {
+                _ if is_encrypted(&text) => {
                     "it is encrypted with a passphrase, which nobody could give at a start".to_owned()
                 }
                 pem::Error::NoItemsFound => "it has no PRIVATE KEY section".to_owned(),
@@ -124,7 +124,7 @@ impl CertificateFiles {
 }
 
 /// What is wrong with a text in PEM; nothing of it is told, since it may be a key's.
-fn reason(error: pem::Error) -> String {
+pub(in crate::net) fn reason(error: pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => "it ends in the middle of a section".to_owned(),
         pem::Error::IllegalSectionStart { .. } => "a line that begins a section is not as it should be".to_owned(),

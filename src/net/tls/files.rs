@@ -92,7 +92,7 @@ impl Watch {
             // Two files are not exchanged in one instant: only what stays so is worth a word.
             Err(_) if self.doubted != Some(now) => self.doubted = Some(now),
             Err(error) => {
-                complain(&error);
+                tracing::error!("{error}; the certificate before it stays in use");
                 self.seen = now;
             }
         }
@@ -133,11 +133,6 @@ impl Watch {
             self.reminded = Some(now);
         }
     }
-}
-
-/// Says in the log that what was shown stays.
-pub fn complain(error: &Refused) {
-    tracing::error!("{error}; the certificate before it stays in use");
 }
 
 /// What there is to say of the end of a certificate, where it is near.

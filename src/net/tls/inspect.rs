@@ -5,7 +5,9 @@ use jiff::Timestamp;
 
 use super::files::{ending, lacks};
 use super::{Certificate, CertificateFiles};
+use crate::config::check::is_elsewhere;
 use crate::config::{Certificates, Config, Problem};
+use crate::net::acme::https::roots;
 use crate::net::acme::state::State;
 
 /// What was found.
@@ -22,6 +24,7 @@ pub fn inspect(config: &Config, now: Timestamp) -> Findings {
     let mut found = Findings::default();
     match &config.tls.certificates {
         Certificates::SelfSigned => {}
+        Certificates::Files { certificate, key } if is_elsewhere(certificate) || is_elsewhere(key) => {}
         Certificates::Files { certificate, key } => {
             let files = CertificateFiles { certificate: certificate.clone(), key: key.clone() };
             match files.load() {
@@ -32,6 +35,11 @@ pub fn inspect(config: &Config, now: Timestamp) -> Findings {
             }
         }
         Certificates::Acme(acme) => {
+            if !acme.ca.as_deref().is_some_and(is_elsewhere)
+                && let Err(error) = roots(acme.ca.as_deref())
+            {
+                found.problems.push(config.problem(error.named_by(), error.to_string()));
+            }
             let state = State::new(&config.data_dir, &acme.directory);
             for name in acme.names.iter().map(ToString::to_string) {
                 let certificate = state.certificate(&name);
