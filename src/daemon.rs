@@ -3,57 +3,49 @@
 //! Everything that can be wrong is found before anything listens: first what the config says, then
 //! the data directory, the keys and the ports.
 
+mod crew;
 pub mod demo;
+pub mod doors;
 pub mod here;
 pub mod inbound;
 mod parts;
 pub mod reload;
 mod service;
+mod timers;
 mod tls;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use jiff::{SignedDuration, Timestamp};
-use tokio::task::JoinSet;
+use jiff::Timestamp;
+use tokio::time::timeout;
 
-use self::inbound::Inbound;
+use self::crew::Crew;
+use self::doors::{Addresses, Doors};
 use self::tls::Keeper;
-use crate::actions::{Act, ActionError, Actor, Desk, timers};
+use crate::actions::{ActionError, Desk};
 use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
 use crate::config::{self, Config, Problem};
-use crate::desk::entry::Door;
 use crate::desk::token::Keys;
 use crate::dns::Names;
 use crate::imap::news::News;
 use crate::metrics::Metrics;
-use crate::net::beat::{Beat, Heart};
-use crate::net::limits::Memory;
-use crate::net::listen::Listener;
+use crate::net::beat::Heart;
 use crate::net::passed::{Passed, PassedError};
-use crate::net::resolver::resolver;
-use crate::net::stop::{self, Stop};
-use crate::net::tls::{Acceptor, Certificates};
-use crate::relay::destinations::Limits;
-use crate::relay::probe::{Prober, Probes};
+use crate::net::tls::Certificates;
+use crate::relay::probe::Prober;
 use crate::relay::tls_reports::Reporter;
-use crate::relay::worker::{self, Relay};
-use crate::smtp::body::Spool;
+use crate::relay::worker;
 use crate::smtp::server::{Server, Start};
 use crate::smtp::session::Service;
 use crate::store::tables::{TOKEN_KEYS, TokenKey};
 use crate::store::{OpenError, Options, Order, Progress, Read as _, Store};
 use crate::sys::logs;
-use crate::trust::Authenticator;
-use crate::web;
-
-/// The longest between two looks at what time does to tickets.
-const TIMER: Duration = Duration::from_secs(30);
+use crate::web::site::Site;
 
 /// Octets of large messages that are in memory on their way in, and as many on their way out.
 const MEMORY: u64 = 256 << 20;
@@ -123,7 +115,7 @@ async fn token_keys(store: &Store) -> Result<Keys, Failure> {
 
 /// Runs the daemon until a signal stops it.
 pub fn serve(config: Config) -> Result<(), Failure> {
-    logs::start().map_err(|error| anyhow::anyhow!(error))?;
+    logs::start().map_err(|text| wrong("the environment", text))?;
     // As long as there is one thread.
     let passed = Passed::from_environment().map_err(|error| wrongly_passed(&error))?;
     let runtime = runtime()?;
@@ -135,12 +127,12 @@ pub fn serve(config: Config) -> Result<(), Failure> {
 
 /// Other sockets would be passed only by other units.
 fn wrongly_passed(error: &PassedError) -> Failure {
-    Failure::BadConfig(vec![Problem {
-        file: "systemd".into(),
-        line: None,
-        key: String::new(),
-        text: error.to_string(),
-    }])
+    wrong("systemd", error.to_string())
+}
+
+/// What is no better at another start, though it stands in no file.
+fn wrong(place: &str, text: String) -> Failure {
+    Failure::BadConfig(vec![Problem { file: place.into(), line: None, key: String::new(), text }])
 }
 
 /// The runtime of the daemon and of commands that act in this process.
@@ -157,27 +149,18 @@ pub struct Running {
     pub names: Arc<Names>,
     /// Tests the way out.
     pub prober: Arc<Prober>,
-    /// Where SMTP listens, ports given by the system included.
-    pub smtp: Vec<SocketAddr>,
-    /// Where members submit, by TLS from the start and by STARTTLS.
-    pub submission_tls: Vec<SocketAddr>,
-    pub submission: Vec<SocketAddr>,
-    /// Where mail clients read, by TLS from the start and by STARTTLS.
-    pub imap_tls: Vec<SocketAddr>,
-    pub imap: Vec<SocketAddr>,
-    /// Where HTTPS and HTTP are answered.
-    pub web_tls: Vec<SocketAddr>,
-    pub web: Vec<SocketAddr>,
-    /// What it was started with.
+    /// Where it listens.
+    pub listens: Addresses,
+    /// What it was started with, and what was read last: [`reload`] applies some of it.
     config: Config,
+    applied: Config,
     keeper: Keeper,
-    site: web::site::Site,
+    site: Site,
     /// Asks the loops of all parts whether they move.
     heart: Arc<Heart>,
-    servers: JoinSet<()>,
-    parts: JoinSet<()>,
-    stop_servers: stop::Stopper,
-    stop_parts: stop::Stopper,
+    /// Who takes, and who sends and looks after things.
+    servers: Crew,
+    workers: Crew,
 }
 
 /// Starts all parts. When it returns, the ports are open and the store is.
@@ -203,133 +186,71 @@ pub fn start_on(config: &Config, opened: Opened) -> Result<Running, Failure> {
     start_parts(config, opened, Passed::default())
 }
 
-fn start_parts(config: &Config, opened: Opened, mut passed: Passed) -> Result<Running, Failure> {
-    let Opened { store, desk } = &opened;
-    let resolver = resolver(&config.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>())
-        .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))?;
+fn start_parts(config: &Config, opened: Opened, passed: Passed) -> Result<Running, Failure> {
+    // What can be wrong is found here.
+    let resolver = parts::resolver(config)?;
     let mut keeper = Keeper::new(config, &resolver)?;
-    let acceptor = |made: Result<Acceptor, _>| made.map_err(anyhow::Error::from);
-    let mail = acceptor(Acceptor::for_mail(&keeper.certificates))?;
-    let https = acceptor(Acceptor::for_web(&keeper.certificates))?;
+    let (mail_tls, web_tls) = parts::acceptors(&keeper.certificates)?;
     let names = Arc::new(parts::names(&Arc::new(config.clone()), &opened));
     names.load().map_err(anyhow::Error::from)?;
+    parts::look_for_postmaster(config, &opened.store)?;
+    let spool = parts::spool(config)?;
     let heart = Arc::new(Heart::default());
-    let mut listeners = |key, addresses: &[SocketAddr]| parts::listeners(config, key, addresses, &mut passed, &heart);
-    let world = listeners("smtp.listen", &config.smtp.listen)?;
-    let members_tls = listeners("submission.listen_tls", &config.submission.listen_tls)?;
-    let members = listeners("submission.listen", &config.submission.listen)?;
-    let readers_tls = listeners("imap.listen_tls", &config.imap.listen_tls)?;
-    let readers = listeners("imap.listen", &config.imap.listen)?;
-    let web_tls = listeners("web.listen_tls", &config.web.listen_tls)?;
-    let web = listeners("web.listen", &config.web.listen)?;
-    let (exit, direct) = parts::exit(config, &resolver, store, world.iter().map(Listener::address).collect())?;
-    let spool_dir = config.data_dir.join("spool");
-    let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
-    let spool = Spool::open(&spool_dir, memory).with_context(|| format!("{} can't be used", spool_dir.display()))?;
+    let doors = Doors::open(config, passed, &heart)?;
+    let listens = doors.addresses();
+    let (exit, direct) = parts::exit(config, &resolver, &opened.store, &listens)?;
     let socket = api::listen(&config.api_socket()).context("the API's socket can't be opened")?;
 
-    let (stop_servers, servers_stop) = stop::channel();
-    let (stop_parts, parts_stop) = stop::channel();
-    let mut servers = JoinSet::new();
-    let mut parts = JoinSet::new();
+    // Who does what.
     let metrics = Arc::new(Metrics::default());
-    let probes = Arc::new(Probes::default());
-    let host = Arc::new(parts::inbound(config, &opened, &resolver, &metrics, &probes));
-    let settings = |service| parts::mail_settings(config, service, mail.clone(), spool.clone(), &metrics);
-    let smtp = Arc::new(Server::new(Arc::clone(&host), settings(Service::World)));
+    let relay = Arc::new(parts::relay(config, &opened, exit, names.signers(), &metrics));
+    let prober = Arc::new(parts::prober(config, &relay, &resolver, &listens));
+    let inbound = Arc::new(parts::inbound(config, &opened, &resolver, &metrics, &prober.probes));
+    let mail = |service| {
+        let settings = parts::mail_settings(config, service, mail_tls.clone(), spool.clone(), &metrics);
+        Arc::new(Server::new(Arc::clone(&inbound), settings))
+    };
+    let (world, members) = (mail(Service::World), mail(Service::Submission));
     let news = Arc::new(News::default());
-    let imap_server = parts::imap(config, &opened, &host.logins, &news, mail.clone(), spool.clone());
-    let imap_server = Arc::new(imap_server);
-    let submission = Arc::new(Server::new(host, settings(Service::Submission)));
-    let mut serve = |server: &Arc<Server<Inbound>>, listeners: Vec<Listener>, start| -> Vec<SocketAddr> {
-        let addresses = listeners.iter().map(Listener::address).collect();
-        for listener in listeners {
-            servers.spawn(Arc::clone(server).serve(listener, start, servers_stop.clone()));
-        }
-        addresses
-    };
-    let smtp = serve(&smtp, world, Start::Plain);
-    let submission_tls = serve(&submission, members_tls, Start::Tls);
-    let submission = serve(&submission, members, Start::Plain);
-    let mut serve_imap = |listeners: Vec<Listener>, start| -> Vec<SocketAddr> {
-        let addresses = listeners.iter().map(Listener::address).collect();
-        for listener in listeners {
-            servers.spawn(Arc::clone(&imap_server).serve(listener, start, servers_stop.clone()));
-        }
-        addresses
-    };
-    let imap_tls = serve_imap(readers_tls, Start::Tls);
-    let imap = serve_imap(readers, Start::Plain);
-    let site = web::site::Site::new(config, keeper.certificates.clone());
-    let web_server = Arc::new(parts::web_server(config, &site));
-    let mut serve_web = |listeners: Vec<Listener>, tls: Option<&Acceptor>| -> Vec<SocketAddr> {
-        let addresses = listeners.iter().map(Listener::address).collect();
-        for listener in listeners {
-            servers.spawn(Arc::clone(&web_server).serve(listener, tls.cloned(), servers_stop.clone()));
-        }
-        addresses
-    };
-    let web_tls = serve_web(web_tls, Some(&https));
-    let web = serve_web(web, None);
-    let relay = Arc::new(Relay {
-        store: store.clone(),
-        desk: Arc::clone(desk),
-        exit,
-        signers: names.signers(),
-        limits: Limits { each: config.limits.deliveries_per_destination, in_all: config.limits.deliveries },
-        memory: Memory::new(MEMORY),
-        now: Box::new(Timestamp::now),
-        metrics: Arc::clone(&metrics),
-    });
-    if let Some((finder, https)) = direct {
-        let reporter = Arc::new(Reporter { relay: Arc::clone(&relay), finder, https });
-        parts.spawn(reporter.run(parts_stop.clone()));
-    }
-    let prober = Arc::new(Prober {
-        relay: Arc::clone(&relay),
-        probes,
-        authenticator: Authenticator::new(resolver.clone(), config.hostname.to_string()),
-        listens: smtp.clone(),
-        direct: matches!(config.relay, config::Relay::Direct(_)),
-    });
-    let app = App {
-        store: store.clone(),
-        desk: Arc::clone(desk),
+    let readers = parts::imap(config, &opened, &inbound.logins, &news, mail_tls.clone(), spool.clone());
+    let readers = Arc::new(readers);
+    let site = Site::new(config, keeper.certificates.clone(), !listens.web_tls.is_empty());
+    let web = Arc::new(parts::web_server(config, &site));
+    let router = api::router(App {
+        store: opened.store.clone(),
+        desk: Arc::clone(&opened.desk),
         config: Arc::new(config.clone()),
         metrics: Some(Arc::clone(&metrics)),
         certificates: Some(keeper.certificates.clone()),
         names: Arc::clone(&names),
         prober: Some(Arc::clone(&prober)),
-    };
-    servers.spawn(api::serve(socket, api::router(app), servers_stop, heart.beat("the API")));
-    parts.spawn(relay.run(parts_stop.clone(), heart.beat("the queue")));
-    parts.spawn(Arc::clone(&names).run(parts_stop.clone()));
-    parts.spawn(news.follow(store.clone(), parts_stop.clone()));
-    parts.spawn(run_timers(store.clone(), Arc::clone(desk), parts_stop, heart.beat("the timers")));
-    // Once the web listeners answer, an authority may look.
-    keeper.begin(&config.tls);
-    tracing::info!(hostname = %config.hostname, ?smtp, ?submission_tls, ?submission, ?imap_tls, ?imap, ?web_tls, ?web, "serving");
-    Ok(Running {
-        opened,
-        metrics,
-        names,
-        prober,
-        smtp,
-        submission_tls,
-        submission,
-        imap_tls,
-        imap,
-        web_tls,
-        web,
-        config: config.clone(),
-        keeper,
-        site,
-        heart,
-        servers,
-        parts,
-        stop_servers,
-        stop_parts,
-    })
+    });
+
+    // To work.
+    let (mut servers, mut workers) = (Crew::new(), Crew::new());
+    servers.serve(doors.smtp, |socket, stop| Arc::clone(&world).serve(socket, Start::Plain, stop));
+    servers.serve(doors.submission_tls, |socket, stop| Arc::clone(&members).serve(socket, Start::Tls, stop));
+    servers.serve(doors.submission, |socket, stop| Arc::clone(&members).serve(socket, Start::Plain, stop));
+    servers.serve(doors.imap_tls, |socket, stop| Arc::clone(&readers).serve(socket, Start::Tls, stop));
+    servers.serve(doors.imap, |socket, stop| Arc::clone(&readers).serve(socket, Start::Plain, stop));
+    servers.serve(doors.web_tls, |socket, stop| Arc::clone(&web).serve(socket, Some(web_tls.clone()), stop));
+    servers.serve(doors.web, |socket, stop| Arc::clone(&web).serve(socket, None, stop));
+    servers.begin(|stop| api::serve(socket, router, stop, heart.beat("the API")));
+    if let Some((finder, https)) = direct {
+        let reporter = Arc::new(Reporter { relay: Arc::clone(&relay), finder, https });
+        workers.begin(|stop| reporter.run(stop));
+    }
+    workers.begin(|stop| relay.run(stop, heart.beat("the queue")));
+    workers.begin(|stop| Arc::clone(&names).run(stop));
+    workers.begin(|stop| news.follow(opened.store.clone(), stop));
+    workers.begin(|stop| timers::run(opened.store.clone(), Arc::clone(&opened.desk), stop, heart.beat("the timers")));
+    // The web is served: an authority may look.
+    keeper.begin(&config.tls, &listens);
+    let Doors { smtp, submission_tls, submission, imap_tls, imap, web_tls, web } = &listens;
+    let hostname = &config.hostname;
+    tracing::info!(%hostname, ?smtp, ?submission_tls, ?submission, ?imap_tls, ?imap, ?web_tls, ?web, "serving");
+    let (config, applied) = (config.clone(), config.clone());
+    Ok(Running { opened, metrics, names, prober, listens, config, applied, keeper, site, heart, servers, workers })
 }
 
 /// What sessions that were told to end get on top of `limits.drain`, for their last word.
@@ -363,47 +284,15 @@ impl Running {
     /// Stops what takes, within `limits.drain`, then what sends, then closes the store.
     pub async fn stop(mut self) {
         self.keeper.stop().await;
-        self.stop_servers.stop();
-        let servers = async { while self.servers.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.config.limits.drain + LAST_WORD, servers).await.is_err() {
+        self.servers.stop();
+        if timeout(self.config.limits.drain + LAST_WORD, self.servers.ended()).await.is_err() {
             tracing::warn!("a request to the API is cut off at the end of the shutdown");
-            self.servers.shutdown().await;
+            self.servers.cut_off().await;
         }
-        self.stop_parts.stop();
-        while self.parts.join_next().await.is_some() {}
+        self.workers.stop();
+        self.workers.ended().await;
         if let Err(error) = self.opened.store.close().await {
             tracing::error!(%error, "the store was not closed cleanly; it will be checked at the next start");
-        }
-    }
-}
-
-/// What time does to tickets, as it passes.
-async fn run_timers(store: Store, desk: Arc<Desk>, mut stop: Stop, beat: Beat) {
-    loop {
-        let now = Timestamp::now();
-        let tick = store.transact(|tx| {
-            let trace = Some(desk.mint_trace());
-            timers::tick(tx, &Act { desk: &desk, now, door: Door::Timer, actor: Actor::System, trace })
-        });
-        // The store may be long about it, while it builds its index again.
-        let moved = beat.during(tick).await;
-        let wait = match moved {
-            Ok(0) => {
-                let next = store.read(|view| timers::next(view, &desk)).ok().flatten();
-                let until = next.map_or(SignedDuration::MAX, |next| next.duration_since(now));
-                Duration::try_from(until).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(200), TIMER)
-            }
-            // More may wait than one transaction moves.
-            Ok(_) => Duration::ZERO,
-            Err(error) => {
-                tracing::error!(%error, "tickets can't be woken or closed");
-                TIMER
-            }
-        };
-        tokio::select! {
-            () = stop.stopped() => return,
-            () = beat.answer() => {}
-            () = tokio::time::sleep(wait) => {}
         }
     }
 }

@@ -106,8 +106,16 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, slug: &str, changes: Changes) -> Res
 }
 
 /// Removes a property: it takes no mail any more; its tickets stay, and its slug is not used again.
-pub fn remove(tx: &mut Tx<'_>, slug: &str) -> Result<Property, ActionError> {
+/// Not the postmaster's: his mail would go to whichever property is the oldest then.
+pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, slug: &str) -> Result<Property, ActionError> {
     let mut property = find::property(tx, slug)?;
+    if act.desk.postmaster.as_ref() == Some(&property.slug) {
+        return Err(ActionError::refused(format!(
+            "{} gets the mail for postmaster@ and abuse@; name another property as postmaster in the configuration \
+             first, and restart",
+            property.slug
+        )));
+    }
     for address in std::mem::take(&mut property.addresses) {
         tx.delete(&PROPERTY_ADDRESSES, &address);
     }

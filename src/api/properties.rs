@@ -93,6 +93,6 @@ pub(super) async fn remove(
     Named(slug): Named<String>,
     caller: Caller,
 ) -> Result<Json<Removed>, ApiError> {
-    let removed = app.change(&caller, |tx, _| property::remove(tx, &slug)).await?;
+    let removed = app.change(&caller, |tx, act| property::remove(tx, act, &slug)).await?;
     Ok(Json(Removed { removed: removed.slug.to_string() }))
 }

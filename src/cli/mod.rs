@@ -300,12 +300,12 @@ impl Cli {
         match self.command {
             Command::Serve => {
                 let config = load()?;
-                upkeep::prepare(&config)?;
+                upkeep::alone(&config)?;
                 (house.serve)(config)
             }
             Command::Demo { fresh } => (house.demo)(fresh),
             Command::Init(init) => init.run(&self.config, house, output),
-            Command::Check { send: None, .. } => upkeep::check(&load()?, output),
+            Command::Check { send: None, .. } => upkeep::check(&load()?, house, output),
             Command::Check { send: Some(to), wait } => probe::run(to, wait, &mut Desk::new(&load()?, house, output)?),
             Command::Rebuild => upkeep::verified(&(house.rebuild)(&load()?)?, output),
             Command::Restore { directory } => upkeep::restored(&(house.restore)(&load()?, &directory)?, output),

@@ -45,7 +45,9 @@ fn verdict(probed: &Probed, ours: bool) -> Result<(), Failure> {
 fn text(probed: &Probed, ours: bool, output: Output) -> String {
     let mut text = String::new();
     let mut line = |line: &str| _ = writeln!(text, "{}", clean_line(line));
-    line(&format!("Sent to {}: {}", probed.to, probed.reply));
+    let taken = probed.state == ProbeState::Sent || probed.report.is_some();
+    let sent = if taken { "Sent" } else { "Not sent" };
+    line(&format!("{sent} to {}: {}", probed.to, probed.reply));
     match probed.way {
         ProbeWay::Route => {}
         ProbeWay::Captured => line("It lies in the Maildir of relay.capture; nothing left this machine."),

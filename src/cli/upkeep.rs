@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use super::client::{Call, Client};
 use super::output::{Output, clean_line, print, print_json, say, size};
-use super::{Desk, Failure};
+use super::{Desk, Failure, House};
 use crate::api::types::{BackedUp, Backup, Verified};
+use crate::api::upkeep::STORE;
 use crate::config::{Config, Problem, check};
 use crate::net::tls::inspect::inspect;
 
 /// Says what is wrong with the machine that the config was written for.
-pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) fn check(config: &Config, house: House, output: Output) -> Result<(), Failure> {
     let mut problems = check::files(config);
     if !Client::daemon_runs(config) {
         problems.extend(check::ports(config));
@@ -24,6 +25,9 @@ pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
         let found = inspect(config, Timestamp::now());
         problems.extend(found.problems);
         warnings.extend(found.warnings);
+    }
+    if problems.is_empty() {
+        warnings.extend(postmaster(config, house)?);
     }
     if output.json {
         let list = |problems: &[Problem]| -> Vec<Value> { problems.iter().map(problem).collect() };
@@ -41,20 +45,22 @@ pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(Failure::BadConfig(problems)) }
 }
 
-/// What must be right before the daemon opens its store: files and folders, and no other daemon.
-/// Ports are the daemon's to try, once the store is its own.
-pub(super) fn prepare(config: &Config) -> Result<(), Failure> {
+/// What to say where the config names no property, if there is a desk yet, and we may look into it: the
+/// daemon says it too.
+fn postmaster(config: &Config, house: House) -> Result<Option<Problem>, Failure> {
+    if !config.data_dir.join(STORE).is_dir() {
+        return Ok(None);
+    }
+    let named = Client::new(config, house.open)?.call(&Call::get(&["properties", &config.postmaster]));
+    let missing = named.err().filter(|failure| failure.code() == "not-found");
+    Ok(missing.map(|missing| check::no_postmaster(config, &missing)))
+}
+
+/// No other daemon may have the data directory.
+pub(super) fn alone(config: &Config) -> Result<(), Failure> {
     if Client::daemon_runs(config) {
         let dir = config.data_dir.display();
         return Err(Failure::Busy(format!("another guichet runs on {dir}; stop it first, or give another data_dir")));
-    }
-    check::create_data_dir(config).map_err(|problem| Failure::BadConfig(vec![problem]))?;
-    let problems = check::files(config);
-    if !problems.is_empty() {
-        return Err(Failure::BadConfig(problems));
-    }
-    for warning in check::warnings(config) {
-        say(&format!("warning: {warning}"));
     }
     Ok(())
 }

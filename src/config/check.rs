@@ -1,6 +1,7 @@
 //! What only the machine can say about a config: asked by `guichet check`, and at the start before
 //! anything listens.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -22,16 +23,8 @@ pub fn create_data_dir(config: &Config) -> Result<(), Problem> {
 #[must_use]
 pub fn files(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if let Err(error) = write_into(&config.data_dir) {
-        let dir = config.data_dir.display();
-        problems.push(config.problem(
-            "data_dir",
-            match error.kind() {
-                ErrorKind::NotFound => format!("{dir} does not exist; `guichet init` or `guichet serve` makes it"),
-                _ => format!("{dir} cannot be written: {error}"),
-            },
-        ));
-    }
+    let unwritten = write_into(&config.data_dir).err().filter(|error| !is_full(error));
+    problems.extend(unwritten.map(|error| unwritable(config, &error)));
     let authorities = "-----BEGIN CERTIFICATE-----";
     let pem: &[(&str, &PathBuf, &str)] = match &config.tls.certificates {
         Certificates::SelfSigned => &[],
@@ -48,11 +41,12 @@ pub fn files(config: &Config) -> Vec<Problem> {
             continue;
         }
         match fs::read_to_string(file) {
-            Err(error) => problems.push(config.problem(key, unreadable(file, "read", &error))),
-            Ok(text) if !text.contains(mark) => {
-                problems.push(config.problem(key, format!("{} is not in PEM format", file.display())));
+            Ok(text) if text.contains(mark) => {}
+            Err(error) if error.kind() != ErrorKind::InvalidData => {
+                problems.push(config.problem(key, unreadable(file, "read", &error)));
             }
-            Ok(_) => {}
+            // DER is no text at all.
+            Ok(_) | Err(_) => problems.push(config.problem(key, format!("{} is not in PEM format", file.display()))),
         }
     }
     match &config.relay {
@@ -82,8 +76,23 @@ pub fn files(config: &Config) -> Vec<Problem> {
     problems
 }
 
+fn unwritable(config: &Config, error: &io::Error) -> Problem {
+    let dir = config.data_dir.display();
+    let text = match error.kind() {
+        ErrorKind::NotFound => format!("{dir} does not exist; `guichet init` or `guichet serve` makes it"),
+        _ => format!("{dir} cannot be written: {error}"),
+    };
+    config.problem("data_dir", text)
+}
+
+/// A disk is not full because of what the configuration says: the next start may find room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 /// Whether it is a credential, and this is not the service, which alone has those.
-fn is_elsewhere(file: &Path) -> bool {
+#[must_use]
+pub fn is_elsewhere(file: &Path) -> bool {
     credential::named(file).is_some() && !credential::is_service() && !file.exists()
 }
 
@@ -171,6 +180,8 @@ pub fn cannot_listen(address: &SocketAddr, error: &io::Error) -> String {
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<Problem> {
     let mut warnings = Vec::new();
+    let full = write_into(&config.data_dir).err().filter(is_full);
+    warnings.extend(full.map(|error| unwritable(config, &error)));
     for (key, file) in named_files(config) {
         if let Some(name) = credential::named(file).filter(|_| is_elsewhere(file)) {
             let text = format!("the credential {name} exists only while the service runs, and is not checked");
@@ -189,6 +200,10 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             warnings.push(config.problem(key, text));
         }
     }
+    if let Relay::Capture { maildir } = &config.relay {
+        let text = format!("\"capture\" is for trying out: mail goes to {} and to nobody", maildir.display());
+        warnings.push(config.problem("relay.mode", text));
+    }
     let (submission, imap) = (&config.submission, &config.imap);
     let members = submission.listen_tls.iter().chain(&submission.listen).chain(&imap.listen_tls).chain(&imap.listen);
     // On loopback it is a trial.
@@ -200,6 +215,15 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
         warnings.push(config.problem("tls", text.to_owned()));
     }
     warnings
+}
+
+/// What there is to say where `postmaster` names no property; `missing` says that there is none.
+#[must_use]
+pub fn no_postmaster(config: &Config, missing: &dyn fmt::Display) -> Problem {
+    config.problem(
+        "postmaster",
+        format!("mail for postmaster@ and abuse@ goes to the oldest property, if any: {missing}"),
+    )
 }
 
 /// Every key that names a file to read.
@@ -221,7 +245,7 @@ fn named_files(config: &Config) -> Vec<(&'static str, &Path)> {
     files
 }
 
-/// Tries a file in the folder: permission bits alone don't tell of read-only mounts and full disks.
+/// Tries a file in the folder: permission bits alone don't tell of read-only mounts.
 fn write_into(folder: &Path) -> io::Result<()> {
     let probe = folder.join(format!(".check-{}", std::process::id()));
     File::create(&probe)?;
@@ -230,6 +254,8 @@ fn write_into(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     fn config(folder: &Path, rest: &str) -> Config {
@@ -255,6 +281,14 @@ mod tests {
         assert_eq!(files(&config), []);
         let mode = fs::metadata(&config.data_dir).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_the_configuration() {
+        for (errno, full) in [(Errno::NOSPC, true), (Errno::DQUOT, true), (Errno::ROFS, false), (Errno::ACCESS, false)]
+        {
+            assert_eq!(is_full(&errno.into()), full, "{errno}");
+        }
     }
 
     #[test]
@@ -318,10 +352,22 @@ mod tests {
         let nobody = "[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n";
         let on_loopback = "[submission]\nlisten = [\"127.0.0.1:2587\"]\nlisten_tls = []\n[imap]\nlisten_tls = []\n";
         for (rest, expected) in [("", 1), (certificate, 0), (nobody, 0), (on_loopback, 0)] {
-            let config = config(folder.path(), &format!("[relay]\nmode = \"capture\"\n{rest}"));
+            let config = config(folder.path(), &format!("[relay]\nmode = \"direct\"\n{rest}"));
             let told: Vec<_> = warnings(&config).into_iter().map(|warning| warning.key).collect();
             assert_eq!(told, vec!["tls"; expected], "{rest}");
         }
+    }
+
+    #[test]
+    fn a_desk_whose_mail_reaches_nobody_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(
+            folder.path(),
+            "[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n[relay]\nmode = \"capture\"\ncapture = \"outbox\"\n",
+        );
+        let warnings = warnings(&config);
+        assert_eq!(told(&warnings), [(Some(9), "relay.mode")]);
+        assert!(warnings[0].text.ends_with("/data/outbox and to nobody"), "{}", warnings[0].text);
     }
 
     #[test]
@@ -345,7 +391,10 @@ mod tests {
         );
         create_data_dir(&config).unwrap();
         assert_eq!(files(&config), []);
-        assert_eq!(told(&warnings(&config)), [(Some(6), "tls.certificate"), (Some(7), "tls.key")]);
+        assert_eq!(
+            told(&warnings(&config)),
+            [(Some(6), "tls.certificate"), (Some(7), "tls.key"), (Some(9), "relay.mode")]
+        );
     }
 
     #[test]

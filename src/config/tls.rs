@@ -62,6 +62,13 @@ pub struct Web {
 }
 
 impl Tls {
+    /// The names that others look for in what we show: the hostname, and where policies are served.
+    #[must_use]
+    pub fn names(&self, hostname: &Domain, domains: &[Domain]) -> Vec<String> {
+        let policies = domains.iter().filter(|_| self.mta_sts.is_some()).map(Self::policy_host);
+        std::iter::once(hostname.to_string()).chain(policies).collect()
+    }
+
     /// The name that a domain's policy is served under (RFC 8461 §3.3).
     #[must_use]
     pub fn policy_host(domain: &Domain) -> String {

@@ -98,9 +98,9 @@ async fn run(folder: &Path) -> Result<(), Failure> {
 
 /// Plays, if that was not done yet, and prints what there is and what to try.
 async fn show(folder: &Path, running: &Running, desk: &Api, name_server: SocketAddr) -> Result<(), Failure> {
-    let smtp = running.smtp.first().context("the daemon does not listen")?;
-    let submission = running.submission_tls.first().context("the daemon does not listen for members")?;
-    let imap = running.imap_tls.first().context("the daemon does not listen for mail clients")?;
+    let smtp = running.listens.smtp.first().context("the daemon does not listen")?;
+    let submission = running.listens.submission_tls.first().context("the daemon does not listen for members")?;
+    let imap = running.listens.imap_tls.first().context("the daemon does not listen for mail clients")?;
     let played = folder.join("played");
     if !played.exists() {
         cli::say("Setting up two properties, and playing in their mail ...");

@@ -1,19 +1,20 @@
 //! The parts of the daemon, each as the configuration wants it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use hickory_resolver::TokioResolver;
 use jiff::{SignedDuration, Timestamp};
 
+use super::doors::Addresses;
 use super::inbound::Inbound;
-use super::{MEMORY, Opened, wrongly_passed};
-use crate::actions::{Desk, Patience};
+use super::{MEMORY, Opened};
+use crate::actions::{ActionError, Desk, Patience, find};
 use crate::cli::Failure;
-use crate::config::{Blocklisted, Config};
+use crate::config::{self, Blocklisted, Config, check};
 use crate::desk::recipient::Domains;
 use crate::desk::spam::{Listed, Thresholds};
 use crate::desk::token::Keys;
@@ -28,29 +29,29 @@ use crate::intake::rates::Rates;
 use crate::login::Logins;
 use crate::login::throttle::Throttle;
 use crate::metrics::Metrics;
-use crate::net::beat::Heart;
 use crate::net::limits::{ConnectionLimits, Memory};
-use crate::net::listen::{ListenError, Listener};
-use crate::net::passed::{Passed, name};
-use crate::net::tls::Acceptor;
+use crate::net::resolver;
+use crate::net::tls::{Acceptor, Certificates};
 use crate::net::validator::Validator;
 use crate::relay::client::{Client, Tls};
+use crate::relay::destinations::Limits;
 use crate::relay::exit::{Exit, Way};
 use crate::relay::https::Https;
 use crate::relay::mta_sts::Policies;
 use crate::relay::mx::{Finder, Ourselves};
 use crate::relay::pool::PoolLimits;
-use crate::relay::probe::Probes;
+use crate::relay::probe::{Prober, Probes};
 use crate::relay::route::Route;
 use crate::relay::tally::Tally;
+use crate::relay::worker::Relay;
 use crate::smtp::body::Spool;
 use crate::smtp::data::ContentLimits;
 use crate::smtp::server::{Deadlines, Settings};
 use crate::smtp::session::{Service, SessionLimits};
 use crate::store::Store;
-use crate::trust::Authenticator;
 use crate::trust::blocklist::Blocklists;
 use crate::trust::rspamd::Rspamd;
+use crate::trust::{Authenticator, Signers};
 use crate::web;
 use crate::web::site::Site;
 
@@ -82,31 +83,35 @@ fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-/// The sockets that a key names, or those that were passed in their place.
-pub(super) fn listeners(
-    config: &Config,
-    key: &str,
-    addresses: &[SocketAddr],
-    passed: &mut Passed,
-    heart: &Heart,
-) -> Result<Vec<Listener>, Failure> {
-    let problem = |text: String| Failure::BadConfig(vec![config.problem(key, text)]);
-    if passed.has(key) && addresses.is_empty() && config.gives(key) {
-        return Err(problem(format!(
-            "is [] here, but systemd passes a socket for it: disable guichet-{}.socket, or leave the key out",
-            name(key).unwrap_or_default()
-        )));
+/// Who is asked about names.
+pub(super) fn resolver(config: &Config) -> Result<TokioResolver, Failure> {
+    let servers: Vec<_> = config.resolvers.iter().map(ToString::to_string).collect();
+    resolver::resolver(&servers)
+        .map_err(|error| Failure::BadConfig(vec![config.problem("dns.resolvers", error.to_string())]))
+}
+
+/// TLS on the ports of mail, and on those of the web.
+pub(super) fn acceptors(certificates: &Certificates) -> anyhow::Result<(Acceptor, Acceptor)> {
+    Ok((Acceptor::for_mail(certificates)?, Acceptor::for_web(certificates)?))
+}
+
+/// Where large messages wait on their way in.
+pub(super) fn spool(config: &Config) -> anyhow::Result<Spool> {
+    let folder = config.data_dir.join("spool");
+    let memory = usize::try_from(config.limits.message_memory).unwrap_or(usize::MAX);
+    Spool::open(&folder, memory).with_context(|| format!("{} can't be used", folder.display()))
+}
+
+/// Says where mail for the postmaster goes to another property than the one that is named.
+pub(super) fn look_for_postmaster(config: &Config, store: &Store) -> anyhow::Result<()> {
+    match store.read(|view| find::property(view, &config.postmaster)) {
+        Ok(_) => {}
+        Err(missing @ ActionError::NotFound { .. }) => {
+            tracing::warn!("{}", check::no_postmaster(config, &missing));
+        }
+        Err(error) => return Err(error.into()),
     }
-    let mut listeners = passed.take(key).map_err(|error| wrongly_passed(&error))?;
-    if listeners.is_empty() {
-        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        let told = |error: ListenError| {
-            let text = error.to_string();
-            problem(text.strip_prefix(&format!("{key}: ")).unwrap_or(&text).to_owned())
-        };
-        listeners = Listener::bind_all(key, &addresses).map_err(told)?;
-    }
-    Ok(listeners.into_iter().map(|listener| listener.watched(heart)).collect())
+    Ok(())
 }
 
 /// How mail is taken from the world, or from members.
@@ -252,12 +257,12 @@ pub(super) fn names(config: &Arc<Config>, opened: &Opened) -> Names {
 /// Who knows the servers of domains, and who asks their web servers.
 pub(super) type Direct = (Arc<Finder>, Https);
 
-/// The way out, and what reports on it; `listens` is where we take mail.
+/// The way out, and what reports on it.
 pub(super) fn exit(
     config: &Config,
     resolver: &TokioResolver,
     store: &Store,
-    listens: Vec<SocketAddr>,
+    listens: &Addresses,
 ) -> Result<(Exit, Option<Direct>), Failure> {
     let route = Route::of(&config.relay)
         .map_err(|error| Failure::BadConfig(vec![config.problem("relay.password_file", error.to_string())]))?;
@@ -273,7 +278,7 @@ pub(super) fn exit(
             let tls = system()?;
             let https = Https::new(resolver.clone(), &tls, direct).map_err(anyhow::Error::from)?;
             let policies = Policies::new(store.clone(), resolver.clone(), https.clone(), Timestamp::now);
-            let ourselves = Ourselves { hostname: config.hostname.to_string(), listens };
+            let ourselves = Ourselves { hostname: config.hostname.to_string(), listens: listens.smtp.clone() };
             let mut finder = Finder::new(resolver.clone(), direct, ourselves, random_number).with_policies(policies);
             if let Some(validator) = config.validating.then(|| Validator::new(config.resolvers.clone())).flatten() {
                 let tried = validator.clone();
@@ -291,6 +296,37 @@ pub(super) fn exit(
     let client = Client::new(helo.to_string(), resolver.clone(), tls).from_addresses(config.egress.source.clone());
     let limits = PoolLimits { connections: config.limits.deliveries_per_destination, ..PoolLimits::default() };
     Ok((Exit::to_servers(way, client, limits), known))
+}
+
+/// Who takes copies out, by that way.
+pub(super) fn relay(
+    config: &Config,
+    opened: &Opened,
+    exit: Exit,
+    signers: Arc<Signers>,
+    metrics: &Arc<Metrics>,
+) -> Relay {
+    Relay {
+        store: opened.store.clone(),
+        desk: Arc::clone(&opened.desk),
+        exit,
+        signers,
+        limits: Limits { each: config.limits.deliveries_per_destination, in_all: config.limits.deliveries },
+        memory: Memory::new(MEMORY),
+        now: Box::new(Timestamp::now),
+        metrics: Arc::clone(metrics),
+    }
+}
+
+/// Who tests the way out.
+pub(super) fn prober(config: &Config, relay: &Arc<Relay>, resolver: &TokioResolver, listens: &Addresses) -> Prober {
+    Prober {
+        relay: Arc::clone(relay),
+        probes: Arc::default(),
+        authenticator: Authenticator::new(resolver.clone(), config.hostname.to_string()),
+        listens: listens.smtp.clone(),
+        direct: matches!(config.relay, config::Relay::Direct(_)),
+    }
 }
 
 /// Any number. One that is not at all random costs fairness alone.

@@ -9,14 +9,20 @@ use crate::web;
 
 /// The section that is applied without a restart.
 const LIVE: &str = "tls.";
+/// What it speaks of: names in certificates and policies. It waits where these do.
+const NAMES: [&str; 2] = ["hostname", "domains"];
 
 /// What a reload came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reloaded {
     /// Nothing changed: these are wrong.
     Kept(Vec<Problem>),
-    /// `[tls]` is applied; these keys wait for a restart.
-    Applied { waiting: Vec<String> },
+    Applied {
+        /// The keys that changed and wait for a restart.
+        waiting: Vec<String>,
+        /// Why what was shown before is still shown.
+        unusable: Option<Problem>,
+    },
 }
 
 impl Running {
@@ -31,16 +37,34 @@ impl Running {
         if !problems.is_empty() {
             return kept(problems);
         }
-        let changed = new.source.differs(&self.config.source);
-        let waiting: Vec<_> = changed.into_iter().filter(|key| !key.starts_with(LIVE)).collect();
+        let mut waiting = new.source.differs(&self.config.source);
+        waiting.retain(|key| !key.starts_with(LIVE));
+        if waiting.iter().any(|key| NAMES.contains(&key.as_str())) {
+            let changed = new.source.differs(&self.applied.source);
+            waiting.extend(changed.into_iter().filter(|key| key.starts_with(LIVE)));
+        } else {
+            self.applied = new;
+        }
         if !waiting.is_empty() {
             tracing::warn!("changed, and not applied before a restart: {}", waiting.join(", "));
         }
-        self.site.change(&new.tls);
-        self.names.announce(web::site::policy(&new.hostname, &new.tls));
-        self.keeper.begin_again(&new.tls).await;
-        tracing::info!(config = %new.source.file.display(), "configuration read again");
-        Reloaded::Applied { waiting }
+        let unusable = self.apply().await;
+        match &unusable {
+            None => tracing::info!(config = %self.config.source.file.display(), "configuration read again"),
+            Some(problem) => {
+                tracing::error!("{problem}; what was shown before is still shown");
+            }
+        }
+        Reloaded::Applied { waiting, unusable }
+    }
+
+    /// Goes by the `[tls]` that was read last.
+    async fn apply(&mut self) -> Option<Problem> {
+        let tls = &self.applied.tls;
+        self.site.change(tls);
+        self.names.announce(web::site::policy(&self.config.hostname, tls));
+        let unusable = self.keeper.begin_again(tls).await.err()?;
+        Some(self.applied.problem(unusable.key, unusable.text))
     }
 }
 

@@ -2,6 +2,7 @@
 //! about it.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Running, longest_stop, start_with};
+use super::doors::Addresses;
+use super::{longest_stop, start_with};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::desk::copy::CopyState;
@@ -33,16 +35,17 @@ pub(super) async fn run(config: &Config, passed: Passed) -> Result<(), Failure> 
     let mut signals = Signals::new().context("signals can't be heard")?;
     notify::status("opening the store");
     let progress = Progress::default();
+    let mut early = None;
     let mut running = tokio::select! {
         biased;
-        () = wish_to_stop(&mut signals) => {
+        () = wish_to_stop(&mut signals, &mut early) => {
             tracing::warn!("told to stop before it served");
             return Ok(());
         }
         never = tell_progress(&progress) => match never {},
         started = start_with(config, passed, progress.clone()) => started?,
     };
-    let told = Told { listens: listens(&running), store: running.opened.store.clone() };
+    let told = Told { listens: listens(&running.listens), store: running.opened.store.clone() };
     notify::ready(&told.line());
 
     let mut beside = JoinSet::new();
@@ -50,25 +53,37 @@ pub(super) async fn run(config: &Config, passed: Passed) -> Result<(), Failure> 
         beside.spawn(watch(interval, Arc::clone(&running.heart), told.store.clone()));
     }
     beside.spawn(told.clone().go_on());
-    while signals.next().await == Wish::Reload {
+    // A reload that was asked for while it started may be about what was written meanwhile.
+    let mut wish = match early {
+        Some(wish) => wish,
+        None => signals.next().await,
+    };
+    while wish == Wish::Reload {
         notify::reloading();
         // What came of it is in the log.
         let _ = running.reload().await;
         notify::ready(&told.line());
+        wish = signals.next().await;
     }
     beside.shutdown().await;
     notify::stopping(longest_stop(config.limits.drain));
     tokio::select! {
         () = running.stop() => Ok(()),
-        () = wish_to_stop(&mut signals) => {
+        () = wish_to_stop(&mut signals, &mut early) => {
             let text = "a second signal ended it before all was finished; the next start goes on from there";
             Err(anyhow::anyhow!(text).into())
         }
     }
 }
 
-async fn wish_to_stop(signals: &mut Signals) {
-    while signals.next().await != Wish::Stop {}
+/// Waits for it, and keeps another wish that comes before.
+async fn wish_to_stop(signals: &mut Signals, other: &mut Option<Wish>) {
+    loop {
+        match signals.next().await {
+            Wish::Stop => return,
+            wish @ Wish::Reload => *other = Some(wish),
+        }
+    }
 }
 
 /// Tells of a start that takes its time as long as it gets on, and has it given more of it.
@@ -88,10 +103,12 @@ fn word(step: Step) -> String {
     format!("{what}: {} %", step.percent())
 }
 
-fn listens(running: &Running) -> String {
-    let submission: Vec<_> = running.submission_tls.iter().chain(&running.submission).copied().collect();
-    let web: Vec<_> = running.web_tls.iter().chain(&running.web).copied().collect();
-    let served = [("SMTP", &running.smtp), ("submission", &submission), ("web", &web)];
+fn listens(doors: &Addresses) -> String {
+    let both = |one: &[SocketAddr], other: &[SocketAddr]| [one, other].concat();
+    let submission = both(&doors.submission_tls, &doors.submission);
+    let imap = both(&doors.imap_tls, &doors.imap);
+    let web = both(&doors.web_tls, &doors.web);
+    let served = [("SMTP", &doors.smtp), ("submission", &submission), ("IMAP", &imap), ("web", &web)];
     let served = served.into_iter().filter(|(_, addresses)| !addresses.is_empty()).map(|(what, addresses)| {
         let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         format!("{what} on {}", addresses.join(", "))

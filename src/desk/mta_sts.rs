@@ -114,17 +114,12 @@ impl Policy {
         self.mode == Mode::None || self.mx.iter().any(|pattern| pattern.matches(host))
     }
 
-    /// What announces this policy: the id is made of its content, so that it changes with it.
+    /// What announces this policy: the id is made of its content, 32 hexadecimal digits, so that it
+    /// changes with it.
     #[must_use]
     pub fn announcement(&self) -> Announcement {
-        Announcement { id: self.record_id() }
-    }
-
-    /// The `id=` of the TXT record: 32 hexadecimal digits that are the same for the same policy.
-    #[must_use]
-    pub fn record_id(&self) -> String {
         let hash = digest::digest(&digest::SHA256, self.to_string().as_bytes());
-        HEXLOWER.encode(&hash.as_ref()[..16])
+        Announcement { id: HEXLOWER.encode(&hash.as_ref()[..16]) }
     }
 }
 
@@ -304,8 +299,8 @@ mod tests {
         assert_eq!((read.mode, read.mx.len(), read.max_age), (Mode::Enforce, 2, 604_800));
         assert_eq!(read.to_string(), text);
         let other = Policy { max_age: 604_801, ..read.clone() };
-        assert_ne!(read.record_id(), other.record_id());
-        assert_eq!(read.record_id(), policy(text).record_id());
+        assert_ne!(read.announcement(), other.announcement());
+        assert_eq!(read.announcement(), policy(text).announcement());
         assert_eq!(read.announcement().to_string().parse(), Ok(read.announcement()));
     }
 

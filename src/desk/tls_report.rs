@@ -2,9 +2,11 @@
 //! that is made of it or came from others, and where a domain wants its reports.
 
 use std::fmt::{self, Write as _};
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::{Address, check_domain};
@@ -137,8 +139,7 @@ impl Counts {
             summary: Summary { total_successful_session_count: counted.good, total_failure_session_count: counted.bad },
             failure_details: counted.failures.iter().map(detail).collect(),
         };
-        let detail_is_new = |counted: &&PolicyCounts| counted.good + counted.bad > 0;
-        self.policies.iter().filter(detail_is_new).map(policy).collect()
+        self.policies.iter().map(policy).collect()
     }
 
     fn policy(&mut self, applied: Applied) -> Option<&mut PolicyCounts> {
@@ -197,7 +198,8 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// A report (RFC 8460 §4.4). What others write is read as far as it can be: nothing has to be there.
+/// A report (RFC 8460 §4.4). What others write is read as far as it can be: nothing has to be there, and
+/// of long lists only the beginning is kept, since a few kilobytes unpack to a million empty entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Report {
@@ -205,6 +207,7 @@ pub struct Report {
     pub date_range: DateRange,
     pub contact_info: String,
     pub report_id: String,
+    #[serde(deserialize_with = "beginning")]
     pub policies: Vec<PolicyReport>,
 }
 
@@ -221,7 +224,7 @@ pub struct DateRange {
 pub struct PolicyReport {
     pub policy: PolicyInReport,
     pub summary: Summary,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "beginning", skip_serializing_if = "Vec::is_empty")]
     pub failure_details: Vec<FailureDetail>,
 }
 
@@ -260,24 +263,65 @@ pub struct FailureDetail {
     pub failure_reason_code: Option<String>,
 }
 
-/// Some write a text where a list should be.
-fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Texts {
-        One(String),
-        Many(Vec<String>),
+/// The beginning of a list: one entry more than is shown, which tells that there are more.
+fn beginning<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    from.deserialize_seq(Beginning(PhantomData))
+}
+
+struct Beginning<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Beginning<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
     }
-    Ok(match Option::<Texts>::deserialize(from)? {
-        Some(Texts::One(text)) => vec![text],
-        Some(Texts::Many(texts)) => texts,
-        None => Vec::new(),
-    })
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut kept = Vec::new();
+        while kept.len() <= Report::MOST_SHOWN {
+            match list.next_element()? {
+                Some(entry) => kept.push(entry),
+                None => return Ok(kept),
+            }
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(kept)
+    }
+}
+
+/// The beginning of a list of texts; some write a text where a list should be.
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    from.deserialize_any(OneOrMany)
+}
+
+struct OneOrMany;
+
+impl<'de> Visitor<'de> for OneOrMany {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
+        Ok(vec![text.to_owned()])
+    }
+
+    fn visit_unit<E>(self) -> Result<Vec<String>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<String>, A::Error> {
+        Beginning(PhantomData).visit_seq(list)
+    }
 }
 
 impl Report {
     /// The most policies, and the most failures of each, that are shown.
     const MOST_SHOWN: usize = 50;
+    /// The most octets of [`Self::text`].
+    const LONGEST_TEXT: usize = 32 * 1024;
 
     /// As people read it: a line for each policy, and under it one for each failure.
     #[must_use]
@@ -307,13 +351,21 @@ impl Report {
             shortened(&mut text, failures.len());
         }
         shortened(&mut text, self.policies.len());
+        let too_long = text.as_bytes().get(..=Self::LONGEST_TEXT);
+        if let Some(end) = too_long.and_then(|text| text.iter().rposition(|byte| *byte == b'\n')) {
+            text.truncate(end + 1);
+            text.push_str(MORE);
+        }
         text
     }
 }
 
+/// What stands where something was left out.
+const MORE: &str = "… and more\n";
+
 fn shortened(text: &mut String, count: usize) {
     if count > Report::MOST_SHOWN {
-        let _ = writeln!(text, "… and {} more", count - Report::MOST_SHOWN);
+        text.push_str(MORE);
     }
 }
 
@@ -435,7 +487,27 @@ mod tests {
         let line = "- 100 × certificate-expired at mx1.mail.company-y.example from 2001:db8:abcd:12::1\n";
         assert!(text.contains(line), "{text}");
         let long = Report { policies: vec![PolicyReport::default(); 10_000], ..report };
-        assert!(long.text().len() < 10_000 && long.text().ends_with("… and 9950 more\n"));
+        assert!(long.text().len() < 10_000 && long.text().ends_with("… and more\n"));
+        let words = FailureDetail { failure_reason_code: Some("é".repeat(1_000)), ..FailureDetail::default() };
+        let policy = PolicyReport { failure_details: vec![words; 50], ..PolicyReport::default() };
+        let text = Report { policies: vec![policy; 50], ..Report::default() }.text();
+        assert!((20_000..40_000).contains(&text.len()) && text.ends_with("é\n… and more\n"), "{}", text.len());
+    }
+
+    #[test]
+    fn of_long_lists_the_beginning_is_kept() {
+        let many = |entry: &str| format!("[{}]", vec![entry; 100_000].join(","));
+        let read = |policies: &str| serde_json::from_str::<Report>(&format!(r#"{{"policies":{policies}}}"#)).unwrap();
+        let policies = read(&many("{}"));
+        assert_eq!(policies.policies.len(), Report::MOST_SHOWN + 1);
+        let (texts, failures) = (many(r#""x""#), many("{}"));
+        let policy = format!(r#"{{"policy-string":{texts},"mx-host":{texts}}}"#);
+        let failures = read(&format!(r#"[{{"policy":{policy},"failure-details":{failures}}}]"#));
+        let PolicyReport { policy, failure_details, .. } = &failures.policies[0];
+        for length in [policy.policy_string.len(), policy.mx_host.len(), failure_details.len()] {
+            assert_eq!(length, Report::MOST_SHOWN + 1);
+        }
+        assert!([policies, failures].iter().all(|report| report.text().ends_with("… and more\n")));
     }
 
     #[test]

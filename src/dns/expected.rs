@@ -222,7 +222,7 @@ fn of_domain(
     if let Some(policy) = policy {
         let alias = Want::Alias { host: host() };
         add(format!("mta-sts.{domain}"), alias, Need::Recommended, "where others fetch the MTA-STS policy, from us");
-        let want = Want::Announcement { value: format!("v=STSv1; id={};", policy.record_id()) };
+        let want = Want::Announcement { value: policy.announcement().to_string() };
         let purpose = "there is an MTA-STS policy; another policy has another id";
         add(format!("_mta-sts.{domain}"), want, Need::Recommended, purpose);
     }

@@ -243,7 +243,11 @@ impl Names {
             let wait = if pending { SOON } else { DAILY };
             // A clock that was put back must not stop it.
             if last.is_none_or(|last| now.duration_since(last) >= wait || now < last) {
-                if let Err(error) = self.look().await {
+                let looked = tokio::select! {
+                    () = stop.stopped() => return,
+                    looked = self.look() => looked,
+                };
+                if let Err(error) = looked {
                     tracing::error!(%error, "the DNS was not looked at; it is tried again within an hour");
                 }
                 last = Some(now);

@@ -42,18 +42,42 @@ impl Answer {
 pub async fn ask(resolver: &TokioResolver, name: &str, kind: RecordType) -> Answer {
     let Ok(mut absolute) = Name::from_ascii(name) else { return Answer::Nothing };
     absolute.set_fqdn(true);
+    let unclear = || Answer::Unknown("the name servers neither name any nor deny that there are any".to_owned());
     match resolver.lookup(absolute.clone(), kind).await {
         Ok(lookup) => {
             let records: Vec<_> = of(&lookup, &absolute).filter(|data| data.record_type() == kind).cloned().collect();
-            if records.is_empty() { Answer::Nothing } else { Answer::Records(records) }
+            match records.is_empty() {
+                false => Answer::Records(records),
+                true if names_authority(lookup.authorities()) => Answer::Nothing,
+                true => unclear(),
+            }
         }
-        Err(NetError::Dns(DnsError::NoRecordsFound(none)))
-            if matches!(none.response_code, ResponseCode::NoError | ResponseCode::NXDomain) =>
-        {
-            Answer::Nothing
-        }
-        Err(error) => Answer::Unknown(error.to_string()),
+        Err(error) => match denial(&error) {
+            Some((_, true)) => Answer::Nothing,
+            Some((_, false)) => unclear(),
+            None => Answer::Unknown(error.to_string()),
+        },
     }
+}
+
+/// The name servers' word that there is nothing, and whether it counts: that there is no such name, or
+/// that it has no such records, where [who is responsible](names_authority) says so. An answer about
+/// another name, of which nothing is left, says neither. `None`: they gave no word.
+#[must_use]
+pub fn denial(error: &NetError) -> Option<(ResponseCode, bool)> {
+    let NetError::Dns(DnsError::NoRecordsFound(none)) = error else { return None };
+    match none.response_code {
+        ResponseCode::NXDomain => Some((ResponseCode::NXDomain, true)),
+        ResponseCode::NoError => Some((ResponseCode::NoError, none.soa.is_some())),
+        _ => None,
+    }
+}
+
+/// Whether who is responsible for a name stands beside an answer, as where something is denied
+/// (RFC 2308 §2.2).
+#[must_use]
+pub fn names_authority(authorities: &[Record]) -> bool {
+    authorities.iter().any(|record| record.record_type() == RecordType::SOA)
 }
 
 /// What an answer says of a name, or of what it is an alias of.

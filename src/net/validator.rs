@@ -15,6 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+use super::answer::names_authority;
+
 /// How long one question to one server may take: it may have to ask the world.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often each server is asked.
@@ -86,8 +88,7 @@ impl Validator {
                     Ok(Some(answer)) => match answer.metadata.response_code {
                         code @ (ResponseCode::NoError | ResponseCode::NXDomain) => {
                             let authentic = answer.metadata.authentic_data;
-                            let names_authority =
-                                answer.authorities.iter().any(|record| record.record_type() == RecordType::SOA);
+                            let names_authority = names_authority(&answer.authorities);
                             return Ok(Answer { authentic, code, records: answer.answers, names_authority });
                         }
                         code => NoAnswer::Refused(code),

@@ -12,7 +12,10 @@ use std::ops::Bound;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::pause::Pause;
 use super::route::Destination;
+pub use super::under_way::Limits;
+use super::under_way::{Offer, UnderWay};
 use crate::desk::id::CopyId;
 
 /// The most copies of one destination that are kept here.
@@ -22,31 +25,8 @@ const MOST_PAUSED: usize = 8;
 /// The most of all destinations together, beyond which no more are read.
 const MOST_IN_ALL: usize = 50_000;
 
-/// An offer that takes so long is slow: hardly a server takes half of it on a good day.
-const SLOW: SignedDuration = SignedDuration::from_secs(20);
 /// How long a copy waits at least that was turned back.
 const TURNED_BACK: SignedDuration = SignedDuration::from_secs(1);
-
-/// How a destination that is down is left alone: for `first`, doubled up to `last`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Backoff {
-    first: SignedDuration,
-    last: SignedDuration,
-}
-
-impl Backoff {
-    /// Of a server that somebody runs for us: it is asked for often.
-    const ROUTE: Self = Self { first: SignedDuration::from_secs(5), last: SignedDuration::from_mins(5) };
-    /// Of anybody's: RFC 5321 §4.5.4.1 would have it asked every half hour or less, after the first times.
-    const DOMAIN: Self = Self { first: SignedDuration::from_secs(30), last: SignedDuration::from_hours(1) };
-
-    fn of(destination: &Destination) -> Self {
-        match destination {
-            Destination::Route => Self::ROUTE,
-            Destination::Domain(_) => Self::DOMAIN,
-        }
-    }
-}
 
 /// What an offer told about whatever comes after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,39 +41,12 @@ pub enum Heard {
     Nothing,
 }
 
-/// How much is under way at one time.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// To one destination, and to one host.
-    pub each: usize,
-    /// In all; besides, as many again whose servers are slow.
-    pub in_all: usize,
-}
-
 /// Copies that are due, by destination.
 pub struct Destinations {
-    limits: Limits,
     states: BTreeMap<Destination, State>,
-    under_way: BTreeMap<CopyId, UnderWay>,
+    under_way: UnderWay,
     /// Whose turn it was last.
     last: Option<Destination>,
-}
-
-/// A copy that is being offered.
-struct UnderWay {
-    destination: Destination,
-    waiting: Waiting,
-    begun: Timestamp,
-    /// Its destination was known to be slow.
-    slow: bool,
-    /// Where its destination's mail was known to go.
-    host: Option<String>,
-}
-
-impl UnderWay {
-    fn is_slow(&self, now: Timestamp) -> bool {
-        self.slow || now.duration_since(self.begun) >= SLOW
-    }
 }
 
 #[derive(Default)]
@@ -135,15 +88,6 @@ pub enum Taken {
     Ended(String),
 }
 
-/// A destination that was found down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pause {
-    begun: Timestamp,
-    until: Timestamp,
-    length: SignedDuration,
-    words: String,
-}
-
 impl State {
     /// How many are kept.
     fn most(&self) -> usize {
@@ -151,7 +95,7 @@ impl State {
     }
 
     fn is_paused(&self, now: Timestamp) -> bool {
-        self.pause.as_ref().is_some_and(|pause| pause.until > now)
+        self.pause.as_ref().is_some_and(|pause| pause.is_on(now))
     }
 
     fn is_free(&self, now: Timestamp) -> bool {
@@ -165,8 +109,7 @@ impl State {
 impl Destinations {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let limits = Limits { each: limits.each.max(1), in_all: limits.in_all.max(1) };
-        Self { limits, states: BTreeMap::new(), under_way: BTreeMap::new(), last: None }
+        Self { states: BTreeMap::new(), under_way: UnderWay::new(limits), last: None }
     }
 
     /// Whether there is room for copies that are read from the queue.
@@ -197,45 +140,32 @@ impl Destinations {
         if let Some(pause) = self.states.get_mut(destination).and_then(|state| state.pause.as_mut())
             && pause.begun < asked
         {
-            pause.until = Timestamp::MIN;
+            pause.lift();
         }
     }
 
-    /// The clock was set back: who was found down at a time that is yet to come is asked anew.
+    /// The clock was set back: who was found down at a time that is yet to come is asked anew, and nobody
+    /// waits by the clock that was.
     pub fn set_back(&mut self, now: Timestamp) {
-        for pause in self.states.values_mut().filter_map(|state| state.pause.as_mut()) {
-            if pause.begun > now {
-                (pause.begun, pause.until) = (now, Timestamp::MIN);
+        self.under_way.set_back(now);
+        for state in self.states.values_mut() {
+            state.wait = None;
+            if let Some(pause) = state.pause.as_mut().filter(|pause| pause.begun > now) {
+                pause.begun = now;
+                pause.lift();
             }
         }
     }
 
     /// The next copy to offer, of the destination whose turn it is. It is under way until
     /// [`Self::ended`] is told. `taken` of the places in all are taken by other work.
-    ///
-    /// Who keeps us waiting does not keep others waiting: an offer that takes long gives its place
-    /// back, as long as there are not too many of them, and from then on its destination gets
-    /// none but one of those for the slow.
     pub fn next(&mut self, now: Timestamp, taken: usize) -> Option<(Destination, CopyId)> {
-        let Limits { each, in_all } = self.limits;
-        let slow = self.under_way.values().filter(|offer| offer.is_slow(now)).count();
-        // Where too many are slow, they take the places of others after all.
-        let quick = self.under_way.len() - slow + slow.saturating_sub(in_all);
-        if taken >= in_all {
-            return None;
-        }
-        let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
-        for host in self.under_way.values().filter_map(|offer| offer.host.as_deref()) {
-            *hosts.entry(host).or_default() += 1;
-        }
-        let has_place = |state: &State| {
-            let free = if state.slow { slow < in_all } else { quick + taken < in_all };
-            free && state.host.as_deref().and_then(|host| hosts.get(host)).is_none_or(|count| *count < each)
-        };
+        let places = self.under_way.places(now, taken);
         let last = self.last.as_ref();
         let after = last.map_or(Bound::Unbounded, Bound::Excluded);
         let until = last.map_or(Bound::Unbounded, Bound::Included);
-        let is_free = |(_, state): &(&Destination, &State)| state.is_free(now) && has_place(state);
+        let is_free =
+            |(_, state): &(&Destination, &State)| state.is_free(now) && places.has(state.slow, state.host.as_deref());
         let mut later = self.states.range::<Destination, _>((after, Bound::Unbounded));
         let mut earlier = self.states.range::<Destination, _>((Bound::Unbounded, until));
         let next = later.find(is_free).or_else(|| earlier.find(is_free)).map(|(destination, _)| destination.clone())?;
@@ -243,9 +173,8 @@ impl Destinations {
         let waiting = state.waiting.pop_first()?;
         state.under_way += 1;
         state.wait = None;
-        let offer =
-            UnderWay { destination: next.clone(), waiting, begun: now, slow: state.slow, host: state.host.clone() };
-        self.under_way.insert(waiting.id, offer);
+        let (slow, host) = (state.slow, state.host.clone());
+        self.under_way.begin(Offer { destination: next.clone(), waiting, begun: now, slow, host });
         self.last = Some(next.clone());
         Some((next, waiting.id))
     }
@@ -254,7 +183,7 @@ impl Destinations {
     /// given back.
     pub fn ended(&mut self, id: CopyId, heard: Heard, host: Option<&str>, now: Timestamp) -> Vec<CopyId> {
         let mut let_go = Vec::new();
-        let Some(offer) = self.under_way.remove(&id) else { return let_go };
+        let Some(offer) = self.under_way.end(id) else { return let_go };
         let destination = &offer.destination;
         let Some(state) = self.states.get_mut(destination) else { return let_go };
         state.under_way = state.under_way.saturating_sub(1);
@@ -262,12 +191,12 @@ impl Destinations {
             state.host = Some(host.to_owned());
         }
         if heard != Heard::Nothing {
-            state.slow = now.duration_since(offer.begun) >= SLOW;
+            state.slow = offer.took_long(now);
         }
         match heard {
             Heard::Nothing => {}
             Heard::Up => {
-                state.window = (state.window.max(1) + 1).min(self.limits.each);
+                state.window = (state.window.max(1) + 1).min(self.under_way.most());
                 if state.pause.take().is_some() {
                     tracing::info!(%destination, "up again");
                 }
@@ -275,7 +204,7 @@ impl Destinations {
             Heard::Broken => state.window = 1,
             Heard::Down(words) => {
                 state.window = 1;
-                state.pause = Some(paused(destination, state.pause.take(), words, now));
+                state.pause = Some(Pause::begin(destination, state.pause.take(), words, now));
                 while state.waiting.len() > MOST_PAUSED
                     && let Some(last) = state.waiting.pop_last()
                 {
@@ -290,7 +219,7 @@ impl Destinations {
     /// Tells that a copy was not offered after all, since its `host` has enough to do with the mail of
     /// other domains. It waits again.
     pub fn turned_back(&mut self, id: CopyId, host: &str, now: Timestamp) {
-        let Some(offer) = self.under_way.remove(&id) else { return };
+        let Some(offer) = self.under_way.end(id) else { return };
         let state = self.states.entry(offer.destination).or_default();
         state.under_way = state.under_way.saturating_sub(1);
         state.host = Some(host.to_owned());
@@ -349,21 +278,18 @@ impl Destinations {
             let Some(pause) = &waits.pause else { return waits.wait.filter(|wait| *wait > now) };
             waits.waiting.iter().map(|waiting| waiting.end).chain([pause.until]).min()
         };
-        let slow = self.under_way.values().filter(|offer| !offer.is_slow(now));
-        let slow = slow.filter_map(|offer| offer.begun.checked_add(SLOW).ok());
-        self.states.values().filter_map(wakes).chain(slow).min()
+        self.states.values().filter_map(wakes).chain(self.under_way.slows_at(now)).min()
     }
 
     /// Forgets destinations that nothing waits for. One that was down is remembered for as long
     /// again as its pause was. Answers which of those are forgotten.
     pub fn forget(&mut self, now: Timestamp) -> Vec<Destination> {
         let mut forgotten = Vec::new();
-        let past = |pause: &Pause| pause.until.saturating_add(pause.length).is_ok_and(|end| end < now);
         self.states.retain(|destination, state| {
             let keep = !state.waiting.is_empty()
                 || state.under_way > 0
                 || state.more
-                || state.pause.as_ref().is_some_and(|pause| !past(pause));
+                || state.pause.as_ref().is_some_and(|pause| !pause.is_past(now));
             if !keep && state.pause.is_some() {
                 forgotten.push(destination.clone());
             }
@@ -371,28 +297,6 @@ impl Destinations {
         });
         forgotten
     }
-}
-
-/// One alarm when the route goes down, one line when a domain does. Offers that were under way when
-/// it went down end during the pause, and make it no longer.
-fn paused(destination: &Destination, pause: Option<Pause>, words: String, now: Timestamp) -> Pause {
-    let backoff = Backoff::of(destination);
-    let length = match pause {
-        Some(pause) if pause.until > now => return pause,
-        Some(pause) => (pause.length * 2).min(backoff.last),
-        None => backoff.first,
-    };
-    let until = now.saturating_add(length).unwrap_or(Timestamp::MAX);
-    match (destination, length == backoff.first) {
-        (Destination::Route, true) => {
-            tracing::error!(%until, %words, "the route is down: nothing is sent until it answers");
-        }
-        (Destination::Domain(_), true) => {
-            tracing::warn!(%destination, %until, %words, "down: nothing is sent to it until it answers");
-        }
-        (_, false) => tracing::warn!(%destination, %until, %words, "still down"),
-    }
-    Pause { begun: now, until, length, words }
 }
 
 #[cfg(test)]
@@ -413,9 +317,9 @@ mod tests {
 
     /// Ends an offer to a destination.
     fn end(destinations: &mut Destinations, name: &str, heard: Heard, now: Timestamp) -> Vec<CopyId> {
-        let (name, mut offers) = (domain(name), destinations.under_way.iter());
-        let (id, _) = offers.find(|(_, offer)| offer.destination == name).unwrap();
-        destinations.ended(*id, heard, None, now)
+        let name = domain(name);
+        let (id, _) = destinations.under_way.iter().find(|(_, destination)| **destination == name).unwrap();
+        destinations.ended(id, heard, None, now)
     }
 
     fn down() -> Heard {
@@ -489,23 +393,6 @@ mod tests {
     }
 
     #[test]
-    fn who_is_down_is_left_alone_for_ever_longer_times() {
-        for (destination, first, last) in [(Destination::Route, 5, 300), (domain("a"), 30, 3600)] {
-            let mut pause = paused(&destination, None, String::new(), at(0));
-            assert_eq!(pause.until, at(first));
-            // More were under way.
-            assert_eq!(paused(&destination, Some(pause.clone()), String::new(), at(first - 1)), pause);
-            let mut now = first;
-            for times in 1..10 {
-                pause = paused(&destination, Some(pause), String::new(), at(now));
-                let length = (first << times).min(last);
-                assert_eq!(pause.until, at(now + length));
-                now += length;
-            }
-        }
-    }
-
-    #[test]
     fn copies_of_who_is_down_end_with_his_words() {
         let mut destinations = waiting(5, &["a", "a"]);
         let short = |id| Waiting { end: at(10), ..copy(id) };
@@ -553,6 +440,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_turned_back_or_is_slow_is_so_by_the_clock_that_is() {
+        let mut destinations = waiting(2, &["a", "b"]);
+        assert_eq!(turns(&mut destinations, at(7_200)), [1, 2]);
+        destinations.turned_back(CopyId(1), "mx", at(7_200));
+        destinations.set_back(at(60));
+        assert_eq!(turns(&mut destinations, at(60)), [1]);
+        assert_eq!(destinations.wakes_at(at(60)), Some(at(80)), "both begin to be slow then");
+    }
+
+    #[test]
     fn a_person_can_end_the_wait() {
         let mut destinations = waiting(5, &["a", "a", "a"]);
         turns(&mut destinations, at(0));
@@ -588,11 +485,11 @@ mod tests {
         assert_eq!(turns(&mut destinations, at(40)).len(), 0, "but for so many of them");
 
         // Once they are known, they never take the places of others.
-        for id in destinations.under_way.keys().copied().collect::<Vec<_>>() {
+        for id in destinations.under_way.iter().map(|(id, _)| id).collect::<Vec<_>>() {
             destinations.ended(id, Heard::Broken, None, at(50));
         }
         turns(&mut destinations, at(50));
-        for id in destinations.under_way.keys().copied().collect::<Vec<_>>() {
+        for id in destinations.under_way.iter().map(|(id, _)| id).collect::<Vec<_>>() {
             destinations.ended(id, Heard::Broken, None, at(100));
         }
         for (number, name) in (100..).zip(&names) {

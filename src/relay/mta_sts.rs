@@ -117,29 +117,35 @@ impl Policies {
         }
     }
 
-    /// Forgets policies that have ended: to be called now and then.
+    /// Forgets policies that have ended: to be called now and then. What a clock that was ahead has
+    /// dated counts as fetched now: it would hold for as long besides as the clock was wrong.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn forget(&self) -> Result<(), StoreError> {
         let now = (self.now)();
-        let mut ended = Vec::new();
+        let is_wrong = |kept: &KeptPolicy| !kept.holds(now) || kept.fetched_at > now;
+        let mut wrong = Vec::new();
         let mut after = Bound::Unbounded;
         loop {
             let span = (after, Bound::Unbounded);
             let page = self.store.read(|view| view.range(&MTA_STS, span, Order::Up, PAGE))?;
             let Some((last, _)) = page.last() else { break };
             after = Bound::Excluded(last.clone());
-            ended.extend(page.into_iter().filter(|(_, kept)| !kept.holds(now)).map(|(domain, _)| domain));
+            wrong.extend(page.into_iter().filter(|(_, kept)| is_wrong(kept)).map(|(domain, _)| domain));
         }
-        if ended.is_empty() {
+        if wrong.is_empty() {
             return Ok(());
         }
         self.store
             .transact(|tx| {
-                for domain in &ended {
-                    if tx.get(&MTA_STS, domain)?.is_some_and(|kept| !kept.holds(now)) {
-                        tx.delete(&MTA_STS, domain);
+                for domain in &wrong {
+                    match tx.get(&MTA_STS, domain)? {
+                        Some(kept) if !kept.holds(now) => tx.delete(&MTA_STS, domain),
+                        Some(kept) if kept.fetched_at > now => {
+                            tx.put(&MTA_STS, domain, &KeptPolicy { fetched_at: now, ..kept })?;
+                        }
+                        _ => {}
                     }
                 }
                 Ok::<_, StoreError>(())
@@ -157,7 +163,7 @@ impl Policies {
     fn is_fresh(&self, kept: &KeptPolicy, announced: &Announcement) -> bool {
         let age = (self.now)().duration_since(kept.fetched_at);
         let half = SignedDuration::from_secs(i64::from(kept.policy.max_age) / 2);
-        kept.id == announced.id && age < REFRESH.min(half)
+        kept.id == announced.id && !age.is_negative() && age < REFRESH.min(half)
     }
 
     async fn announcement(&self, domain: &str) -> Option<Announcement> {

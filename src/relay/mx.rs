@@ -85,6 +85,38 @@ enum Found {
     Lost(Lost),
 }
 
+/// Why hosts of a domain are left out, the last of each kind.
+#[derive(Default)]
+struct Missing {
+    /// The line to it is not as its zone or the domain wants it.
+    not_safe: Option<String>,
+    /// Where it is, is not known.
+    unknown: Option<String>,
+    /// Mail can't be sent there.
+    nowhere: Option<String>,
+}
+
+impl Missing {
+    /// What it means where nobody is left. It is for ever only where all of it is, and the name servers
+    /// are `sure` of whom they named.
+    fn outcome(self, domain: &str, sure: bool) -> Outcome {
+        match (self.not_safe, self.unknown, self.nowhere) {
+            (Some(why), ..) => {
+                let text = format!("no mail server of {domain} may be used: {why}");
+                Outcome::RouteDown(Reply::ours_with([4, 7, 0], text))
+            }
+            (None, Some(why), _) => later(format!("no address for a mail server of {domain}: {why}")),
+            (None, None, _) if !sure => {
+                later(format!("the name servers of {domain} neither name its mail servers nor deny that it has any"))
+            }
+            (None, None, why) => {
+                let why = why.unwrap_or_default();
+                never([5, 4, 4], format!("no mail server of {domain} can be reached: {why}"))
+            }
+        }
+    }
+}
+
 impl Finder {
     /// `random` puts equally preferred hosts in an order.
     pub fn new(
@@ -204,7 +236,8 @@ impl Finder {
         if kept.is_empty() {
             return Err(loops(domain));
         }
-        let (mut hops, mut unsafe_, mut unknown, mut nowhere) = (Vec::new(), None, None, None);
+        let mut hops = Vec::new();
+        let mut missing = Missing::default();
         for (exchange, found) in kept {
             let host = exchange.host;
             match found {
@@ -217,35 +250,21 @@ impl Finder {
                             security,
                             credentials: None,
                         }),
-                        Err(why) => unsafe_ = Some(why),
+                        Err(why) => missing.not_safe = Some(why),
                     }
                 }
                 Found::Lost(Lost::Unproven(why)) => {
                     let failure = TlsFailure { kind: FailureKind::DnssecInvalid, words: why.clone() };
                     let security = Security::Dane(Arc::new(Dane::new(&host, &host, domain, &[])));
                     self.count(domain, &security, &host, &failure);
-                    unsafe_ = Some(format!("the TLSA records of {host} can't be found: {why}"));
+                    missing.not_safe = Some(format!("the TLSA records of {host} can't be found: {why}"));
                 }
-                Found::Lost(Lost::Unknown(why)) => unknown = Some(format!("{host}: {why}")),
-                Found::Lost(Lost::Nowhere(why)) => nowhere = Some(format!("{host} {why}")),
+                Found::Lost(Lost::Unknown(why)) => missing.unknown = Some(format!("{host}: {why}")),
+                Found::Lost(Lost::Nowhere(why)) => missing.nowhere = Some(format!("{host} {why}")),
                 Found::Us => {}
             }
         }
-        match (hops.is_empty(), unsafe_, unknown, nowhere) {
-            (false, ..) => Ok(hops),
-            (true, Some(why), ..) => {
-                let text = format!("no mail server of {domain} may be used: {why}");
-                Err(Outcome::RouteDown(Reply::ours_with([4, 7, 0], text)))
-            }
-            (true, None, Some(why), _) => Err(later(format!("no address for a mail server of {domain}: {why}"))),
-            (true, None, None, _) if !sure => Err(later(format!(
-                "the name servers of {domain} neither name its mail servers nor deny that it has any"
-            ))),
-            (true, None, None, why) => {
-                let why = why.unwrap_or_default();
-                Err(never([5, 4, 4], format!("no mail server of {domain} can be reached: {why}")))
-            }
-        }
+        if hops.is_empty() { Err(missing.outcome(domain, sure)) } else { Ok(hops) }
     }
 
     /// What is asked of the line to a host: what its zone says counts before what the domain says

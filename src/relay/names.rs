@@ -7,12 +7,11 @@
 use std::net::IpAddr;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::TLSA;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use crate::net::answer::canonical;
+use crate::net::answer::{canonical, denial, names_authority};
 use crate::net::validator::Validator;
 
 /// Who is asked for names.
@@ -25,8 +24,8 @@ pub(super) struct Names {
 
 /// What the name servers say of a name.
 pub(super) enum Said {
-    /// Records of it, or of what it is an alias of, as that is called; and whether all of it is
-    /// authentic.
+    /// Records of it, or of what it is an alias of, as that is called, at least one; and whether all of
+    /// it is authentic.
     Records { records: Vec<RData>, owner: Name, authentic: bool },
     /// There is nothing; and whether who is responsible for the name says so (RFC 2308 §2.2). An answer
     /// about another name, of which nothing is left, says nothing.
@@ -71,21 +70,24 @@ impl Names {
                 (answer.code, answer.records, answer.authentic, answer.names_authority)
             }
             None => match self.resolver.lookup(name.clone(), kind).await {
-                Ok(lookup) => (ResponseCode::NoError, lookup.answers().to_vec(), false, true),
-                Err(error) => match no_records(&error) {
+                Ok(lookup) => {
+                    let sure = names_authority(lookup.authorities());
+                    (ResponseCode::NoError, lookup.answers().to_vec(), false, sure)
+                }
+                Err(error) => match denial(&error) {
                     Some((code, sure)) => (code, Vec::new(), false, sure),
                     None => return Err(error.to_string()),
                 },
             },
         };
-        let owner = canonical(&answers, name);
-        let of_owner = answers.iter().filter(|record| record.name == owner);
-        let records: Vec<_> = of_owner.map(|record| record.data.clone()).collect();
-        match records.is_empty() {
-            true if code == ResponseCode::NXDomain => Ok(Said::Nothing { code, sure: true }),
-            true if answers.is_empty() => Ok(Said::Nothing { code, sure }),
-            _ => Ok(Said::Records { records, owner, authentic }),
+        // Who asks for an alias does not ask for what it leads to.
+        let owner = if kind == RecordType::CNAME { name.clone() } else { canonical(&answers, name) };
+        let of_owner = answers.into_iter().filter(|record| record.name == owner);
+        let records: Vec<_> = of_owner.map(|record| record.data).collect();
+        if records.is_empty() {
+            return Ok(Said::Nothing { code, sure: sure || code == ResponseCode::NXDomain });
         }
+        Ok(Said::Records { records, owner, authentic })
     }
 
     /// A host's addresses, IPv6 and IPv4 in turn, so that a family that leads nowhere costs one wait;
@@ -209,17 +211,4 @@ pub(super) fn absolute(name: &str) -> Option<Name> {
 
 pub(super) fn host(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
-}
-
-/// The name servers' word that there is nothing, and whether who is responsible says so; `None`: they
-/// did not say.
-fn no_records(error: &NetError) -> Option<(ResponseCode, bool)> {
-    match error {
-        NetError::Dns(DnsError::NoRecordsFound(none)) => {
-            let code = Some(none.response_code);
-            let code = code.filter(|code| matches!(code, ResponseCode::NoError | ResponseCode::NXDomain));
-            code.map(|code| (code, none.soa.is_some()))
-        }
-        _ => None,
-    }
 }

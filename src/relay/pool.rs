@@ -12,9 +12,12 @@ use super::client::{Client, Opened, Outcome, Reply, Server, Session, Transaction
 use super::mx::Finder;
 use super::route::{NextHop, Place};
 
-/// After so long no further server of a destination is begun with: who answers each of them slowly
-/// must not hold a place for hours.
+/// After so long no further address of a destination's servers is begun with: who answers at each of
+/// them slowly must not hold a place for hours.
 const LONGEST_SEARCH: Duration = Duration::from_mins(5);
+/// After so many that took the connection and did not take us no further one is asked: who has many
+/// addresses and no place for us is not to hear it from each.
+const MOST_REFUSALS: usize = 8;
 
 /// How many connections there are, and how long they are kept.
 #[derive(Clone, Copy, Debug)]
@@ -150,8 +153,8 @@ impl Pool {
     /// each recipient, in their order.
     ///
     /// A kept connection that breaks off before anything is decided is no failure, and neither is a
-    /// server that does not take us or breaks off in the same way, where there is another: the next
-    /// one is tried (RFC 5321 §5.1). What a server says to a recipient, or after it was given
+    /// server that does not take us or breaks off in the same way, where it has another address or there
+    /// is another: the next one is tried (RFC 5321 §5.1). What a server says to a recipient, or after it was given
     /// the message, stands. It is not offered to a host that has enough to do with other domains' mail.
     pub async fn deliver(&self, transaction: &Transaction<'_>) -> Vec<Outcome> {
         let _slot = self.slots.acquire().await;
@@ -179,15 +182,16 @@ impl Pool {
                 Err(outcome) => return all(outcome),
             },
         };
-        let mut outcomes = Vec::new();
-        for hop in &hops {
-            if !outcomes.is_empty() && begun.elapsed() > LONGEST_SEARCH {
+        let (mut outcomes, mut refusals) = (Vec::new(), 0);
+        for hop in &hops.iter().flat_map(NextHop::each).collect::<Vec<_>>() {
+            if !outcomes.is_empty() && (begun.elapsed() > LONGEST_SEARCH || refusals == MOST_REFUSALS) {
                 break;
             }
             let server = hop.place.server(None);
             let Some(_visit) = self.hosts.visit(&server.host) else { return all(busy(&server)) };
             let opened = self.client.attempt(hop).await;
             self.count(hop, &opened);
+            refusals += usize::from(opened.address.is_some());
             outcomes = match opened.session {
                 Ok(mut session) => {
                     let server = hop.place.server(session.address());

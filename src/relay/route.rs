@@ -69,6 +69,20 @@ pub struct NextHop {
     pub credentials: Option<Credentials>,
 }
 
+impl NextHop {
+    /// The same server at each of the addresses where it was found: one may take mail where another
+    /// does not (RFC 5321 §5.1).
+    pub fn each(&self) -> Vec<Self> {
+        match &self.place {
+            Place::Found(host, addresses) => {
+                let at = |address: &SocketAddr| Place::Found(host.clone(), vec![*address]);
+                addresses.iter().map(|address| Self { place: at(address), ..self.clone() }).collect()
+            }
+            Place::Host(..) | Place::Socket(_) => vec![self.clone()],
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// RFC 5321.

@@ -53,6 +53,21 @@ enum Sent {
     Later,
 }
 
+/// Why somebody did not take a report.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("{0}")]
+    ForNow(String),
+    #[error("{0}")]
+    Ever(String),
+}
+
+impl NotTaken {
+    fn ever(error: &dyn ToString) -> Self {
+        Self::Ever(error.to_string())
+    }
+}
+
 impl Reporter {
     /// Writes down what is counted, and sends what is due, until told to stop.
     pub async fn run(self: Arc<Self>, mut stop: Stop) {
@@ -153,21 +168,16 @@ impl Reporter {
         for to in &wish.to {
             let outcome = match to {
                 ReportTo::Mail(address) => self.mail(&report, day, domain, address).await,
-                ReportTo::Https { host, port, path } => match pack(&report) {
-                    Ok(packed) => match self.https.post(host, *port, path, GZIP, packed).await {
-                        Ok(()) => Ok(()),
-                        Err(error) => Err((true, error.to_string())),
-                    },
-                    Err(error) => Err((false, error.to_string())),
-                },
+                ReportTo::Https { host, port, path } => self.post(&report, host, *port, path).await,
             };
             match outcome {
                 Ok(()) => {
                     tracing::info!(domain, ?to, "a TLS report was sent");
                     taken = true;
                 }
-                Err((again, reply)) => {
-                    tracing::warn!(domain, ?to, again, reply, "a TLS report was not taken");
+                Err(reply) => {
+                    let again = matches!(reply, NotTaken::ForNow(_));
+                    tracing::warn!(domain, ?to, again, %reply, "a TLS report was not taken");
                     later |= again;
                 }
             }
@@ -191,13 +201,16 @@ impl Reporter {
         })
     }
 
-    /// # Errors
-    /// Whether to try again, and why.
-    async fn mail(&self, report: &Report, day: i64, domain: &str, to: &Address) -> Result<(), (bool, String)> {
+    async fn post(&self, report: &Report, host: &str, port: Option<u16>, path: &str) -> Result<(), NotTaken> {
+        let packed = pack(report).map_err(|error| NotTaken::ever(&error))?;
+        let posted = self.https.post(host, port, path, GZIP, packed).await;
+        posted.map_err(|error| NotTaken::ForNow(error.to_string()))
+    }
+
+    async fn mail(&self, report: &Report, day: i64, domain: &str, to: &Address) -> Result<(), NotTaken> {
         let desk = &self.relay.desk;
         let now = (self.relay.now)();
-        let never = |error: &dyn ToString| (false, error.to_string());
-        let from = Address::new("postmaster", desk.domains.first()).map_err(|error| never(&error))?;
+        let from = Address::new("postmaster", desk.domains.first()).map_err(|error| NotTaken::ever(&error))?;
         let message_id = MessageId::mint((desk.random)(), desk.domains.first());
         let (start, end) = (day * DAY, day * DAY + DAY - 1);
         let file_name = format!("{}!{domain}!{start}!{end}!1.json.gz", desk.hostname);
@@ -211,9 +224,10 @@ impl Reporter {
             message_id: &message_id,
             file_name: &file_name,
         };
-        let body = compose(&letter).map_err(|error| never(&error))?;
+        let body = compose(&letter).map_err(|error| NotTaken::ever(&error))?;
         let signer = self.relay.signers.get(desk.domains.first());
-        let fields = signer.map(|signer| signer.sign(&body, now)).transpose().map_err(|error| never(&error))?;
+        let fields =
+            signer.map(|signer| signer.sign(&body, now)).transpose().map_err(|error| NotTaken::ever(&error))?;
         let mut message = fields.unwrap_or_default().into_bytes();
         message.extend(body);
         let transaction = Transaction {
@@ -226,11 +240,11 @@ impl Reporter {
         };
         match self.relay.exit.deliver_anyhow(&transaction).await.into_iter().next() {
             Some(Outcome::Sent(_)) => Ok(()),
-            Some(Outcome::Failed(reply)) => Err((false, reply.to_string())),
+            Some(Outcome::Failed(reply)) => Err(NotTaken::Ever(reply.to_string())),
             Some(Outcome::Deferred(reply) | Outcome::RouteDown(reply) | Outcome::Busy(reply)) => {
-                Err((true, reply.to_string()))
+                Err(NotTaken::ForNow(reply.to_string()))
             }
-            None => Err((false, "nobody was asked".to_owned())),
+            None => Err(NotTaken::Ever("nobody was asked".to_owned())),
         }
     }
 }

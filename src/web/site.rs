@@ -35,7 +35,6 @@ struct Inner {
     hostname: Domain,
     domains: Vec<Domain>,
     certificates: Certificates,
-    /// Whether there is a listener for `https://` to be sent to.
     https: bool,
     terms: RwLock<Arc<Terms>>,
 }
@@ -49,11 +48,11 @@ struct Terms {
 }
 
 impl Site {
+    /// `https`: whether there is a listener for `https://` to be sent to.
     #[must_use]
-    pub fn new(config: &Config, certificates: Certificates) -> Self {
+    pub fn new(config: &Config, certificates: Certificates, https: bool) -> Self {
         let (hostname, domains) = (config.hostname.clone(), config.domains.clone());
         let terms = RwLock::new(Arc::new(Terms::new(&hostname, &domains, &config.tls)));
-        let https = !config.web.listen_tls.is_empty();
         Self(Arc::new(Inner { hostname, domains, certificates, https, terms }))
     }
 

@@ -7,11 +7,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use guichet::config::{Acme, Config};
+use guichet::daemon::reload::Reloaded;
 use guichet::net::acme::https::Https;
-use guichet::net::acme::state::State;
+use guichet::net::acme::state::{Failed, State};
 use guichet::net::acme::{Proof, Renewer};
 use guichet::net::limits::ConnectionLimits;
 use guichet::net::listen::Listener;
@@ -19,6 +21,7 @@ use guichet::net::stop::{self, Stopper};
 use guichet::net::tls::{Acceptor, CertificateFiles, Certificates};
 use guichet::web::server::{Deadlines, Server};
 use guichet::web::site::Site;
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
@@ -79,8 +82,17 @@ async fn by_https_or_by_http_it_has_certificates_and_shows_them_on_every_port() 
         for file in files(&desk.dir.path().join("data/acme")) {
             assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
         }
-        // It is asked for once, and found again.
+        // It is asked for once, and found again, also where nobody could be asked for another: an
+        // authority's root that is none is no reason to show less than there is.
+        fs::write(pebble.ca(), "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n").unwrap();
+        let file = desk.config_file();
+        let check = tokio::task::spawn_blocking(move || guichet(&file, &["check"])).await.unwrap();
+        let told = String::from_utf8(check.stderr).unwrap();
+        assert!(told.contains("tls.acme_ca: ") && check.status.code() == Some(78), "{told}");
         desk.restart().await;
+        assert_eq!(seen(&root, HOST, desk.submission().0).await, first, "{key}");
+        let Reloaded::Applied { unusable: Some(problem), .. } = desk.reload(|text| text).await else { panic!("{key}") };
+        assert!(problem.key == "tls.acme_ca" && problem.text.contains("ca.pem"), "{problem}");
         assert_eq!(seen(&root, HOST, desk.submission().0).await, first, "{key}");
     }
 }
@@ -161,7 +173,7 @@ impl Bench {
         let files = CertificateFiles::self_signed(&dir.path().join("certs"), &[HOST.to_owned()]).unwrap();
         let certificates = Certificates::new(files.load().unwrap());
         let server = Arc::new(Server {
-            site: Site::new(&config, certificates.clone()),
+            site: Site::new(&config, certificates.clone(), https.is_some()),
             connections: ConnectionLimits::default(),
             deadlines: Deadlines::default(),
         });
@@ -235,6 +247,44 @@ async fn what_the_authority_says_is_told_and_a_name_that_fails_keeps_no_other_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_wears_out_no_authority_and_keeps_no_name_waiting() {
+    let (dns, http) = (names(&[HOST, POLICY_HOST]).await, Port::reserve());
+    let terms = Terms { http: http.address().port(), tls: 9, seconds: 90 * DAY };
+    let Some(pebble) = Pebble::start(&dns, &terms) else { return };
+    let bench = Bench::new(&pebble.config(), None, Some(&http));
+    let ahead = Arc::new(AtomicI64::new(0));
+    let set = |days: i64| ahead.store(24 * days, Ordering::Relaxed);
+    // What failed in a future that did not come keeps nobody waiting.
+    let at = Timestamp::now() + SignedDuration::from_hours(99_999);
+    bench.state().fail(HOST, &Failed { times: 9, at, words: String::new() }).unwrap();
+    let hours = Arc::clone(&ahead);
+    let mut renewer = bench
+        .renewer(&[Proof::Http])
+        .await
+        .by(move || Timestamp::now() + SignedDuration::from_hours(hours.load(Ordering::Relaxed)));
+    renewer.renew().await;
+    let shown = || bench.certificates.shown().named[HOST].chain()[0].clone();
+    let first = shown();
+    // Ahead, every certificate is as old as one that is to be renewed: it is, and not again and again.
+    set(70);
+    renewer.renew().await;
+    let second = shown();
+    assert_ne!(second, first);
+    renewer.renew().await;
+    assert_eq!(shown(), second);
+    // Where not even a new one holds, the one before stays, and the authority is left in peace.
+    set(1_000);
+    renewer.renew().await;
+    let failed = bench.state().failed(HOST).unwrap();
+    assert_eq!((failed.times, failed.words.as_str()), (1, "what it made does not hold now; is the clock right?"));
+    renewer.renew().await;
+    assert_eq!(bench.state().failed(HOST).unwrap().times, 1);
+    set(0);
+    renewer.renew().await;
+    assert_eq!((shown(), bench.state().failed(HOST).unwrap().times), (second, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_one_kind_of_proof_fails_the_other_is_tried_next() {
     let (dns, https, http) = (names(&[HOST, POLICY_HOST]).await, Port::reserve(), Port::reserve());
     let elsewhere = Port::reserve();
@@ -261,13 +311,26 @@ async fn an_authority_that_forgot_us_gets_to_know_us_again() {
     fs::remove_file(bench.state().file(HOST)).unwrap();
     bench.renewer(&[Proof::Http]).await.renew().await;
     assert_eq!(bench.state().failed(HOST), None);
-    assert_ne!(account(&bench), first);
+    let second = account(&bench);
+    assert_ne!(second, first);
+
+    // Somebody gave the account up.
+    let https = Https::new(Dns::start().await.resolver(), Some(&pebble.ca())).unwrap();
+    let account_there = instant_acme::Account::builder_with_http(Box::new(https))
+        .from_credentials(bench.state().account().unwrap())
+        .await
+        .unwrap();
+    account_there.deactivate().await.unwrap();
+    fs::remove_file(bench.state().file(HOST)).unwrap();
+    bench.renewer(&[Proof::Http]).await.renew().await;
+    assert_eq!(bench.state().failed(HOST), None);
+    assert_ne!(account(&bench), second);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_is_away_or_somebody_else_is_told_of_in_a_line() {
     let dns = names(&[HOST, POLICY_HOST]).await;
-    let (nobody, http) = (Port::reserve(), Port::reserve());
+    let nobody = Port::reserve();
     let stranger = Authority::new();
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.pem");
@@ -288,14 +351,15 @@ async fn an_authority_that_is_away_or_somebody_else_is_told_of_in_a_line() {
             "is no ACME",
         ),
     ] {
-        let bench = Bench::new(&config, None, Some(&http));
+        // One each: who served the last one may still have it.
+        let bench = Bench::new(&config, None, Some(&Port::reserve()));
         bench.renewer(&[Proof::Http]).await.renew().await;
         let words = bench.state().failed(HOST).unwrap().words;
         assert!(words.contains(expected) && !words.contains('\n') && !words.is_empty(), "{words}");
     }
     // And mail goes on, under the self-signed one.
     let directory = config(&format!("https://{}/dir", nobody.address()));
-    let desk = TestDesk::with(&format!("[web]\nlisten = [\"{}\"]\n[tls]\n{directory}", http.address())).await;
+    let desk = TestDesk::with(&format!("[web]\nlisten = [\"127.0.0.1:0\"]\n[tls]\n{directory}")).await;
     let own = CertificateFiles { certificate: desk.certificate(), key: desk.certificate().with_extension("key") };
     let own = own.load().unwrap().chain()[0].clone();
     assert_eq!(seen(&own, HOST, desk.submission().0).await, own);

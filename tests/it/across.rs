@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kit::daemon::Daemon;
-use crate::kit::named::{Named, free_port};
+use crate::kit::named::Named;
 use crate::kit::peers;
+use crate::kit::ports::free_port;
 
 /// How long a mail may be under way before the test fails.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -113,6 +114,7 @@ fn two_desks_converse_through_the_dns_and_every_copy_passes_dmarc() {
     assert_eq!(verdicts.len(), mails.len());
     for (verdict, mail) in verdicts.iter().zip(&mails) {
         let message = String::from_utf8_lossy(&mail.message);
+        assert!(mail.helo.starts_with("out."), "as the configuration says: {}", mail.helo);
         assert_eq!(verdict["dmarc"], true, "{verdict}\n{message}");
         assert_eq!(verdict["spf"], true, "{verdict}\n{} {}", mail.client, mail.sender);
         let signatures = json!([["ed25519-sha256", true, true], ["rsa-sha256", true, true]]);
@@ -157,6 +159,7 @@ impl Site {
             "hostname = \"mx.{domain}\"\ndomains = [\"{domain}\"]\ndata_dir = \"{}\"\npostmaster = \"{property}\"\n\
              [smtp]\nlisten = [\"{}\"]\n[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n\
              [relay]\nmode = \"direct\"\nport = {port}\nallow_loopback = true\nsource = [\"{address}\"]\n\
+             helo = \"out.{domain}\"\n\
              [dns]\nresolvers = [\"{name_server}\"]\n",
             self.folder.path().join("data").display(),
             SocketAddr::new(*address, *port),
@@ -166,7 +169,7 @@ impl Site {
 
     /// The domain's zone: what `guichet dns` says, and the host's address.
     fn zone(&self) -> String {
-        let mut zone = format!("mx IN A {}\n", self.address);
+        let mut zone = format!("mx IN A {0}\nout IN A {0}\n", self.address);
         for record in self.ask(&["dns"])["records"].as_array().unwrap() {
             let text = |key: &str| record[key].as_str().unwrap().to_owned();
             let (name, kind, value) = (text("name"), text("type"), text("value"));

@@ -6,8 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
+use crate::kit::authority::{ask, believer, shake};
 use crate::kit::daemon::Daemon;
 use crate::kit::desk::send;
 use crate::kit::peers::program;
@@ -64,6 +68,36 @@ async fn sockets_by_name_take_the_place_of_what_is_configured() {
     assert!(early.await.unwrap().starts_with("550 5.1.1 "));
     let reply = send(ports[2], "carol@example.com", &["nobody@desk.example.org"], b"Subject: x\n\nx\n").await;
     assert!(reply.starts_with("550 5.1.1 "), "{reply}");
+    daemon.terminate();
+    let (status, log) = tokio::task::spawn_blocking(move || daemon.wait()).await.unwrap();
+    assert!(status.success(), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_webs_doors_know_of_each_other_when_systemd_opens_them() {
+    let Some(program) = program("systemd-socket-activate") else { return };
+    // No word of [web].
+    let off = "[submission]\nlisten = []\nlisten_tls = []\n[smtp]\nlisten = [\"127.0.0.1:0\"]\n";
+    let (folder, file) = config(off);
+    let ports = [free(), free()];
+    let command = activate(&program, &ports.map(|port| port.to_string()), "http:https");
+    let answer = tokio::spawn(async move {
+        let mut stream = loop {
+            match TcpStream::connect(ports[0]).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        ask(&mut stream, "GET / HTTP/1.1\r\nHost: mx.desk.example.org\r\n\r\n").await
+    });
+    let daemon = tokio::task::spawn_blocking(move || Daemon::start_by(command, &file)).await.unwrap();
+    let answer = answer.await.unwrap();
+    assert!(answer.contains("location: https://mx.desk.example.org/\r\n"), "{answer}");
+    let own = CertificateDer::from_pem_file(folder.path().join("data/certs/self-signed.pem")).unwrap();
+    let stream = TcpStream::connect(ports[1]).await.unwrap();
+    let mut stream = shake(&believer(own), "mx.desk.example.org", stream).await.unwrap();
+    let answer = ask(&mut stream, "GET / HTTP/1.1\r\nHost: mx.desk.example.org\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     daemon.terminate();
     let (status, log) = tokio::task::spawn_blocking(move || daemon.wait()).await.unwrap();
     assert!(status.success(), "{log}");

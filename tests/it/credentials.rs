@@ -69,6 +69,17 @@ fn what_was_not_given_is_told_by_name() {
 }
 
 #[test]
+fn what_the_service_alone_is_given_is_not_missed_before_it_runs() {
+    let (_folder, file, _) = credentials();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guichet"));
+    fs::create_dir(file.with_file_name("data")).unwrap();
+    let output = command.args(["check", "--config"]).arg(&file).env_remove("CREDENTIALS_DIRECTORY").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("the credential guichet.tls-key exists only while the service runs"), "{told}");
+}
+
+#[test]
 fn a_key_that_is_none_is_told_without_its_text() {
     let (_folder, file, given) = credentials();
     fs::write(given.join("guichet.tls-key"), format!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n")).unwrap();

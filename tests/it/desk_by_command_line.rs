@@ -2,6 +2,7 @@
 //! and with the same JSON whether a daemon runs or not.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -277,9 +278,34 @@ fn people_are_changed_and_leave() {
     assert_eq!(desk.json(&["property", "show", "acme"])["trusted"], json!(["forms@acme.com"]));
     desk.ok(&["property", "trust", "acme", "forms@acme.com", "--remove"]);
     assert_eq!(desk.json(&["property", "show", "acme"])["trusted"], json!([]));
+    // Not while it is the postmaster's.
+    let output = desk.run(&["property", "remove", "acme"], "");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains("gets the mail for postmaster@ and abuse@"), "{told}");
+    desk.postmaster("shop");
     desk.ok(&["property", "remove", "acme"]);
     assert_eq!(desk.run(&["property", "show", "acme"], "").status.code(), Some(1));
     assert_eq!(desk.json(&["ticket", "show", "acme-1"])["ref"], "acme-1", "its tickets stay");
+}
+
+#[test]
+fn a_postmaster_that_is_nobody_is_told_of_before_the_start_and_at_it() {
+    let desk = Desk::new();
+    let told = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = "mail for postmaster@ and abuse@ goes to the oldest property, if any: there is no property acmee; did you mean \
+                acme?";
+    assert!(!told(&desk.run(&["check"], "")).contains("postmaster"));
+    desk.postmaster("acmee");
+    let output = desk.run(&["check"], "");
+    assert!(output.status.success() && told(&output).contains(said), "{}", told(&output));
+    let daemon = desk.serve();
+    let output = desk.run(&["check"], "");
+    assert!(output.status.success() && told(&output).contains(said), "{}", told(&output));
+    daemon.terminate();
+    let (_, log) = daemon.wait();
+    assert!(log.contains(said), "{log}");
+    // What is not to stay so is told once.
+    assert_eq!(log.matches("relay.mode: \"capture\" is for trying out").count(), 1, "{log}");
 }
 
 #[test]
@@ -450,6 +476,13 @@ impl Desk {
 
     fn serve(&self) -> Daemon {
         Daemon::start(&self.config)
+    }
+
+    /// Names another property in the config.
+    fn postmaster(&self, slug: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        let line = text.lines().find(|line| line.starts_with("postmaster = ")).unwrap();
+        fs::write(&self.config, text.replace(line, &format!("postmaster = \"{slug}\""))).unwrap();
     }
 
     fn run(&self, args: &[&str], stdin: &str) -> Output {

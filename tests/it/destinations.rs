@@ -1,8 +1,6 @@
 //! A server that is stuck keeps its own mail waiting and nobody else's, and its mail goes on its way
 //! when it is back.
 
-use std::net::SocketAddr;
-
 use guichet::actions::queue::{self, Verb};
 use guichet::desk::copy::{Copy, CopyState};
 use guichet::store::tables::COPIES;
@@ -13,14 +11,6 @@ use crate::kit::sink::{Act, Sink};
 
 /// More than are offered at one time in all.
 const MANY: usize = 60;
-
-/// A server of its own for a domain, at another address of loopback.
-async fn server(desk: &TestDesk, domain: &str, last: u8, extensions: &[&str]) -> Sink {
-    let place = SocketAddr::from(([127, 0, 1, last], desk.sink.address().port()));
-    let sink = Sink::new(extensions).start_on(place).await.unwrap();
-    desk.dns.exchange(domain, 10, &format!("mx.{domain}")).address(&format!("mx.{domain}"), place.ip());
-    sink
-}
 
 /// A ticket for each of these contacts.
 async fn write_to(desk: &TestDesk, contacts: impl IntoIterator<Item = String>) {
@@ -48,7 +38,7 @@ async fn until(desk: &TestDesk, domain: &str, state: CopyState) -> Copy {
 async fn a_stuck_destination_delays_nobody_else() {
     let desk = TestDesk::direct().await;
     // One takes the connection and says nothing, one is not there at all.
-    let silent = server(&desk, "silent.example", 2, &[]).await;
+    let silent = desk.server_of("silent.example", 2, Sink::new(&[])).await;
     silent.rule("CONNECT", Act::Silence, false);
     desk.dns.exchange("away.example", 10, "mx.away.example").address("mx.away.example", [127, 0, 1, 3].into());
     write_to(&desk, (0..MANY).map(|number| format!("bob{number}@silent.example"))).await;
@@ -70,7 +60,7 @@ async fn a_stuck_destination_delays_nobody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waited_goes_when_somebody_says_that_it_can() {
     let desk = TestDesk::direct().await;
-    let host = server(&desk, "away.example", 2, &["PIPELINING"]).await;
+    let host = desk.server_of("away.example", 2, Sink::new(&["PIPELINING"])).await;
     host.rule("CONNECT", Act::SayAndClose("421 4.3.2 down for a while".to_owned()), false);
     write_to(&desk, (0..MANY).map(|number| format!("eve{number}@away.example"))).await;
     let down = until(&desk, "away.example", CopyState::Deferred).await;
@@ -89,7 +79,7 @@ async fn a_server_that_has_enough_is_left_alone_whenever_it_says_so() {
     let desk = TestDesk::direct().await;
     for (number, when) in (2..).zip(["MAIL", "RCPT", "."]) {
         let domain = format!("enough{number}.example");
-        let host = server(&desk, &domain, number, &["PIPELINING"]).await;
+        let host = desk.server_of(&domain, number, Sink::new(&["PIPELINING"])).await;
         host.rule(when, Act::SayAndClose("421 4.7.0 too much for now".to_owned()), false);
         write_to(&desk, (0..3).map(|number| format!("eve{number}@{domain}"))).await;
         let copy = until(&desk, &domain, CopyState::Deferred).await;
@@ -103,7 +93,7 @@ async fn a_server_that_has_enough_is_left_alone_whenever_it_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_greylisting_server_is_asked_again_by_the_usual_schedule_and_others_of_its_domain_go_on() {
     let desk = TestDesk::direct().await;
-    let host = server(&desk, "grey.example", 2, &["PIPELINING"]).await;
+    let host = desk.server_of("grey.example", 2, Sink::new(&["PIPELINING"])).await;
     host.rule("RCPT TO:<new@", Act::Say("450 4.7.1 greylisted".to_owned()), false);
     write_to(&desk, ["new@grey.example".to_owned(), "known@grey.example".to_owned()]).await;
     assert_eq!(host.wait(1).await[0].to, ["RCPT TO:<known@grey.example>"]);
@@ -115,8 +105,8 @@ async fn a_greylisting_server_is_asked_again_by_the_usual_schedule_and_others_of
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_fit_for_the_server_that_takes_it() {
     let desk = TestDesk::direct().await;
-    let old = server(&desk, "old.example", 2, &[]).await;
-    let foreign = server(&desk, "xn--exmple-cua.de", 3, &[]).await;
+    let old = desk.server_of("old.example", 2, Sink::new(&[])).await;
+    let foreign = desk.server_of("xn--exmple-cua.de", 3, Sink::new(&[])).await;
     write_to(&desk, ["bob", "bjørn"].map(|name| format!("{name}@old.example"))).await;
     write_to(&desk, ["eve@exämple.de".to_owned()]).await;
     let plain = old.wait(1).await.remove(0);

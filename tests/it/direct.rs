@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use guichet::config::Direct;
+use guichet::net::answer::ask;
+use guichet::net::validator::Validator;
 use guichet::relay::client::{Client, Outcome, Timeouts, Tls, Transaction};
 use guichet::relay::exit::{Exit, Way};
 use guichet::relay::mx::{Finder, Ourselves};
 use guichet::relay::pool::PoolLimits;
 use guichet::relay::route::Place;
+use hickory_resolver::proto::rr::RecordType;
 
 use crate::kit::desk::address;
 use crate::kit::dns::Dns;
@@ -29,6 +32,8 @@ struct Internet {
     direct: Direct,
     ourselves: Ourselves,
     source: Vec<IpAddr>,
+    /// The name server is asked as one that checks DNSSEC.
+    validating: bool,
     wait: Duration,
 }
 
@@ -36,37 +41,27 @@ impl Internet {
     /// With mail servers that are known by the names in [`HOSTS`].
     async fn of(count: usize) -> Self {
         let dns = Dns::start().await;
-        let hosts = Self::listen(count).await;
+        let sinks: Vec<_> = (0..count).map(|_| Sink::new(&["PIPELINING", "SIZE 1000", "8BITMIME"])).collect();
+        let hosts = Sink::start_as_neighbours(&sinks).await;
         for (name, host) in HOSTS.iter().zip(&hosts) {
             dns.address(name, host.address().ip());
         }
         let port = hosts[0].address().port();
         let ourselves = Ourselves { hostname: US.to_owned(), listens: Vec::new() };
         let direct = Direct { port, allow_loopback: true, https_port: 443, tls_reports: false };
-        Self { dns, hosts, direct, ourselves, source: Vec::new(), wait: Duration::from_mins(1) }
-    }
-
-    /// On one port that is free at all of their addresses.
-    async fn listen(count: usize) -> Vec<Sink> {
-        'port: loop {
-            let mut hosts: Vec<Sink> = Vec::new();
-            for number in 1..=count {
-                let port = hosts.first().map_or(0, |host| host.address().port());
-                let place = SocketAddr::new(IpAddr::from([127, 0, 1, u8::try_from(number).unwrap()]), port);
-                match Sink::new(&["PIPELINING", "SIZE 1000", "8BITMIME"]).start_on(place).await {
-                    Ok(host) => hosts.push(host),
-                    Err(_) => continue 'port,
-                }
-            }
-            return hosts;
-        }
+        Self { dns, hosts, direct, ourselves, source: Vec::new(), validating: false, wait: Duration::from_mins(1) }
     }
 
     fn finder(&self) -> Finder {
         // 0, 1, 1, 0, …: of two equal hosts now the one is first and now the other.
         let calls = AtomicU64::new(0);
         let random = move || [0, 1, 1, 0][usize::try_from(calls.fetch_add(1, Ordering::Relaxed) % 4).unwrap()];
-        Finder::new(self.dns.resolver(), self.direct, self.ourselves.clone(), random)
+        let finder = Finder::new(self.dns.resolver(), self.direct, self.ourselves.clone(), random);
+        if !self.validating {
+            return finder;
+        }
+        let servers = self.dns.servers().iter().map(|server| server.parse().unwrap()).collect();
+        finder.with_validator(Validator::new(servers).unwrap())
     }
 
     fn exit(&self) -> Exit {
@@ -155,6 +150,47 @@ async fn the_preferred_server_gets_the_mail_and_the_next_one_where_it_does_not_t
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_take_us_at_one_address_is_asked_at_its_next() {
+    for (when, act) in [
+        ("CONNECT", say("421 4.3.2 busy")),
+        ("CONNECT", say("554 5.7.1 your address is blocked")),
+        ("CONNECT", Act::Close),
+        ("EHLO", Act::Close),
+        ("MAIL", Act::Close),
+    ] {
+        let internet = Internet::of(2).await;
+        for host in &internet.hosts {
+            internet.dns.address("mx.example.com", host.address().ip());
+        }
+        internet.dns.exchange("example.com", 10, "mx.example.com");
+        internet.hosts[0].rule(when, act.clone(), false);
+        let outcome = internet.send("bob@example.com").await;
+        assert!(is_sent(&outcome), "{when} {act:?}: {outcome:?}");
+        assert_eq!(internet.received(), [0, 1], "{when} {act:?}");
+        assert_eq!(outcome.reply().server.as_ref().unwrap().to_string(), "mx.example.com [127.0.1.2]");
+        // What it says of the mail stands, as of any server.
+        internet.hosts[0].behave();
+        internet.hosts[0].rule("RCPT", say("450 4.7.1 greylisted"), false);
+        assert!(matches!(internet.send("bob@example.com").await, Outcome::Deferred(_)));
+        assert_eq!(internet.received(), [0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn who_has_many_addresses_and_no_place_for_us_is_not_asked_at_each() {
+    let internet = Internet::of(12).await;
+    for (number, host) in internet.hosts.iter().enumerate() {
+        host.rule("CONNECT", say("421 4.3.2 busy"), false);
+        let name = if number < 6 { "a.example.com" } else { "b.example.com" };
+        internet.dns.address(name, host.address().ip());
+    }
+    internet.dns.exchange("example.com", 10, "a.example.com").exchange("example.com", 20, "b.example.com");
+    let outcome = internet.send("bob@example.com").await;
+    assert!(matches!(outcome, Outcome::RouteDown(_)), "{outcome:?}");
+    assert_eq!(internet.connections().iter().sum::<usize>(), 8);
+}
+
+#[tokio::test]
 async fn what_a_server_says_of_a_recipient_or_after_the_message_stands() {
     for (when, act, failed) in [
         ("RCPT", say("450 4.7.1 greylisted"), false),
@@ -227,6 +263,7 @@ async fn domains_that_take_no_mail_fail_at_once_and_name_servers_that_fail_defer
     dns.exchange("null-and-more.example", 0, ".").exchange("null-and-more.example", 10, HOSTS[0]);
     dns.empty("empty.example");
     dns.exchange("lost.example", 10, "nowhere.example.net");
+    dns.alias("nothing.example", "empty.example");
     dns.exchange("literal.example", 10, "127.0.1.1");
     dns.alias("ring.example", "gnir.example").alias("gnir.example", "ring.example");
     dns.fail("failing.example");
@@ -238,6 +275,7 @@ async fn domains_that_take_no_mail_fail_at_once_and_name_servers_that_fail_defer
         ("unknown.example", true, "5.1.2 there is no domain unknown.example"),
         ("empty.example", true, "5.4.4 no mail server of empty.example can be reached: empty.example has no address"),
         ("lost.example", true, "5.4.4 "),
+        ("nothing.example", true, "5.4.4 "),
         ("literal.example", true, "5.4.4 "),
         ("ring.example", false, "4.4.3 "),
         ("failing.example", false, "4.4.3 the mail servers of failing.example can't be found: "),
@@ -273,17 +311,38 @@ async fn name_servers_that_say_nothing_defer_in_time() {
 
 #[tokio::test]
 async fn an_answer_about_another_name_is_none_and_the_domain_is_asked_about_again() {
-    let internet = Internet::of(1).await;
+    let mut internet = Internet::of(1).await;
     internet.dns.exchange("lied.example", 10, HOSTS[0]).lie("lied.example", "other.example");
     internet.dns.exchange("host-lied.example", 10, "mx.example").address("mx.example", [127, 0, 1, 1].into());
     internet.dns.lie("mx.example", "other.example");
-    for domain in ["lied.example", "host-lied.example"] {
-        let outcome = internet.send(&format!("bob@{domain}")).await;
-        assert!(matches!(outcome, Outcome::RouteDown(_)), "{outcome:?}");
-        let words = outcome.reply().to_string();
-        assert!(words.starts_with("4.4.3 ") && words.contains("neither name"), "{words}");
+    for validating in [false, true] {
+        internet.validating = validating;
+        for domain in ["lied.example", "host-lied.example"] {
+            let outcome = internet.send(&format!("bob@{domain}")).await;
+            assert!(matches!(outcome, Outcome::RouteDown(_)), "{validating} {domain}: {outcome:?}");
+            let words = outcome.reply().to_string();
+            assert!(words.starts_with("4.4.3 ") && words.contains("neither name"), "{words}");
+        }
     }
     assert_eq!(internet.connections(), [0]);
+}
+
+#[tokio::test]
+async fn that_there_is_nothing_is_told_from_an_answer_that_does_not_say() {
+    let dns = Dns::start().await;
+    dns.empty("empty.example").alias("alias.example", "empty.example").txt("there.example", "x");
+    dns.fail("failing.example").txt("lied.example", "x").lie("lied.example", "other.example");
+    for (name, there, known) in [
+        ("there.example", 1, true),
+        ("empty.example", 0, true),
+        ("alias.example", 0, true),
+        ("missing.example", 0, true),
+        ("lied.example", 0, false),
+        ("failing.example", 0, false),
+    ] {
+        let answer = ask(&dns.resolver(), name, RecordType::TXT).await;
+        assert_eq!(answer.texts().map(|texts| texts.len()).ok(), known.then_some(there), "{name}: {answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,10 +6,15 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use guichet::config::Config;
+use guichet::daemon::Opened;
 use guichet::dns::check::Finding;
 use guichet::dns::expected::{Expected, Need};
 use guichet::dns::{Names, Of};
+use guichet::net::stop;
+use guichet::store::Store;
 use guichet::trust::ring::{KeyState, RetireError, UNDER_WAY};
 use guichet::{dns::NamesError, trust::keys::Record};
 use jiff::Timestamp;
@@ -439,4 +444,33 @@ fn a_rotation_goes_on_where_a_kill_interrupted_it() {
     assert!(text.contains("retired") && text.contains("signs once its record is seen"), "{text}");
     let text = ok(&file, &["dkim", "rotate", DOMAIN]);
     assert!(text.contains("Publish these records:") && text.contains("go on signing until they are seen"), "{text}");
+}
+
+#[tokio::test]
+async fn the_end_of_the_daemon_waits_for_no_name_server() {
+    let (folder, dns) = (tempfile::tempdir().unwrap(), Dns::start().await);
+    let text = format!(
+        "hostname = \"{HOST}\"\ndomains = [\"{DOMAIN}\"]\ndata_dir = \"data\"\npostmaster = \"acme\"\n\
+         [relay]\nmode = \"capture\"\n[dns]\nresolvers = [\"{}\"]\n",
+        dns.servers()[0]
+    );
+    let config = Arc::new(Config::parse(&text, &folder.path().join("guichet.toml")).unwrap());
+    let Opened { store, desk } = guichet::daemon::open_on(&config, Store::memory()).await.unwrap();
+    let names = Arc::new(Names::new(config, store, desk, Timestamp::now));
+    // Keys whose records are awaited, from a server that has become silent.
+    let shown = names.rotate(DOMAIN).unwrap();
+    for record in shown.keys.iter().filter_map(|(_, record)| record.as_ref()) {
+        dns.silence(&record.name);
+    }
+    // Time passes when nobody has anything to do but to wait for it.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let (stopper, stop) = stop::channel();
+    let looking = tokio::spawn(Arc::clone(&names).run(stop));
+    while dns.queries() == 0 {
+        tokio::task::yield_now().await;
+    }
+    stopper.stop();
+    looking.await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }

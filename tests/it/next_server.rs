@@ -302,6 +302,17 @@ async fn what_the_server_can_take_is_announced() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_much_is_heard_to_the_end() {
+    let many: Vec<_> = (0..60).map(|number| format!("X-EXTENSION-{number}")).collect();
+    let extensions: Vec<_> = many.iter().map(String::as_str).chain(["SIZE 100000"]).collect();
+    let sink = Sink::new(&extensions).tls("127.0.0.1", false).start().await;
+    let outcomes = pool(&sink, "smtp://").await.deliver(&transaction(&["bob@example.com"])).await;
+    assert_eq!(kinds(&outcomes), ["sent"]);
+    assert_eq!(sink.commands()[1], "STARTTLS");
+    assert!(sink.commands().iter().any(|command| command.contains(" SIZE=")), "{:?}", sink.commands());
+}
+
+#[tokio::test]
 async fn lmtp_answers_for_each_recipient() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lmtp.sock");

@@ -155,6 +155,8 @@ async fn in_direct_mode_mail_for_ourselves_goes_to_our_own_port() {
     desk.sink.rule("RCPT", Act::Say("550 5.1.1 nobody of that name".to_owned()), true);
     let output = run(vec!["check", "--send", "nobody@example.com"]).await;
     assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("Not sent to nobody@example.com: 550 5.1.1 nobody of that name"), "{said}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("550 5.1.1 nobody of that name"), "{said}");
 }

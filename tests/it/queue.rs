@@ -1,7 +1,5 @@
 //! The queue as a postmaster knows it: what waits, where, since when and why; and what he does about it.
 
-use std::net::SocketAddr;
-
 use guichet::actions::timers;
 use guichet::actions::{Act as Doing, Actor};
 use guichet::desk::copy::{Copy, CopyState};
@@ -263,9 +261,7 @@ async fn after_four_hours_the_author_is_told_by_mail_who_has_not_got_his_message
 #[tokio::test(flavor = "multi_thread")]
 async fn domains_of_one_provider_share_the_places_of_its_host() {
     let desk = TestDesk::direct_with("[limits]\ndeliveries_per_destination = 1\n").await;
-    let place = SocketAddr::from(([127, 0, 1, 2], desk.sink.address().port()));
-    let other = Sink::new(&[]).start_on(place).await.unwrap();
-    desk.dns.exchange("other.example", 10, "mx.other.example").address("mx.other.example", place.ip());
+    let other = desk.server_of("other.example", 2, Sink::new(&[])).await;
     desk.sink.rule("MAIL", Act::Silence, true);
     desk.begin_to_compose("acme", None, &["bob@example.com"], "Parcel", "Soon.").await;
     desk.sink.wait_for_connections(1).await;

@@ -1,7 +1,7 @@
 //! Servers that misbehave, by other people's program and behind other people's name server: the state
 //! that a copy ends up in, and the words that a postmaster reads.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use guichet::store::{Order, Read};
 use tokio::task::JoinSet;
 
 use crate::kit::desk::{TestDesk, address};
-use crate::kit::named::{Named, free_port};
+use crate::kit::named::Named;
+use crate::kit::ports::{free_port, neighbours};
 use crate::kit::rude::{Manners, Rude, Then};
 
 /// A server for each, of the domain `rNUMBER.example`.
@@ -31,8 +32,7 @@ impl Internet {
     /// `None` where peers are left out.
     fn of(net: u8, manners: impl IntoIterator<Item = Manners>) -> Option<Self> {
         let manners: Vec<_> = manners.into_iter().collect();
-        let addresses: Vec<_> =
-            (1..).take(manners.len()).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, net, last))).collect();
+        let addresses = neighbours(net, manners.len());
         let port = free_port(&addresses);
         let hosts = addresses.iter().map(|address| SocketAddr::new(*address, port)).zip(manners);
         let rude = Rude::start(&hosts.collect::<Vec<_>>())?;

@@ -127,6 +127,35 @@ async fn a_start_that_waits_can_be_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_is_asked_for_during_the_start_comes_after_it() {
+    let desk = stopped("").await;
+    let lock = fs::File::options().write(true).open(desk.dir.path().join("data/store/lock")).unwrap();
+    lock.lock().unwrap();
+    let config = desk.config_file();
+    beside(move || {
+        let mut daemon = Daemon::begin(guichet(&[]), &config);
+        assert_eq!(daemon.next_word().unwrap().value("STATUS"), Some("opening the store"));
+        daemon.signal(Signal::HUP);
+        drop(lock);
+        daemon.until("READY=1");
+        daemon.until("RELOADING=1");
+        daemon.until("READY=1");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_is_none_is_not_started_with_again() {
+    let desk = stopped("").await;
+    let config = desk.config_file();
+    let (status, log) = beside(move || Daemon::begin(guichet(&[("GUICHET_LOG", "[[")]), &config).wait()).await;
+    assert_eq!(
+        (status.code(), log.as_str()),
+        (Some(78), "the environment: GUICHET_LOG=[[: invalid filter directive\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_says_that_it_is_alive_as_often_as_is_wanted() {
     let desk = stopped("").await;
     let mut daemon = started(&desk, &[("WATCHDOG_USEC", "300000")]).await;

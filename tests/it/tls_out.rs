@@ -1,7 +1,7 @@
 //! How safe the line to a server must be: as its zone says (DANE), else as its domain says (MTA-STS),
 //! and never less. What can't be had so waits.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use guichet::relay::pool::PoolLimits;
 use guichet::relay::tally::Tally;
 use guichet::store::tables::{COPIES, MTA_STS, TLS_COUNTS};
 use guichet::store::{Order, Read, Store};
+use hickory_resolver::TokioResolver;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::kit::authority::{Authority, Identity};
@@ -58,7 +59,11 @@ impl World {
     /// With one server for each: its certificate, or none and no STARTTLS.
     async fn of(authority: Authority, identities: &[Option<Identity>]) -> Self {
         let dns = Dns::start().await;
-        let hosts = listen(identities).await;
+        let sink = |identity: &Option<Identity>| {
+            let sink = Sink::new(&["PIPELINING"]);
+            if let Some(identity) = identity { sink.certified(identity) } else { sink }
+        };
+        let hosts = Sink::start_as_neighbours(&identities.iter().map(sink).collect::<Vec<_>>()).await;
         for ((name, host), preference) in [ONE, TWO].iter().zip(&hosts).zip([10, 20]) {
             dns.address(name, host.address().ip()).exchange("example.com", preference, name);
         }
@@ -106,21 +111,36 @@ impl World {
 
     /// A daemon that just started: it knows what is in the store.
     fn exit(&self) -> Exit {
-        let servers = self.name_server.map_or(self.dns.servers(), |server| vec![server.to_string()]);
-        let resolver = resolver(&servers).unwrap();
-        let tls = Tls::with_roots(self.authority.roots()).unwrap();
+        let client = Client::new(US, self.resolver(), self.tls());
+        Exit::to_servers(Way::Direct(Arc::new(self.finder())), client, PoolLimits::default())
+    }
+
+    fn servers(&self) -> Vec<String> {
+        self.name_server.map_or(self.dns.servers(), |server| vec![server.to_string()])
+    }
+
+    fn resolver(&self) -> TokioResolver {
+        resolver(&self.servers()).unwrap()
+    }
+
+    fn tls(&self) -> Tls {
+        Tls::with_roots(self.authority.roots()).unwrap()
+    }
+
+    fn finder(&self) -> Finder {
+        let (resolver, tls) = (self.resolver(), self.tls());
         let https = Https::new(resolver.clone(), &tls, self.direct).unwrap().with_patience(self.patience);
         let clock = Arc::clone(&self.now);
         let policies = Policies::new(self.store.clone(), resolver.clone(), https, move || *clock.lock().unwrap());
         let ourselves = Ourselves { hostname: US.to_owned(), listens: Vec::new() };
-        let mut finder = Finder::new(resolver.clone(), self.direct, ourselves, || 0)
+        let finder = Finder::new(resolver, self.direct, ourselves, || 0)
             .with_policies(policies)
             .with_tally(Arc::clone(&self.tally));
-        if self.validating {
-            let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
-            finder = finder.with_validator(Validator::new(servers).unwrap());
+        if !self.validating {
+            return finder;
         }
-        Exit::to_servers(Way::Direct(Arc::new(finder)), Client::new(US, resolver, tls), PoolLimits::default())
+        let servers = self.servers().iter().map(|server| server.parse().unwrap()).collect();
+        finder.with_validator(Validator::new(servers).unwrap())
     }
 
     async fn send(&self) -> Outcome {
@@ -189,25 +209,6 @@ fn policy(mode: &str, mx: &[&str]) -> String {
     let text = format!("version: STSv1\nmode: {mode}\nmx: {}\nmax_age: 604800\n", mx.join("\nmx: "));
     text.parse::<Policy>().unwrap();
     text
-}
-
-async fn listen(identities: &[Option<Identity>]) -> Vec<Sink> {
-    'port: loop {
-        let mut hosts: Vec<Sink> = Vec::new();
-        for (number, identity) in (1..).zip(identities) {
-            let port = hosts.first().map_or(0, |host| host.address().port());
-            let place = SocketAddr::new(IpAddr::from([127, 0, 1, number]), port);
-            let mut sink = Sink::new(&["PIPELINING"]);
-            if let Some(identity) = identity {
-                sink = sink.certified(identity);
-            }
-            match sink.start_on(place).await {
-                Ok(host) => hosts.push(host),
-                Err(_) => continue 'port,
-            }
-        }
-        return hosts;
-    }
 }
 
 async fn deliver(exit: &Exit) -> Outcome {
@@ -349,14 +350,21 @@ async fn without_a_policy_tls_is_taken_as_it_comes() {
     assert!(world.encrypted());
     world.hosts[0].rule("HANDSHAKE", Act::Close, false);
     world.goes().await;
-    assert_eq!((world.received(), world.policies_fetched()), (vec![2], 0));
+    // A server that offers what it then refuses is no worse than one that does not offer it.
+    for refusal in ["454 4.7.0 not now", "502 5.5.1 not at all"] {
+        world.hosts[0].behave();
+        world.hosts[0].rule("STARTTLS", Act::Say(refusal.to_owned()), false);
+        world.goes().await;
+    }
+    assert_eq!((world.received(), world.policies_fetched()), (vec![4], 0));
+    world.hosts[0].behave();
     // A policy that ends the use of policies.
     world.announce("1");
     world.web.say(Page::Text("version: STSv1\nmode: none\nmax_age: 86400\n".to_owned()));
     world.goes().await;
-    assert_eq!((world.received(), world.policies_fetched()), (vec![3], 1));
-    let failures = texts(&["validation-failure"]);
-    assert_eq!(world.counts().await, [("no-policy-found".to_owned(), 1, 2, failures)]);
+    assert_eq!((world.received(), world.policies_fetched()), (vec![5], 1));
+    let failures = texts(&["validation-failure", "starttls-not-supported", "starttls-not-supported"]);
+    assert_eq!(world.counts().await, [("no-policy-found".to_owned(), 2, 3, failures)]);
 }
 
 /// What a web server may do instead of sending a policy.
@@ -447,6 +455,28 @@ async fn a_policy_is_kept_for_as_long_as_it_says_whatever_becomes_of_its_announc
     world.waits("4.7.5 ", "UnknownIssuer").await;
     world.pass(SignedDuration::from_secs(1));
     world.goes().await;
+}
+
+#[tokio::test]
+async fn a_policy_that_was_fetched_by_a_clock_that_was_ahead_ends_as_it_would() {
+    let mut world = World::wrong().await;
+    world.announce("1");
+    world.pass(SignedDuration::from_hours(24 * 365));
+    world.waits("4.7.5 ", "UnknownIssuer").await;
+    world.pass(SignedDuration::from_hours(-24 * 365));
+    // It is asked for again, and what can't be had again is kept to.
+    world.web.say(Page::Silence);
+    world.patience = Duration::from_millis(300);
+    world.waits("4.7.5 ", "UnknownIssuer").await;
+    assert_eq!(world.policies_fetched(), 2);
+    world.finder().policies().unwrap().forget().await.unwrap();
+    world.dns.forget("_mta-sts.example.com");
+    world.pass(SignedDuration::from_secs(604_800 - 1));
+    world.waits("4.7.5 ", "UnknownIssuer").await;
+    world.pass(SignedDuration::from_secs(1));
+    world.goes().await;
+    world.finder().policies().unwrap().forget().await.unwrap();
+    assert!(world.store.read(|view| view.range(&MTA_STS, .., Order::Up, 10)).unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -713,9 +743,7 @@ async fn zones_are_believed_where_their_signatures_hold() {
 async fn a_copy_that_waits_for_tls_says_so_and_goes_when_it_can() {
     let desk = TestDesk::direct_with("validating = true\n").await;
     let identity = Authority::new().valid("else.example");
-    let place = SocketAddr::from(([127, 0, 1, 2], desk.sink.address().port()));
-    let host = Sink::new(&["PIPELINING"]).certified(&identity).start_on(place).await.unwrap();
-    desk.dns.exchange("safe.example", 10, "mx.safe.example").address("mx.safe.example", place.ip());
+    let host = desk.server_of("safe.example", 2, Sink::new(&["PIPELINING"]).certified(&identity)).await;
     desk.dns.tlsa("mx.safe.example", 3, 1, 1, &[0; 32]);
     for name in ["safe.example", "mx.safe.example", "_25._tcp.mx.safe.example"] {
         desk.dns.authentic(name);

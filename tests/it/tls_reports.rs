@@ -1,7 +1,6 @@
 //! Who wants reports about TLS gets them once a day, and those that others send can be read.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64_MIME;
@@ -48,11 +47,9 @@ impl World {
         let start = Timestamp::now();
         let day = start.as_second() / 86_400 - 1;
         let desk = TestDesk::direct().await;
-        let place = SocketAddr::from(([127, 0, 1, 2], desk.sink.address().port()));
         // Nobody's certificate, and a zone that wants another.
         let host = Sink::new(&["PIPELINING"]).certified(&Authority::new().valid("else.example"));
-        let host = host.start_on(place).await.unwrap();
-        desk.dns.exchange("reports.example", 10, "mx.reports.example").address("mx.reports.example", place.ip());
+        let host = desk.server_of("reports.example", 2, host).await;
         desk.dns.tlsa("mx.reports.example", 3, 1, 1, &[0; 32]);
         for name in ["reports.example", "mx.reports.example", "_25._tcp.mx.reports.example"] {
             desk.dns.authentic(name);
@@ -62,8 +59,12 @@ impl World {
         let web = Web::start(([127, 0, 0, 1], 0).into(), authority.valid("web.example").config(), page).await;
         desk.dns.address("web.example", web.address().ip());
 
-        let direct =
-            Direct { port: place.port(), allow_loopback: true, https_port: web.address().port(), tls_reports: true };
+        let direct = Direct {
+            port: host.address().port(),
+            allow_loopback: true,
+            https_port: web.address().port(),
+            tls_reports: true,
+        };
         let resolver = desk.dns.resolver();
         let tls = Tls::with_roots(authority.roots()).unwrap();
         let https = Https::new(resolver.clone(), &tls, direct).unwrap();

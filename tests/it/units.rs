@@ -143,6 +143,20 @@ fn a_stop_is_given_the_time_that_the_daemon_takes() {
 }
 
 #[test]
+fn the_service_asks_for_what_the_daemon_does() {
+    let service = fs::read_to_string(folder().join("guichet.service")).unwrap();
+    assert_eq!(value(&service, "Type"), "notify");
+    assert_eq!(value(&service, "ExecReload"), "/bin/kill -HUP $MAINPID");
+    assert_eq!(value(&service, "WatchdogSec"), "3min");
+    assert_eq!(value(&service, "CapabilityBoundingSet"), "");
+    // Whatever is passed is named in the documents, by the name that the configuration has for it.
+    let credentials: Vec<_> = service.lines().filter_map(|line| line.strip_prefix("LoadCredential=")).collect();
+    assert_eq!(credentials, ["guichet.smarthost", "guichet.tls-certificate", "guichet.tls-key"]);
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd.md")).unwrap();
+    assert!(credentials.iter().all(|name| page.contains(&format!("/etc/credstore/{name}"))));
+}
+
+#[test]
 fn the_daemons_user_is_made_by_systemd() {
     let Some(sysusers) = program("systemd-sysusers") else { return };
     let root = tempfile::tempdir().unwrap();

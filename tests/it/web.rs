@@ -81,7 +81,7 @@ async fn the_policy_is_there_for_its_own_name_and_nothing_else_is() {
         [("\"testing\"", "\"none\"", "mode: none\r\n"), ("mta_sts = \"none\"", "", "there is no policy\n")]
     {
         let reloaded = desk.reload(|text| text.replace(before, after)).await;
-        assert_eq!(reloaded, Reloaded::Applied { waiting: Vec::new() });
+        assert_eq!(reloaded, Reloaded::Applied { waiting: Vec::new(), unusable: None });
         let answer = over_tls(&authority, &desk, &get(POLICY_HOST, POLICY)).await;
         assert!(answer.contains(expected), "{answer}");
     }
@@ -130,7 +130,7 @@ impl Bench {
         let files = CertificateFiles::self_signed(dir.path(), &[HOST.to_owned()]).unwrap();
         let certificates = Certificates::new(files.load().unwrap());
         let root = certificates.shown().first.chain()[0].clone();
-        let server = Arc::new(Server { site: Site::new(&config, certificates.clone()), connections, deadlines });
+        let server = Arc::new(Server { site: Site::new(&config, certificates.clone(), false), connections, deadlines });
         let (stopper, stop) = stop::channel();
         let serve = |tls: Option<Acceptor>| {
             let listener = Listener::bind_all("web", &["127.0.0.1:0"]).unwrap().remove(0);

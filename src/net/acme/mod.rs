@@ -38,6 +38,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(30);
 /// How long an authority may take to look at a name, and to make a certificate.
 const PATIENCE: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(Duration::from_mins(3));
+/// What kinds of problems begin with (RFC 8555 §6.7).
+const ERRORS: &str = "urn:ietf:params:acme:error:";
 /// The most octets of an authority's words.
 const MOST_WORDS: usize = 1_000;
 
@@ -108,28 +110,34 @@ pub struct Renewer {
     obtained: BTreeMap<String, Timestamp>,
     /// What failed last of each name, here too: a full disk must not make us ask without a pause.
     failed: BTreeMap<String, Failed>,
+    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// Shows what was obtained before, of those names; each until it has a newer one.
+pub fn show_kept(acme: &Acme, data_dir: &Path, certificates: &Certificates) {
+    let state = State::new(data_dir, &acme.directory);
+    let mut shown = Shown::clone(&certificates.shown());
+    shown.named.retain(|name, _| acme.names.iter().any(|own| own.as_str() == name));
+    certificates.show(shown);
+    for (place, name) in acme.names.iter().enumerate() {
+        match state.certificate(name.as_str()) {
+            Ok(Some(certificate)) => certificates.show_for(name.as_str(), certificate, place == 0),
+            Ok(None) => {}
+            Err(error) => tracing::error!("{error}; a new certificate is asked for"),
+        }
+    }
 }
 
 impl Renewer {
-    /// Shows what is there already.
+    /// Goes on from what is kept. What is shown stays until there is something newer: see [`show_kept`].
     #[must_use]
     pub fn new(acme: Acme, proofs: Vec<Proof>, data_dir: &Path, certificates: Certificates, https: Https) -> Self {
         let state = State::new(data_dir, &acme.directory);
-        let names: Vec<_> = acme.names.iter().map(ToString::to_string).collect();
-        let failed = names.iter().filter_map(|name| Some((name.clone(), state.failed(name)?))).collect();
-        let obtained = BTreeMap::new();
-        let renewer = Self { acme, proofs, state, certificates, https, at_once: false, obtained, failed };
-        let mut shown = Shown::clone(&renewer.certificates.shown());
-        shown.named.retain(|name, _| names.contains(name));
-        renewer.certificates.show(shown);
-        for name in names {
-            match renewer.state.certificate(&name) {
-                Ok(Some(certificate)) => renewer.show(&name, certificate),
-                Ok(None) => {}
-                Err(error) => tracing::error!("{error}; a new certificate is asked for"),
-            }
-        }
-        renewer
+        let names = acme.names.iter().map(ToString::to_string);
+        let failed = names.filter_map(|name| Some((state.failed(&name)?, name))).map(|(failed, name)| (name, failed));
+        let (failed, obtained) = (failed.collect(), BTreeMap::new());
+        let now = Box::new(Timestamp::now);
+        Self { acme, proofs, state, certificates, https, at_once: false, obtained, failed, now }
     }
 
     /// The same, and what failed before is tried at once.
@@ -138,10 +146,16 @@ impl Renewer {
         Self { at_once: true, ..self }
     }
 
+    /// The same by another clock.
+    #[must_use]
+    pub fn by(self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { now: Box::new(now), ..self }
+    }
+
     /// Asks and asks again until the word to stop.
     pub async fn run(mut self, mut stop: Stop) {
         loop {
-            let wait = self.next().duration_since(Timestamp::now());
+            let wait = self.next().duration_since((self.now)());
             let wait = Duration::try_from(wait).unwrap_or(Duration::ZERO).min(LONGEST_WAIT);
             tokio::select! {
                 () = stop.stopped() => return,
@@ -171,21 +185,21 @@ impl Renewer {
                 // By a clock that is ahead a new certificate is old already: not one after the other.
                 let Validity { from, until } = certificate.validity();
                 let again = |at: &Timestamp| at.checked_add(until.duration_since(from) / 3).unwrap_or(Timestamp::MAX);
-                let again = self.obtained.get(name).filter(|at| **at <= Timestamp::now()).map(again);
+                let again = self.obtained.get(name).filter(|at| **at <= (self.now)()).map(again);
                 certificate.renewal_from().max(again.unwrap_or(Timestamp::MIN))
             }
             _ => Timestamp::MIN,
         };
         match self.failed.get(name) {
             // A clock that went back must not make it wait for years.
-            Some(failed) if !self.at_once && failed.at <= Timestamp::now() => renewal.max(failed.again_at()),
+            Some(failed) if !self.at_once && failed.at <= (self.now)() => renewal.max(failed.again_at()),
             _ => renewal,
         }
     }
 
     /// Does what is due now.
     pub async fn renew(&mut self) {
-        let names: Vec<_> = self.names().into_iter().filter(|name| self.due(name) <= Timestamp::now()).collect();
+        let names: Vec<_> = self.names().into_iter().filter(|name| self.due(name) <= (self.now)()).collect();
         self.at_once = false;
         for name in names {
             let before = self.failed.get(&name).map_or(0, |failed| failed.times);
@@ -198,7 +212,7 @@ impl Renewer {
                     tracing::info!(name, %until, directory = %self.acme.directory, "certificate obtained");
                     self.show(&name, certificate);
                     self.failed.remove(&name);
-                    self.obtained.insert(name, Timestamp::now());
+                    self.obtained.insert(name, (self.now)());
                 }
                 Err(failure) => self.note(&name, before.saturating_add(1), &failure),
             }
@@ -209,13 +223,13 @@ impl Renewer {
     fn note(&mut self, name: &str, times: u32, failure: &Failure) {
         let words = failure.to_string();
         let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_WORDS).collect();
-        let failed = Failed { times, at: Timestamp::now(), words };
+        let failed = Failed { times, at: (self.now)(), words };
         if let Err(error) = self.state.fail(name, &failed) {
             tracing::warn!(name, %error, "what went wrong can't be written down; a restart will try at once");
         }
         let (words, again) = (&failed.words, failed.again_at());
         let ends = match self.state.certificate(name) {
-            Ok(Some(certificate)) => ending(&certificate, Timestamp::now())
+            Ok(Some(certificate)) => ending(&certificate, (self.now)())
                 .unwrap_or_else(|| format!("the one before holds until {}", certificate.validity().until)),
             _ => "there is none yet, and a self-signed one is shown".to_owned(),
         };
@@ -235,8 +249,8 @@ impl Renewer {
         let account = self.account().await?;
         let identifiers = [Identifier::Dns(name.to_owned())];
         let order = match account.new_order(&NewOrder::new(&identifiers)).await {
-            // It may have been forgotten, or given up elsewhere: then we are somebody new.
-            Err(Error::Api(problem)) if unknown(&problem) => {
+            // It may have been forgotten, or given up: then we are somebody new.
+            Err(Error::Api(problem)) if is_about_account(&problem) => {
                 self.state.forget_account()?;
                 self.account().await?.new_order(&NewOrder::new(&identifiers)).await
             }
@@ -261,7 +275,7 @@ impl Renewer {
         if !certificate.is_for(name) {
             return Err(Failure::OtherName);
         }
-        if !certificate.validity().holds_at(Timestamp::now()) {
+        if !certificate.validity().holds_at((self.now)()) {
             return Err(Failure::OtherTime);
         }
         self.state.keep(name)?;
@@ -324,8 +338,11 @@ fn challenge_certificate(name: &str, said: &KeyAuthorization) -> Result<Certifie
     Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
-fn unknown(problem: &instant_acme::Problem) -> bool {
-    problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:accountDoesNotExist")
+/// Whether an order is refused because of who asks: an account that it does not know (RFC 8555 §7.3.1),
+/// or that was deactivated (§7.3.6).
+fn is_about_account(problem: &instant_acme::Problem) -> bool {
+    let kind = problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(ERRORS));
+    matches!(kind, Some("accountDoesNotExist" | "unauthorized"))
 }
 
 /// What the authority found, which stands at the challenge (RFC 8555 §7.1.6, §8).
@@ -350,6 +367,6 @@ async fn refusal(order: &mut Order) -> Failure {
 /// A problem in the authority's words, with its kind.
 fn in_words(problem: &instant_acme::Problem) -> String {
     let kind = problem.r#type.as_deref().unwrap_or("without a kind");
-    let kind = kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind);
+    let kind = kind.strip_prefix(ERRORS).unwrap_or(kind);
     format!("{} ({kind})", problem.detail.as_deref().unwrap_or("without a word"))
 }

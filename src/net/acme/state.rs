@@ -98,7 +98,7 @@ impl State {
         let fresh = self.fresh_file(name);
         self.make()
             .and_then(|()| write(&fresh, 0o600, &format!("{key}{chain}")))
-            .map_err(|source| TlsError::File { path: fresh.clone(), source })?;
+            .map_err(|source| TlsError::Write { path: fresh.clone(), source })?;
         CertificateFiles { certificate: fresh.clone(), key: fresh }.load()
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
@@ -31,8 +31,10 @@ pub enum TlsError {
     Pair { certificate: PathBuf, key: PathBuf, source: rustls::Error },
     #[error("no certificate can be made for {names:?}: {source}")]
     Make { names: Vec<String>, source: rcgen::Error },
-    #[error("{path}: {source}")]
-    File { path: PathBuf, source: io::Error },
+    #[error("{path} can't be read: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path} can't be written: {source}")]
+    Write { path: PathBuf, source: io::Error },
     #[error("TLS can't be started: {0}")]
     Start(#[source] rustls::Error),
 }
@@ -52,7 +54,7 @@ impl CertificateFiles {
     /// so that whoever pinned it goes on finding it.
     ///
     /// # Errors
-    /// [`TlsError::Make`] when a name is none that a certificate can bear, [`TlsError::File`] when
+    /// [`TlsError::Make`] when a name is none that a certificate can bear, [`TlsError::Write`] when
     /// the files can't be written.
     pub fn self_signed(dir: &Path, names: &[String]) -> Result<Self, TlsError> {
         let files = Self { certificate: dir.join("self-signed.pem"), key: dir.join("self-signed.key") };
@@ -63,7 +65,7 @@ impl CertificateFiles {
             .map_err(|source| TlsError::Make { names: names.to_vec(), source })?;
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| TlsError::File { path, source }
+            move |source| TlsError::Write { path, source }
         };
         DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(failed(dir))?;
         write(&files.key, 0o600, &made.signing_key.serialize_pem()).map_err(failed(&files.key))?;
@@ -76,24 +78,65 @@ impl CertificateFiles {
     /// # Errors
     /// [`TlsError`] naming the file that is missing, unreadable or not what it should be.
     pub fn load(&self) -> Result<Certificate, TlsError> {
-        let certificate = |reason: &dyn ToString| TlsError::Certificate {
-            path: self.certificate.clone(),
-            reason: reason.to_string(),
-        };
-        let chain = CertificateDer::pem_file_iter(&self.certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| certificate(&error))?;
+        let read = |path: &Path| fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source });
+        let certificate = |reason: String| TlsError::Certificate { path: self.certificate.clone(), reason };
+        let chain = CertificateDer::pem_slice_iter(&read(&self.certificate)?)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| certificate(reason(error)))?;
         let Some(own) = chain.first() else {
-            return Err(certificate(&"it has no CERTIFICATE section"));
+            return Err(certificate("it has no CERTIFICATE section".to_owned()));
         };
-        let validity = Validity::of(own).ok_or_else(|| certificate(&"its first one is no X.509 certificate"))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|error| TlsError::Key { path: self.key.clone(), reason: error.to_string() })?;
-        let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| {
-            TlsError::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source }
+        let validity =
+            Validity::of(own).ok_or_else(|| certificate("its first one is no X.509 certificate".to_owned()))?;
+        let text = read(&self.key)?;
+        let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| TlsError::Key {
+            path: self.key.clone(),
+            reason: match error {
+                _ if is_encrypted(&text) => {
+                    "it is encrypted with a passphrase, which nobody could give at a start".to_owned()
+                }
+                pem::Error::NoItemsFound => "it has no PRIVATE KEY section".to_owned(),
+                other => reason(other),
+            },
         })?;
+        let key =
+            CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| match source {
+                rustls::Error::InconsistentKeys(_) | rustls::Error::InvalidCertificate(_) => {
+                    TlsError::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source }
+                }
+                _ => TlsError::Key {
+                    path: self.key.clone(),
+                    reason: "TLS wants one of RSA with 2048 bits or more, ECDSA or Ed25519".to_owned(),
+                },
+            })?;
         Ok(Certificate { key: Arc::new(key), validity })
     }
+
+    /// The key of the configuration that names what can't be used.
+    #[must_use]
+    pub fn named_by(&self, error: &TlsError) -> &'static str {
+        match error {
+            TlsError::Key { .. } => "tls.key",
+            TlsError::Read { path, .. } if *path == self.key && *path != self.certificate => "tls.key",
+            _ => "tls.certificate",
+        }
+    }
+}
+
+/// What is wrong with a text in PEM; nothing of it is told, since it may be a key's.
+pub(in crate::net) fn reason(error: pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "it ends in the middle of a section".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section is not as it should be".to_owned(),
+        pem::Error::Base64Decode(_) => "a section is not in base64".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// PKCS #8 says so in the label, what OpenSSL wrote before it in a field.
+fn is_encrypted(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
 }
 
 /// A certificate that can be shown.

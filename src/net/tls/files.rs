@@ -38,6 +38,8 @@ type Stamp = [Option<(u64, u64, i64, i64, i64, i64)>; 2];
 #[derive(Debug)]
 pub struct Watch {
     files: CertificateFiles,
+    /// What they should be for.
+    names: Vec<String>,
     certificates: Certificates,
     every: Duration,
     /// As they were when they were read last.
@@ -53,10 +55,15 @@ impl Watch {
     ///
     /// # Errors
     /// Beside the watch, why they can't be used.
-    pub fn begin(files: CertificateFiles, certificates: Certificates, every: Duration) -> (Self, Result<(), Refused>) {
+    pub fn begin(
+        files: CertificateFiles,
+        names: Vec<String>,
+        certificates: Certificates,
+        every: Duration,
+    ) -> (Self, Result<(), Refused>) {
         // First the state, then the content: what changes in between is seen by the next look.
         let seen = stamp(&files);
-        let mut watch = Self { files, certificates, every, seen, doubted: None, reminded: None };
+        let mut watch = Self { files, names, certificates, every, seen, doubted: None, reminded: None };
         let taken = watch.take();
         (watch, taken)
     }
@@ -85,7 +92,7 @@ impl Watch {
             // Two files are not exchanged in one instant: only what stays so is worth a word.
             Err(_) if self.doubted != Some(now) => self.doubted = Some(now),
             Err(error) => {
-                complain(&error);
+                tracing::error!("{error}; the certificate before it stays in use");
                 self.seen = now;
             }
         }
@@ -94,6 +101,10 @@ impl Watch {
     fn take(&mut self) -> Result<(), Refused> {
         let new = self.files.load()?;
         let (shown, now) = (self.certificates.shown(), Timestamp::now());
+        // Much mail comes all the same.
+        if let Some(text) = lacks(&new, &self.names) {
+            tracing::warn!(certificate = %self.files.certificate.display(), "{text}");
+        }
         if shown.named.is_empty() && shown.first.chain() == new.chain() {
             return Ok(());
         }
@@ -124,11 +135,6 @@ impl Watch {
     }
 }
 
-/// Says in the log that what was shown stays.
-pub fn complain(error: &Refused) {
-    tracing::error!("{error}; the certificate before it stays in use");
-}
-
 /// What there is to say of the end of a certificate, where it is near.
 #[must_use]
 pub fn ending(certificate: &Certificate, now: Timestamp) -> Option<String> {
@@ -144,6 +150,14 @@ pub fn ending(certificate: &Certificate, now: Timestamp) -> Option<String> {
         };
         format!("the certificate ends in {left}, at {until}, and nobody renewed it yet")
     })
+}
+
+/// What there is to say of names that a certificate is not for.
+#[must_use]
+pub fn lacks(certificate: &Certificate, names: &[String]) -> Option<String> {
+    let lacking: Vec<_> = names.iter().filter(|name| !certificate.is_for(name)).map(String::as_str).collect();
+    (!lacking.is_empty())
+        .then(|| format!("the certificate is not for {}; who looks for that does not believe it", lacking.join(", ")))
 }
 
 fn stamp(files: &CertificateFiles) -> Stamp {

@@ -3,9 +3,11 @@
 
 use jiff::Timestamp;
 
-use super::files::ending;
+use super::files::{ending, lacks};
 use super::{Certificate, CertificateFiles};
+use crate::config::check::is_elsewhere;
 use crate::config::{Certificates, Config, Problem};
+use crate::net::acme::https::roots;
 use crate::net::acme::state::State;
 
 /// What was found.
@@ -22,16 +24,22 @@ pub fn inspect(config: &Config, now: Timestamp) -> Findings {
     let mut found = Findings::default();
     match &config.tls.certificates {
         Certificates::SelfSigned => {}
+        Certificates::Files { certificate, key } if is_elsewhere(certificate) || is_elsewhere(key) => {}
         Certificates::Files { certificate, key } => {
             let files = CertificateFiles { certificate: certificate.clone(), key: key.clone() };
             match files.load() {
-                Err(error) => found.problems.push(config.problem("tls.certificate", error.to_string())),
+                Err(error) => found.problems.push(config.problem(files.named_by(&error), error.to_string())),
                 Ok(certificate) => found.warnings.extend(
                     doubts(&certificate, config, now).into_iter().map(|text| config.problem("tls.certificate", text)),
                 ),
             }
         }
         Certificates::Acme(acme) => {
+            if !acme.ca.as_deref().is_some_and(is_elsewhere)
+                && let Err(error) = roots(acme.ca.as_deref())
+            {
+                found.problems.push(config.problem(error.named_by(), error.to_string()));
+            }
             let state = State::new(&config.data_dir, &acme.directory);
             for name in acme.names.iter().map(ToString::to_string) {
                 let certificate = state.certificate(&name);
@@ -59,17 +67,6 @@ fn doubts(certificate: &Certificate, config: &Config, now: Timestamp) -> Vec<Str
     if now < from {
         doubts.push(format!("the certificate does not hold before {from}; is the clock right?"));
     }
-    let hostname = config.hostname.to_string();
-    if !certificate.is_for(&hostname) {
-        doubts.push(format!("the certificate is not for {hostname}, the hostname"));
-    }
-    if config.tls.mta_sts.is_some() {
-        let hosts = config.domains.iter().map(crate::config::Tls::policy_host);
-        let missing: Vec<_> = hosts.filter(|host| !certificate.is_for(host)).collect();
-        if !missing.is_empty() {
-            let missing = missing.join(", ");
-            doubts.push(format!("the certificate is not for {missing}, which tls.mta_sts wants"));
-        }
-    }
+    doubts.extend(lacks(certificate, &config.tls.names(&config.hostname, &config.domains)));
     doubts
 }

@@ -8,7 +8,8 @@ use smtp_proto::response::parser::ResponseReceiver;
 
 /// The most octets that one reply may have, over all its lines.
 const LONGEST_REPLY: usize = 64 * 1024;
-/// The most characters of a reply's text that are kept.
+/// The most characters of a server's text that are shown. All of it is read: what a server can is in
+/// it, and whoever talks much must not hide that he offers TLS.
 const LONGEST_TEXT: usize = 500;
 
 /// What a server said, or what kept us from hearing it.
@@ -98,13 +99,9 @@ impl fmt::Display for Reply {
         if let Some([class, subject, detail]) = self.enhanced {
             write!(f, "{class}.{subject}.{detail} ")?;
         }
-        for (index, line) in self.text.lines().enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            f.write_str(line.trim())?;
-        }
-        Ok(())
+        let text = self.text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        let end = text.char_indices().nth(LONGEST_TEXT).filter(|_| self.code.is_some());
+        f.write_str(end.map_or(&text, |(end, _)| &text[..end]))
     }
 }
 
@@ -119,6 +116,33 @@ impl fmt::Debug for Reply {
 pub struct ReplyReader {
     receiver: ResponseReceiver,
     taken: usize,
+    codes: Codes,
+}
+
+/// Whether every line of a reply has the code of the first (RFC 5321 §4.2.1): a refusal in the last must
+/// not pass for what the first says.
+#[derive(Default)]
+struct Codes {
+    first: [u8; 3],
+    column: usize,
+    later: bool,
+    differ: bool,
+}
+
+impl Codes {
+    fn read(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            match self.first.get_mut(self.column) {
+                Some(digit) if self.later => self.differ |= *digit != byte,
+                Some(digit) => *digit = byte,
+                None => {}
+            }
+            self.column += 1;
+            if byte == b'\n' {
+                (self.column, self.later) = (0, true);
+            }
+        }
+    }
 }
 
 impl ReplyReader {
@@ -130,10 +154,11 @@ impl ReplyReader {
         let mut bytes = buffer.iter();
         let parsed = self.receiver.parse(&mut bytes);
         let taken = buffer.len() - bytes.len();
+        self.codes.read(&buffer[..taken]);
         buffer.drain(..taken);
         self.taken += taken;
         match parsed {
-            Ok(response) if (200..600).contains(&response.code) => {
+            Ok(response) if (200..600).contains(&response.code) && !self.codes.differ => {
                 *self = Self::default();
                 Ok(Some(Reply {
                     code: Some(response.code),
@@ -152,7 +177,7 @@ impl ReplyReader {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| *c == '\n' || !c.is_control()).take(LONGEST_TEXT).collect::<String>().trim_end().to_owned()
+    text.chars().filter(|c| *c == '\n' || !c.is_control()).collect::<String>().trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -201,8 +226,16 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_is_an_error_and_never_endless() {
-        for bytes in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"\x16\x03\x01\x00", b"999 what\r\n", b"99 x\r\n", b"\r\n"]
-        {
+        for bytes in [
+            &b"HTTP/1.1 400 Bad Request\r\n"[..],
+            b"\x16\x03\x01\x00",
+            b"999 what\r\n",
+            b"99 x\r\n",
+            b"\r\n",
+            // Is it a yes or a no?
+            b"250-2.0.0 taken\r\n550 5.7.1 or not\r\n",
+            b"250-\r\n250-\r\n251 \r\n",
+        ] {
             assert!(read(bytes).is_err(), "{bytes:?}");
         }
         assert!(read(&[b"250 ".to_vec(), vec![b'x'; 10_000]].concat()).is_err());

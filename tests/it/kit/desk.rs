@@ -86,7 +86,12 @@ impl TestDesk {
 
     /// One that asks another program's name server, and delivers to this port of whom that names.
     pub async fn direct_by(name_server: SocketAddr, port: u16) -> Self {
-        Self::begin(DOMAIN, "", None, Out::Named(name_server, port)).await
+        Self::direct_by_with(name_server, port, "").await
+    }
+
+    /// The same with more lines of config.
+    pub async fn direct_by_with(name_server: SocketAddr, port: u16, more: &str) -> Self {
+        Self::begin(DOMAIN, more, None, Out::Named(name_server, port)).await
     }
 
     /// The same on a store that the test opened, and can make fail; senders may write alike.
@@ -156,6 +161,14 @@ impl TestDesk {
         })
         .await;
         desk
+    }
+
+    /// For a desk that delivers by itself: the mail server of a domain, at 127.0.1.`last`.
+    pub async fn server_of(&self, domain: &str, last: u8, sink: Sink) -> Sink {
+        let place = SocketAddr::from(([127, 0, 1, last], self.sink.address().port()));
+        let host = format!("mx.{domain}");
+        self.dns.exchange(domain, 10, &host).address(&host, place.ip());
+        sink.start_on(place).await.unwrap()
     }
 
     /// Stops the daemon as SIGTERM does, and starts it again on what it left.
@@ -240,17 +253,22 @@ impl TestDesk {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.running().smtp[0]
+        self.running().listens.smtp[0]
     }
 
     /// Where members submit: TLS from the start, and STARTTLS.
     pub fn submission(&self) -> (SocketAddr, SocketAddr) {
-        (self.running().submission_tls[0], self.running().submission[0])
+        (self.running().listens.submission_tls[0], self.running().listens.submission[0])
+    }
+
+    /// Where mail clients read, by TLS from the start and by STARTTLS.
+    pub fn imap(&self) -> (SocketAddr, SocketAddr) {
+        (self.running().listens.imap_tls[0], self.running().listens.imap[0])
     }
 
     /// Where HTTPS and HTTP are answered.
     pub fn web(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        (self.running().web_tls.first().copied(), self.running().web.first().copied())
+        (self.running().listens.web_tls.first().copied(), self.running().listens.web.first().copied())
     }
 
     /// What is shown to those who connect.

@@ -10,6 +10,7 @@ pub mod manager;
 pub mod named;
 pub mod pebble;
 pub mod peers;
+pub mod ports;
 pub mod postfix;
 pub mod rspamd;
 pub mod rude;

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
 use super::peers::program;
+use super::ports::free_address;
 
 /// A running `named`; killed when it is dropped.
 pub struct Named {
@@ -87,27 +88,5 @@ impl Drop for Named {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// Free for UDP and for TCP.
-pub(super) fn free_address() -> SocketAddr {
-    loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = tcp.local_addr().unwrap();
-        if UdpSocket::bind(address).is_ok() {
-            return address;
-        }
-    }
-}
-
-/// A port that is free at all of these addresses.
-pub fn free_port(addresses: &[IpAddr]) -> u16 {
-    loop {
-        let first = TcpListener::bind((addresses[0], 0)).unwrap();
-        let port = first.local_addr().unwrap().port();
-        if addresses[1..].iter().all(|address| TcpListener::bind((*address, port)).is_ok()) {
-            return port;
-        }
     }
 }

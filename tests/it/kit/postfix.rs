@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-use super::authority::Authority;
+use super::authority::Issued;
 use super::peers;
 
 /// How long it may take to start, to deliver, and to end, before the test fails.
@@ -25,6 +25,7 @@ pub struct Wanted<'a> {
     /// Where it listens, and the settings that hold there alone, as `name=value`.
     pub listens: &'a [(IpAddr, &'a [&'a str])],
     pub port: u16,
+    pub certificate: &'a Issued,
     /// The domains that it is the server of.
     pub domains: &'a [&'a str],
     /// Its mailboxes, and the folder of each.
@@ -55,7 +56,7 @@ impl Postfix {
             fs::create_dir(dir.join(name)).unwrap();
             run(Command::new("chown").arg(owner).arg(dir.join(name)));
         }
-        let (certificate, key) = Authority::new().issue(&["mx.postfix.example"]).write(dir);
+        let (certificate, key) = wanted.certificate.write(dir);
         let mailboxes = wanted.mailboxes.iter().fold(String::new(), |mut text, (address, folder)| {
             writeln!(text, "{address} {folder}/").unwrap();
             text

@@ -8,8 +8,9 @@ use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
-use super::named::{free_address, launch};
+use super::named::launch;
 use super::peers::program;
+use super::ports::free_address;
 
 /// A zone to be served, below the root.
 pub struct Zone {

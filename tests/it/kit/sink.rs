@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::Identity;
+use super::ports::{free_port, neighbours};
 
 /// How long a test waits for mail before it fails.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -155,6 +156,24 @@ impl Sink {
             }
         });
         Ok(self)
+    }
+
+    /// Listen on one port, at 127.0.1.1, 127.0.1.2, …: as the servers of the internet, that all have the
+    /// same.
+    pub async fn start_as_neighbours(sinks: &[Self]) -> Vec<Self> {
+        let addresses = neighbours(1, sinks.len());
+        'port: loop {
+            let port = free_port(&addresses);
+            let mut started = Vec::new();
+            for (sink, address) in sinks.iter().zip(&addresses) {
+                // Somebody may have come between.
+                match sink.clone().start_on(SocketAddr::new(*address, port)).await {
+                    Ok(sink) => started.push(sink),
+                    Err(_) => continue 'port,
+                }
+            }
+            return started;
+        }
     }
 
     /// Listens on a Unix socket.
