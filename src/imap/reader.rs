@@ -207,36 +207,31 @@ impl Reader {
             State::Announce(append) => {
                 let append = append.clone();
                 self.state = State::Announced(append.clone());
-                return Some(Input::Message(append));
+                Some(Input::Message(append))
             }
             State::Announced(append) => {
                 let waits = append.waits;
                 self.state = State::Message(append.size);
-                return waits.then_some(Input::Go);
+                waits.then_some(Input::Go)
             }
             State::Message(0) => {
                 self.state = State::Line;
-                return Some(Input::MessageEnd);
+                Some(Input::MessageEnd)
             }
             State::Literal(0) => {
                 self.line_at = self.gathered.len();
                 self.state = State::Line;
-                return None;
+                None
             }
             State::Skip(0) => {
                 self.state = State::SkipLine;
-                return None;
+                None
             }
             State::Over(text) => {
                 *input = &[];
-                return Some(Input::Over((*text).to_owned()));
+                Some(Input::Over((*text).to_owned()))
             }
-            State::Line | State::Literal(_) | State::Raw | State::Message(_) | State::Skip(_) | State::SkipLine => {}
-        }
-        if input.is_empty() {
-            return Some(Input::Read);
-        }
-        match &mut self.state {
+            _ if input.is_empty() => Some(Input::Read),
             State::Literal(left) => {
                 let part = take(input, *left);
                 *left -= part.len();
@@ -276,7 +271,7 @@ impl Reader {
                 self.drop_rest(literal);
                 None
             }
-            _ => {
+            State::Line => {
                 if self.gathered.is_empty() && self.append.is_none() && input.first() == Some(&TLS_HANDSHAKE) {
                     self.over("TLS is not spoken here and now");
                     return None;

@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// As many octets as are of this kind.
-    pub fn while_is(&mut self, is: impl Fn(u8) -> bool) -> &'a [u8] {
+    fn while_is(&mut self, is: impl Fn(u8) -> bool) -> &'a [u8] {
         let length = self.rest.iter().position(|octet| !is(*octet)).unwrap_or(self.rest.len());
         let (found, rest) = self.rest.split_at(length);
         self.rest = rest;
@@ -144,21 +144,16 @@ impl<'a> Cursor<'a> {
     pub fn string(&mut self) -> Read<Cow<'a, [u8]>> {
         match self.peek()? {
             b'"' => self.quoted(),
-            b'{' | b'~' => self.literal().map(Cow::Borrowed),
+            b'{' => self.literal().map(Cow::Borrowed),
             _ => wrong("a string is missing"),
         }
     }
 
     pub fn astring(&mut self) -> Read<Cow<'a, [u8]>> {
         match self.peek()? {
-            b'"' | b'{' | b'~' if self.is_string() => self.string(),
+            b'"' | b'{' => self.string(),
             _ => Ok(Cow::Borrowed(self.some(is_astring, "a string is missing")?.as_bytes())),
         }
-    }
-
-    /// `~` begins a literal only with a brace behind it; it may begin an atom too.
-    fn is_string(&self) -> bool {
-        !matches!(self.rest, [b'~', second, ..] if *second != b'{')
     }
 
     fn quoted(&mut self) -> Read<Cow<'a, [u8]>> {
@@ -192,18 +187,18 @@ impl<'a> Cursor<'a> {
     }
 
     fn literal(&mut self) -> Read<&'a [u8]> {
-        let eight = self.rest.starts_with(b"~");
         let size = self.announcement()?.size;
         let octets = usize::try_from(size).ok().and_then(|size| self.rest.split_at_checked(size));
         let (octets, rest) = octets.ok_or(Stop::Short)?;
-        if !eight && octets.contains(&0) {
+        if octets.contains(&0) {
             return wrong("a literal has a NUL");
         }
         self.rest = rest;
         Ok(octets)
     }
 
-    /// What a literal begins with, which ends the line.
+    /// What a literal begins with, which ends the line; also a message's, which may have NULs
+    /// (RFC 3516 §4.4).
     pub fn announcement(&mut self) -> Read<Literal> {
         let end = memchr(b'\n', self.rest).ok_or(Stop::Short)?;
         let (line, rest) = self.rest.split_at(end + 1);
@@ -222,7 +217,7 @@ impl<'a> Cursor<'a> {
     /// A string; `None` for NIL.
     pub fn nstring(&mut self) -> Read<Option<String>> {
         match self.peek()? {
-            b'"' | b'{' | b'~' => utf8(self.string()?).map(Some),
+            b'"' | b'{' => utf8(self.string()?).map(Some),
             _ if self.eat_word("NIL") => Ok(None),
             _ => wrong("a string or NIL is missing"),
         }

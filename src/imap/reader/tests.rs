@@ -154,3 +154,4 @@ fn from(first: u32) -> Set {
 mod commands;
 mod framing;
 mod messages;
+mod on_messages;
