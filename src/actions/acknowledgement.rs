@@ -79,6 +79,8 @@ fn count(tx: &mut Tx<'_>, act: &Act<'_>, address: &Address) -> Result<bool, Acti
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::actions::find;
     use crate::actions::testing::Office;
@@ -117,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn all_of_them_stay_below_a_ceiling_and_what_is_remembered_is_bounded() {
         let mut office = Office::open().await;
-        office.desk.acknowledgements = 3;
+        Arc::get_mut(&mut office.desk).unwrap().acknowledgements = 3;
         for hour in 0..30 {
             for (n, goes_out) in [(1, true), (2, true), (3, true), (4, false)] {
                 let sent = open(&office, &format!("carol{hour}.{n}")).await.is_some();

@@ -28,7 +28,7 @@ pub mod reach;
 mod standing;
 pub mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod ticket;
 pub mod timers;
 pub mod trace;

@@ -1,5 +1,7 @@
 //! A desk in memory for the tests of this module.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::post::{self, Content, Opening, Standpoint};
@@ -20,7 +22,7 @@ use crate::store::{Store, Tx};
 /// Properties acme and bulle; Alice and Bob of acme.
 pub struct Office {
     pub store: Store,
-    pub desk: Desk,
+    pub desk: Arc<Desk>,
     pub now: Timestamp,
 }
 
@@ -28,7 +30,7 @@ impl Office {
     pub async fn open() -> Self {
         let office = Self {
             store: Store::memory(),
-            desk: Desk {
+            desk: Arc::new(Desk {
                 hostname: "mx.desk.example.org".to_owned(),
                 domains: Domains { local: vec!["desk.example.org".to_owned()], delimiters: vec!['+'] },
                 keys: Keys::new(1, [(1, [7; 32])]).unwrap(),
@@ -39,7 +41,7 @@ impl Office {
                     let next = std::sync::atomic::AtomicU64::new(1);
                     Box::new(move || u128::from(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).to_be_bytes())
                 },
-            },
+            }),
             now: "2026-11-23T10:00:00Z".parse().unwrap(),
         };
         office
@@ -71,6 +73,11 @@ impl Office {
             .await
             .unwrap();
         office
+    }
+
+    /// The desk, for whoever keeps it.
+    pub fn shared(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
     }
 
     /// One action of the system by the command line, in a transaction of its own.

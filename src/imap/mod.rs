@@ -11,6 +11,8 @@ mod deflate;
 mod fetch;
 mod flags;
 mod listing;
+#[cfg(test)]
+mod model;
 mod moves;
 pub mod news;
 pub mod reader;

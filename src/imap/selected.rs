@@ -212,7 +212,7 @@ fn numbered_len(count: usize) -> u32 {
 pub(super) const FIRST: Trail = Trail::Row(Shelf::Status(PropertyId(0), Status::Open), 0);
 
 /// All rows of some shelves, by their numbers.
-fn rows(view: &View<'_>, shelves: &[Shelf]) -> Result<Vec<(u32, Row)>, StoreError> {
+pub(super) fn rows(view: &View<'_>, shelves: &[Shelf]) -> Result<Vec<(u32, Row)>, StoreError> {
     let mut rows = Vec::new();
     for shelf in shelves {
         let of_it = view.starting(&ROWS, (*shelf,), Order::Up, usize::MAX)?;

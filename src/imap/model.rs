@@ -1,0 +1,298 @@
+//! Four sessions and the desk's other doors at random, against what a client makes of what it is told:
+//! its picture is the store's whenever it has asked, its numbers never lie, and no UID comes again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::reader::{Input, Reader, ReaderLimits};
+use super::seat::Seat;
+use super::selected::{found, rows};
+use super::write::Out;
+use super::{Desk, flags};
+use crate::actions::testing::Office;
+use crate::actions::{app_password, ticket};
+use crate::desk::login::by_password;
+use crate::desk::scram::Keys;
+use crate::desk::ticket::{Priority, Status};
+
+/// Numbers that are always the same.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end
+    }
+
+    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+}
+
+/// A mail client that believes what it is told.
+struct Client {
+    seat: Seat,
+    folder: Option<String>,
+    /// The messages in their order; the UID where it was told.
+    messages: Vec<Option<u32>>,
+    flags: BTreeMap<u32, BTreeSet<String>>,
+    /// UIDs that were there and are not, by mailbox and UIDVALIDITY.
+    gone: BTreeMap<(String, u32), BTreeSet<u32>>,
+    validity: u32,
+    qresync: bool,
+}
+
+impl Client {
+    async fn log_in(office: &Office, who: &str, device: &str, qresync: bool) -> Self {
+        let (password, secret) = office.act(|tx, act| app_password::add(tx, act, who, device)).await.unwrap();
+        let keys = Keys::of(&secret, &password.salt);
+        let login = by_password(&[password], &keys).unwrap();
+        let desk = Desk { store: office.store.clone(), desk: office.shared(), append_limit: 1_000_000 };
+        let mut seat = Seat::take(desk, login).unwrap();
+        if qresync {
+            seat.enable(&["QRESYNC".to_owned()]);
+        }
+        Self {
+            seat,
+            folder: None,
+            messages: Vec::new(),
+            flags: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            validity: 0,
+            qresync,
+        }
+    }
+
+    /// Says a command and believes the answer; whether it was OK.
+    async fn say(&mut self, line: &str) -> bool {
+        let mut reader = Reader::new(ReaderLimits::default());
+        let text = format!("a {line}\r\n");
+        let Input::Command(tagged) = reader.advance(&mut text.as_bytes()) else { panic!("{line}") };
+        let (mut sent, mut kept) = (Vec::new(), Vec::new());
+        let selects = line.starts_with("SELECT");
+        if selects {
+            self.messages.clear();
+            self.flags.clear();
+        }
+        let mut out = Out::new(&mut sent, Duration::from_secs(60), &mut kept);
+        let done = self.seat.perform(&tagged, &mut out).await;
+        out.send().await.unwrap();
+        let silent = line.starts_with("FETCH") || line.starts_with("STORE") || line.starts_with("SEARCH");
+        for told in String::from_utf8(sent).unwrap().split_terminator("\r\n") {
+            self.believe(told, silent, line);
+        }
+        done.is_ok()
+    }
+
+    fn believe(&mut self, told: &str, silent: bool, line: &str) {
+        if let Some(validity) = told.strip_prefix("* OK [UIDVALIDITY ") {
+            self.validity = validity.split(']').next().unwrap().parse().unwrap();
+        }
+        if let Some(set) = told.strip_prefix("* VANISHED ") {
+            assert!(!silent, "{line}: {told}");
+            for uid in numbers(set) {
+                let at = self.messages.iter().position(|message| *message == Some(uid));
+                self.expunge(at.unwrap_or_else(|| panic!("{line}: {told}, and the client never had it")));
+            }
+            return;
+        }
+        let words: Vec<&str> = told.splitn(4, ' ').collect();
+        let [_, number, what, rest @ ..] = words.as_slice() else { return };
+        let Ok(number) = number.parse::<usize>() else { return };
+        match *what {
+            "EXISTS" => {
+                assert!(number >= self.messages.len(), "{line}: {told} of {}", self.messages.len());
+                self.messages.resize(number, None);
+            }
+            "EXPUNGE" => {
+                assert!(!silent, "{line}: {told}");
+                assert!((1..=self.messages.len()).contains(&number), "{line}: {told} of {}", self.messages.len());
+                self.expunge(number - 1);
+            }
+            "FETCH" => {
+                let rest = rest.first().unwrap();
+                let after = |name: &str| rest.split_once(name).map(|(_, rest)| rest);
+                let Some(uid) = after("UID ") else { return };
+                let uid: u32 = uid.split([' ', ')']).next().unwrap().parse().unwrap();
+                let slot = &mut self.messages[number - 1];
+                assert!(slot.is_none_or(|known| known == uid), "{line}: {told}, and it was {slot:?}");
+                *slot = Some(uid);
+                let folder = (self.folder.clone().unwrap(), self.validity);
+                assert!(!self.gone.get(&folder).is_some_and(|gone| gone.contains(&uid)), "{line}: {uid} came again");
+                if let Some(flags) = after("FLAGS (") {
+                    let flags = flags.split(')').next().unwrap();
+                    self.flags.insert(uid, flags.split_whitespace().map(ToOwned::to_owned).collect());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn expunge(&mut self, at: usize) {
+        if let Some(uid) = self.messages.remove(at) {
+            self.flags.remove(&uid);
+            self.gone.entry((self.folder.clone().unwrap(), self.validity)).or_default().insert(uid);
+        }
+    }
+
+    async fn select(&mut self, folder: &str) {
+        self.folder = Some(folder.to_owned());
+        if self.say(&format!("SELECT \"{folder}\"")).await {
+            assert!(self.say("UID FETCH 1:* (FLAGS)").await);
+        } else {
+            self.folder = None;
+        }
+    }
+
+    /// Asks for news, and holds the picture against the store.
+    async fn check(&mut self, office: &Office) {
+        if self.folder.is_none() {
+            return;
+        }
+        assert!(self.say("NOOP").await);
+        // A client asks for what it was only told to be there.
+        if self.messages.contains(&None) {
+            assert!(self.say("UID FETCH 1:* (FLAGS)").await);
+        }
+        let uids: Vec<u32> = self.messages.iter().map(|message| message.unwrap()).collect();
+        assert!(uids.is_sorted_by(|a, b| a < b), "{uids:?}");
+        let selected = self.seat.selected().unwrap();
+        let member = self.seat.member.id;
+        let (truth, there) = office
+            .store
+            .read(|view| {
+                let there = rows(view, &selected.shelves)?;
+                let there: Vec<_> = there.into_iter().map(|(uid, _)| uid).collect();
+                Ok::<_, crate::store::StoreError>((found(view, &selected.shelves, member, &there)?, there))
+            })
+            .unwrap();
+        assert_eq!(uids, there, "in {:?}", self.folder);
+        for (uid, row, mine) in truth {
+            let list = flags::list(uid, &row, &mine);
+            let list = list.trim_matches(['(', ')']);
+            let expected: BTreeSet<String> = list.split_whitespace().map(ToOwned::to_owned).collect();
+            assert_eq!(self.flags[&uid], expected, "{uid} in {:?}", self.folder);
+        }
+    }
+}
+
+fn numbers(set: &str) -> Vec<u32> {
+    let mut all = Vec::new();
+    for range in set.split(',') {
+        let (from, to) = range.split_once(':').unwrap_or((range, range));
+        all.extend(from.parse::<u32>().unwrap()..=to.parse().unwrap());
+    }
+    all
+}
+
+const FOLDERS: [&str; 9] = [
+    "INBOX",
+    "Archive",
+    "Trash",
+    "Junk",
+    "acme/Open",
+    "acme/Pending",
+    "acme/Closed",
+    "acme/Members/bob",
+    "acme/Members/alice",
+];
+
+/// What somebody does at another door.
+async fn at_another_door(office: &Office, random: &mut Random, tickets: &mut Vec<String>) {
+    let name = random.of(tickets).clone();
+    match random.below(8) {
+        0 | 1 => {
+            let from = format!("contact{}", random.below(5));
+            tickets.push(office.ticket(&from).await.reference.to_string());
+        }
+        2 => {
+            let status = *random.of(&[Status::Open, Status::Pending, Status::Closed, Status::Spam, Status::Trash]);
+            office.act(|tx, act| ticket::set_status(tx, act, &name, status)).await.unwrap();
+        }
+        3 => {
+            let who = *random.of(&["alice", "bob", "none"]);
+            office.act(|tx, act| ticket::assign(tx, act, &name, who)).await.unwrap();
+        }
+        4 => {
+            let priority = *random.of(&[Priority::Low, Priority::Urgent]);
+            office.act(|tx, act| ticket::set_priority(tx, act, &name, priority)).await.unwrap();
+        }
+        5 => {
+            let tag = *random.of(&["refund", "vip"]);
+            office.act(|tx, act| ticket::tag(tx, act, &name, tag)).await.unwrap();
+        }
+        6 => {
+            let who = *random.of(&["alice", "bob"]);
+            office.reply(who, &name, None).await;
+        }
+        _ => {
+            let into = random.of(tickets).clone();
+            // Two that are one already are refused.
+            let _ = office.act(|tx, act| ticket::merge(tx, act, &name, &into)).await;
+        }
+    }
+}
+
+/// What a member does in his client.
+async fn in_a_client(client: &mut Client, random: &mut Random) {
+    let folder = *random.of(&FOLDERS);
+    if client.folder.is_none() || random.below(8) == 0 {
+        return client.select(folder).await;
+    }
+    let count = client.messages.len();
+    if count == 0 {
+        return client.select(folder).await;
+    }
+    let (one, other) = (random.below(count) + 1, random.below(count) + 1);
+    let uid = client.messages[one - 1].unwrap_or(1);
+    let flag = *random.of(&["\\Seen", "\\Flagged", "\\Deleted", "\\Answered", "blue", "$Junk", "$NotJunk"]);
+    let sign = *random.of(&["+", "-", ""]);
+    let line = match random.below(10) {
+        0 => format!("MOVE {one} \"{folder}\""),
+        1 => format!("UID MOVE {uid} \"{folder}\""),
+        2 => format!("COPY {one}:{other} \"{folder}\""),
+        3 => format!("STORE {one}:{other} {sign}FLAGS ({flag})"),
+        4 => format!("UID STORE {uid} {sign}FLAGS.SILENT ({flag})"),
+        5 => format!("FETCH {one}:{other} (UID FLAGS)"),
+        6 => "EXPUNGE".to_owned(),
+        7 => format!("SEARCH OR FLAGGED UNSEEN UID {uid}:*"),
+        8 => format!("UID SEARCH RETURN (COUNT) NOT {one}"),
+        _ => "NOOP".to_owned(),
+    };
+    client.say(&line).await;
+    if line.contains("SILENT") {
+        // He knows what he has set himself, and asks for it as clients do that are unsure.
+        client.say(&format!("UID FETCH {uid} (FLAGS)")).await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_each_client_sees_what_there_is() {
+    for seed in 0..6 {
+        let mut random = Random(seed);
+        let office = Office::open().await;
+        let mut tickets = vec![office.ticket("carol").await.reference.to_string()];
+        let mut clients = vec![
+            Client::log_in(&office, "alice", "phone", false).await,
+            Client::log_in(&office, "alice", "laptop", true).await,
+            Client::log_in(&office, "bob", "phone", false).await,
+            Client::log_in(&office, "bob", "laptop", true).await,
+        ];
+        for _ in 0..250 {
+            if random.below(3) == 0 {
+                at_another_door(&office, &mut random, &mut tickets).await;
+            } else {
+                let who = random.below(clients.len());
+                in_a_client(&mut clients[who], &mut random).await;
+            }
+            if random.below(4) == 0 {
+                let who = random.below(clients.len());
+                clients[who].check(&office).await;
+            }
+        }
+        for client in &mut clients {
+            client.check(&office).await;
+            assert!(client.qresync || client.validity > 0 || client.folder.is_none());
+        }
+    }
+}
