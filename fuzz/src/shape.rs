@@ -285,7 +285,7 @@ fn message(line: &str) -> Fields {
     let mut ids = ids.split_whitespace().map(str::to_owned);
     Fields {
         message_id: ids.next(),
-        in_reply_to: ids.clone().last(),
+        in_reply_to: ids.clone().next_back(),
         references: ids.filter(|id| id != "-").collect(),
         base_subject: subject.trim_start_matches("Re: ").to_owned(),
         is_answer: subject.starts_with("Re: "),

@@ -1,9 +1,10 @@
 //! ENVELOPE (RFC 3501 §7.4.2).
 
-use super::super::header::Header;
-use super::super::mailboxes::{self, Item, Piece};
-use super::super::understand::Limits;
 use super::wire;
+use crate::mime::clean;
+use crate::mime::header::Header;
+use crate::mime::mailboxes::{self, Item, Piece};
+use crate::mime::understand::Limits;
 
 /// What stands for a local part or a domain that is not there: NIL would make a group of it. Other servers
 /// say the same.
@@ -55,7 +56,7 @@ pub(super) fn write(out: &mut Vec<u8>, header: &Header<'_>) {
 }
 
 fn limited(text: &str) -> &[u8] {
-    super::super::clean::start(text, wire::LONGEST).as_bytes()
+    clean::start(text, wire::LONGEST).as_bytes()
 }
 
 fn text(out: &mut Vec<u8>, header: &Header<'_>, name: &str) {

@@ -4,12 +4,12 @@
 use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 
-use super::super::header::{Field, Header};
-use super::super::understand::{self, Limits};
-use super::super::{clean, ids, words};
 use super::envelope::{self, Entry};
 use super::wire;
 use crate::desk::subject;
+use crate::mime::header::{Field, Header};
+use crate::mime::understand::{self, Limits};
+use crate::mime::{clean, ids, words};
 
 /// Octets of a text to search in.
 const LONGEST_TEXT: usize = 8 * 1024;

@@ -1,9 +1,9 @@
 //! A message's parts as IMAP numbers them (RFC 3501 §6.4.5).
 
-use super::super::header::Header;
-use super::super::parts::{self, Part, Tree};
-use super::super::transfer::Encoding;
-use super::super::understand::{Limits, Problem};
+use crate::mime::header::Header;
+use crate::mime::parts::{self, Part, Tree};
+use crate::mime::transfer::Encoding;
+use crate::mime::understand::{Limits, Problem};
 
 /// The tree of a message, and what each part of it is to IMAP.
 pub(super) struct Outline<'a> {

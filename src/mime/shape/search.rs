@@ -2,11 +2,12 @@
 
 use memchr::{memchr2, memmem};
 
-use super::super::header::Header;
-use super::super::parts::Part;
-use super::super::{html_text, text};
 use super::fields::decoded_field;
 use super::outline::{Kind, Outline};
+use crate::mime::header::Header;
+use crate::mime::parts::Part;
+use crate::mime::understand::Limits;
+use crate::mime::{html_text, text};
 
 /// Octets of decoded text of one message that are searched. What lies beyond is not found.
 const MOST_TEXT: usize = 8 * 1024 * 1024;
@@ -20,7 +21,7 @@ pub struct Needle {
 }
 
 impl Needle {
-    /// Longer ones are prepared for anew in each text, so that the cost stays linear.
+    /// Octets. A longer one is looked for by a slower start, so that the cost stays linear in the text.
     const SHORT: usize = 64;
 
     #[must_use]
@@ -29,7 +30,7 @@ impl Needle {
         Self { ascii: text.is_ascii(), text }
     }
 
-    /// It is in every text.
+    /// Nothing is looked for: it is in every text.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
@@ -137,7 +138,7 @@ fn is_in_header(needle: &Needle, header: &Header<'_>) -> bool {
 /// is such a field. `header` is a message's, or begins with it.
 #[must_use]
 pub fn header_contains(header: &[u8], field: &str, needle: &Needle) -> bool {
-    let header = Header::read(header, super::super::understand::Limits::default().fields);
+    let header = Header::read(header, Limits::default().fields);
     header.all(field).any(|field| needle.is_empty() || needle.is_in(&decoded_field(field)))
 }
 

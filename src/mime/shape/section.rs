@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::super::header::Header;
-use super::super::transfer::Encoding;
-use super::super::understand::Limits;
 use super::outline::Outline;
+use crate::mime::header::Header;
+use crate::mime::transfer::Encoding;
+use crate::mime::understand::Limits;
 
 /// What of a message or a part is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

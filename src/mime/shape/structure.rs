@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memchr_iter;
 
-use super::super::header::Field;
-use super::super::tree::ContentType;
-use super::super::{charset, encode, parts};
 use super::outline::{Kind, Outline};
 use super::{envelope, wire};
+use crate::mime::header::Field;
+use crate::mime::tree::ContentType;
+use crate::mime::{charset, encode, parts};
 
 /// Writes the structure of a message, with the extension data or without.
 pub(super) fn write(out: &mut Vec<u8>, outline: &Outline<'_>, extended: bool) {

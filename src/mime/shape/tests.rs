@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 
-use super::super::understand::Limits;
 use super::section::{What, binary, binary_size, section};
 use super::*;
+use crate::mime::understand::Limits;
 
 /// Envelope, body and structure of a message.
 fn shown(message: &str) -> [String; 3] {

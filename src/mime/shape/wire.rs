@@ -1,7 +1,7 @@
 //! Strings as IMAP writes them (RFC 3501 §4.3, §9).
 
-use super::super::header::Field;
-use super::super::{charset, clean, encode, words};
+use crate::mime::header::Field;
+use crate::mime::{charset, clean, encode, words};
 
 /// How much of a text is told, in octets. Longer ones are noise, and clients keep what they are told.
 pub(super) const LONGEST: usize = 16 * 1024;
