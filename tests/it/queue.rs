@@ -1,5 +1,6 @@
 //! The queue as a postmaster knows it: what waits, where, since when and why; and what he does about it.
 
+use guichet::actions::copies::reported;
 use guichet::actions::timers;
 use guichet::actions::{Act as Doing, Actor};
 use guichet::desk::copy::{Copy, CopyState};
@@ -9,27 +10,15 @@ use guichet::store::{Order, Read};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::kit::daemon::{Daemon, guichet};
+use crate::kit::daemon::Daemon;
 use crate::kit::desk::TestDesk;
 use crate::kit::sink::{Act, Sink};
 
 const GREYLISTED: &str = "450 4.7.1 greylisted";
 const SERVER: &str = "mx.example.net [127.0.0.1]";
 
-/// What a command printed, its errors and its exit code.
-async fn run(desk: &TestDesk, args: &[&str]) -> (String, String, i32) {
-    let (config, args) = (desk.config_file(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let output = tokio::task::spawn_blocking(move || {
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        guichet(&config, &args)
-    });
-    let output = output.await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
-}
-
 async fn say(desk: &TestDesk, args: &[&str]) -> String {
-    let (text, error, code) = run(desk, args).await;
+    let (text, error, code) = desk.command(args).await;
     assert_eq!((code, error.as_str()), (0, ""), "{args:?}");
     text
 }
@@ -155,6 +144,31 @@ async fn a_postmaster_holds_releases_retries_and_cancels_one_a_ticket_a_destinat
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_another_server_has_taken_and_reports_late_is_not_sent_twice_but_by_name() {
+    let desk = TestDesk::direct().await;
+    desk.compose("acme", None, &["bob@example.com"], "Parcel", "Soon.").await;
+    until(&desk, CopyState::Sent, 1).await;
+    let id = copies(&desk)[0].id;
+    desk.act(|tx, act| reported(tx, act, id, false, "4.4.1 no answer from host")).await;
+    assert_eq!(copies(&desk)[0].state, CopyState::Deferred);
+    assert_eq!(rows(&ask(&desk, &["queue", "list"]).await), [""; 0], "it waits elsewhere");
+    for args in [&["--state", "deferred"][..], &["--ticket", "acme-1"]] {
+        assert_eq!(rows(&ask(&desk, &[&["queue", "list"], args].concat()).await), [""; 0], "{args:?}");
+    }
+    assert_eq!(ask(&desk, &["queue", "summary"]).await["destinations"], json!([]));
+    let metrics = say(&desk, &["metrics"]).await;
+    assert!(metrics.contains("guichet_queue_copies{state=\"deferred\"} 0"), "{metrics}");
+    assert!(desk.verify().is_clean());
+    for verb in ["retry", "hold", "cancel"] {
+        assert_eq!(ask(&desk, &["queue", verb, "--all"]).await, json!({ "done": 0 }), "{verb}");
+    }
+    say(&desk, &["queue", "retry", &id.to_string()]).await;
+    desk.sink.wait(2).await;
+    desk.settled().await;
+    assert!(desk.verify().is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_said_with_what_would() {
     let desk = greylisted().await;
     let id = copies(&desk)[0].id.to_string();
@@ -170,10 +184,11 @@ async fn what_makes_no_sense_is_said_with_what_would() {
         ),
         (&["queue", "hold", "--ticket", "acme-77"], "guichet: there is no ticket acme-77".to_owned(), 1),
         (&["queue", "list", "--after", "nowhere"], "guichet: after=nowhere: not a place in this list\n".to_owned(), 1),
+        (&["queue", "show", ""], "error: a value is required for '<ID>'".to_owned(), 2),
         (&["queue", "hold"], "error: the following required arguments were not provided".to_owned(), 2),
         (&["queue", "list", "--older-than", "soon"], "error: invalid value 'soon'".to_owned(), 2),
     ] {
-        let (out, error, exit) = run(&desk, args).await;
+        let (out, error, exit) = desk.command(args).await;
         assert_eq!((out.as_str(), exit), ("", code), "{args:?}: {error}");
         assert!(error.starts_with(&said), "{args:?}: {error}");
     }
