@@ -5,7 +5,7 @@ use guichet::actions::timers;
 use guichet::actions::{Act as Doing, Actor};
 use guichet::desk::copy::{Copy, CopyState};
 use guichet::desk::entry::{Door, What};
-use guichet::store::tables::COPIES;
+use guichet::store::tables::{COPIES, QUEUE};
 use guichet::store::{Order, Read};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -271,6 +271,55 @@ async fn after_four_hours_the_author_is_told_by_mail_who_has_not_got_his_message
         assert!(inbox[0].contains(words), "{words} is missing in\n{}", inbox[0]);
     }
     assert!(!inbox[0].contains("carol@example.com"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_five_days_or_as_configured_a_copy_is_given_up_with_an_event_and_a_letter_to_its_author() {
+    for (config, hours) in [("", 120), ("[limits]\nqueue_lifetime = \"2h\"\n", 2)] {
+        let desk = TestDesk::direct_with(config).await;
+        desk.members(&["alice"]).await;
+        for reader in ["bob", "carol"] {
+            desk.sink.rule(&format!("RCPT TO:<{reader}@"), Act::Say(GREYLISTED.to_owned()), false);
+            desk.begin_to_compose("acme", Some("alice"), &[&format!("{reader}@example.com")], "Parcel", "Soon.").await;
+        }
+        until(&desk, CopyState::Deferred, 2).await;
+        let [bob, carol] = ["bob@", "carol@"].map(|to| {
+            let to = |copy: &Copy| copy.to.as_str().starts_with(to);
+            copies(&desk).into_iter().find(to).unwrap()
+        });
+        // As if they had been queued so long ago, and were due now.
+        desk.act(|tx, act| {
+            for (copy, age) in [(&bob, hours * 60), (&carol, hours * 60 - 30)] {
+                tx.delete(&QUEUE, &(copy.next_at.unwrap(), copy.id));
+                tx.put(&QUEUE, &(act.now, copy.id), &())?;
+                let queued_at = act.now - SignedDuration::from_mins(age);
+                tx.put(&COPIES, &copy.id, &Copy { queued_at, next_at: Some(act.now), ..copy.clone() })?;
+            }
+            Ok(())
+        })
+        .await;
+        until(&desk, CopyState::Failed, 1).await;
+        let failed = copies(&desk).into_iter().find(|copy| copy.id == bob.id).unwrap();
+        assert_eq!((failed.state, failed.attempts, failed.next_at), (CopyState::Failed, 2, None), "offered once more");
+        assert_eq!(failed.words(), Some(format!("{GREYLISTED} ({SERVER})")));
+        let events = desk.entries("acme-1").into_iter().filter_map(|entry| entry.event);
+        let events: Vec<_> = events.filter(|event| event.what == What::Failed).collect();
+        assert_eq!((events.len(), events[0].from.as_deref()), (1, Some("bob@example.com")));
+        let inbox = desk.inbox("alice@team.example").await;
+        assert_eq!(inbox.len(), 1, "{inbox:?}");
+        for words in ["Subject: Not delivered: Parcel", "bob@example.com", "before its time was over", GREYLISTED] {
+            assert!(inbox[0].contains(words), "{words} is missing in\n{}", inbox[0]);
+        }
+        // The other has half an hour left, and is offered when that ends at the latest.
+        let waiting = desk.until(|view| {
+            let copy = view.get(&COPIES, &carol.id)?;
+            Ok(copy.filter(|copy| copy.attempts == 2))
+        });
+        let waiting = waiting.await;
+        assert_eq!(waiting.state, CopyState::Deferred);
+        assert!(waiting.next_at.unwrap() <= waiting.queued_at + SignedDuration::from_hours(hours), "{waiting:?}");
+        assert!(desk.verify().is_clean());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
