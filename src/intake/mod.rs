@@ -229,7 +229,7 @@ impl Intake {
             .store
             .transact(|tx| {
                 let act = act(&self.desk, envelope, Door::Smtp);
-                trace::arrived(tx, &act, Way::of(envelope, raw.len()));
+                trace::arrived(tx, &act, Way::of(envelope, raw.len()))?;
                 let raw = tx.put_raw(Arc::clone(&raw))?;
                 file(tx, &act, &mail, &targets, raw)
             })

@@ -70,7 +70,7 @@ impl Intake {
             .store
             .transact(|tx| {
                 let act = super::act(&self.desk, envelope, Door::Submission);
-                trace::arrived(tx, &act, Way::of(envelope, raw.len()));
+                trace::arrived(tx, &act, Way::of(envelope, raw.len()))?;
                 let raw = tx.put_raw(Arc::clone(&raw))?;
                 file(tx, &act, &mail, login, raw)
             })

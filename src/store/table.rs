@@ -90,7 +90,10 @@ impl<K: Key, V: Record> Table<K, V> {
     }
 
     pub(super) fn value(&self, record: &V) -> Result<Vec<u8>, StoreError> {
-        encode(self.name, record)
+        let mut out = vec![V::VERSION];
+        rmp_serde::encode::write(&mut out, record)
+            .map_err(|error| StoreError::Record { table: self.name, why: error.to_string() })?;
+        Ok(out)
     }
 
     pub(super) fn read_value(&self, bytes: &[u8]) -> Result<V, StoreError> {
@@ -104,13 +107,6 @@ impl<K: Key, V: Record> Table<K, V> {
         }
         V::upgrade(*version, rest).ok_or_else(|| damaged(format!("version {version} can't be read any more")))
     }
-}
-
-/// A record as the table of that name has it.
-pub(super) fn encode<V: Record>(table: &'static str, record: &V) -> Result<Vec<u8>, StoreError> {
-    let mut out = vec![V::VERSION];
-    rmp_serde::encode::write(&mut out, record).map_err(|error| StoreError::Record { table, why: error.to_string() })?;
-    Ok(out)
 }
 
 /// A family of counters, one a key, each starting at 1.

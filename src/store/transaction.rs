@@ -1,7 +1,5 @@
 //! Reading and writing the tables: [`View`] sees one state, [`Tx`] also writes and remembers.
 
-use std::any::Any;
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
@@ -10,7 +8,7 @@ use std::sync::Arc;
 use super::conflict::Reads;
 use super::index::{Index, Order, Span, is_empty, starting_with};
 use super::key::{Key, StartOf};
-use super::table::{COUNTERS, Counter, RAWS, Record, Table, encode};
+use super::table::{COUNTERS, Counter, RAWS, Record, Table};
 use super::{Shared, StoreError};
 use crate::desk::id::RawId;
 use crate::store::journal::Place;
@@ -91,7 +89,7 @@ impl Read for View<'_> {
     }
 
     fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<Pair>, StoreError> {
-        merge(self.index, &Writes::new(), &span, order, limit)
+        merge(self.index, &BTreeMap::new(), &span, order, limit)
     }
 
     fn raw(&self, id: RawId) -> Result<Vec<u8>, StoreError> {
@@ -100,68 +98,19 @@ impl Read for View<'_> {
     }
 }
 
-/// What is written, by key; `None` where it is deleted.
-type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
 /// One attempt of a transaction: a state to read, and the writes to be made on it.
 pub struct Tx<'a> {
     view: View<'a>,
     reads: RefCell<Reads>,
-    writes: Writes,
-    /// Records that are written too, once they have changed for the last time.
-    open: BTreeMap<Vec<u8>, Opened>,
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     counters: BTreeSet<Vec<u8>>,
     raws: Vec<(RawId, Arc<[u8]>)>,
-}
-
-/// A record that can wait for the end of its transaction, to be encoded then.
-pub trait Open: Any {
-    #[doc(hidden)]
-    fn bytes(&self, table: &'static str) -> Result<Vec<u8>, StoreError>;
-
-    #[doc(hidden)]
-    fn as_any(&mut self) -> &mut dyn Any;
-
-    #[doc(hidden)]
-    fn again(&self) -> Box<dyn Open>;
-}
-
-impl<V: Record + Clone + Any> Open for V {
-    fn bytes(&self, table: &'static str) -> Result<Vec<u8>, StoreError> {
-        encode(table, self)
-    }
-
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn again(&self) -> Box<dyn Open> {
-        Box::new(self.clone())
-    }
-}
-
-/// One that waits, with the name of its table.
-struct Opened {
-    table: &'static str,
-    record: Box<dyn Open>,
-}
-
-impl Opened {
-    fn bytes(&self) -> Result<Vec<u8>, StoreError> {
-        self.record.bytes(self.table)
-    }
-}
-
-impl Clone for Opened {
-    fn clone(&self) -> Self {
-        Self { table: self.table, record: self.record.again() }
-    }
 }
 
 /// What an attempt leaves to the committer.
 pub(super) struct Attempt {
     pub(super) reads: Reads,
-    pub(super) writes: Writes,
+    pub(super) writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(super) counters: BTreeSet<Vec<u8>>,
     pub(super) raws: Vec<(RawId, Arc<[u8]>)>,
 }
@@ -184,70 +133,30 @@ impl Attempt {
 
 impl<'a> Tx<'a> {
     pub(super) fn new(view: View<'a>) -> Self {
-        Self {
-            view,
-            reads: RefCell::default(),
-            writes: Writes::new(),
-            open: BTreeMap::new(),
-            counters: BTreeSet::new(),
-            raws: Vec::new(),
-        }
+        Self { view, reads: RefCell::default(), writes: BTreeMap::new(), counters: BTreeSet::new(), raws: Vec::new() }
     }
 
-    pub(super) fn finish(self) -> Result<Attempt, StoreError> {
-        let mut writes = self.writes;
-        for (key, opened) in self.open {
-            writes.insert(key, Some(opened.bytes()?));
-        }
-        Ok(Attempt { reads: self.reads.into_inner(), writes, counters: self.counters, raws: self.raws })
+    pub(super) fn finish(self) -> Attempt {
+        Attempt { reads: self.reads.into_inner(), writes: self.writes, counters: self.counters, raws: self.raws }
     }
 
     pub fn put<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K, record: &V) -> Result<(), StoreError> {
-        let key = table.key(key);
-        self.open.remove(&key);
-        self.writes.insert(key, Some(table.value(record)?));
-        Ok(())
-    }
-
-    /// The same for a record that will [`change`](Self::change): it is encoded once, at the end.
-    pub fn put_open<K: Key, V: Record + Open>(&mut self, table: &Table<K, V>, key: &K, record: V) {
-        self.open.insert(table.key(key), Opened { table: table.name(), record: Box::new(record) });
-    }
-
-    /// Changes a record, which `begin` makes where there is none. However often it changes, it is
-    /// decoded and encoded once.
-    pub fn change<K: Key, V: Record + Open>(
-        &mut self,
-        table: &Table<K, V>,
-        key: &K,
-        begin: impl FnOnce() -> V,
-        change: impl FnOnce(&mut V),
-    ) -> Result<(), StoreError> {
-        let bytes = table.key(key);
-        if !self.open.contains_key(&bytes) {
-            let record = self.get(table, key)?.unwrap_or_else(begin);
-            self.put_open(table, key, record);
-        }
-        let opened = self.open.get_mut(&bytes).map(|opened| opened.record.as_any());
-        change(opened.and_then(<dyn Any>::downcast_mut).expect("a table has records of one type"));
+        self.writes.insert(table.key(key), Some(table.value(record)?));
         Ok(())
     }
 
     /// Deletes a key, whether or not it is there.
     pub fn delete<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K) {
-        let key = table.key(key);
-        self.open.remove(&key);
-        self.writes.insert(key, None);
+        self.writes.insert(table.key(key), None);
     }
 
     /// Does something as a whole or not at all: when `f` fails, what it wrote is forgotten and the
     /// transaction goes on. What it read still counts, and what it allocated is not given again.
     pub fn attempt<T, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
-        let (writes, open, raws) = (self.writes.clone(), self.open.clone(), self.raws.len());
+        let (writes, raws) = (self.writes.clone(), self.raws.len());
         let done = f(self);
         if done.is_err() {
             self.writes = writes;
-            self.open = open;
             self.raws.truncate(raws);
         }
         done
@@ -286,9 +195,6 @@ impl<'a> Tx<'a> {
 
 impl Read for Tx<'_> {
     fn get_bytes(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
-        if let Some(opened) = self.open.get(&key) {
-            return opened.bytes().map(Some);
-        }
         if let Some(written) = self.writes.get(&key) {
             return Ok(written.clone());
         }
@@ -298,13 +204,7 @@ impl Read for Tx<'_> {
     }
 
     fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<Pair>, StoreError> {
-        let mut writes = Cow::Borrowed(&self.writes);
-        if !is_empty(&span) {
-            for (key, opened) in self.open.range::<Vec<u8>, _>((span.0.as_ref(), span.1.as_ref())) {
-                writes.to_mut().insert(key.clone(), Some(opened.bytes()?));
-            }
-        }
-        let found = merge(self.view.index, &writes, &span, order, limit)?;
+        let found = merge(self.view.index, &self.writes, &span, order, limit)?;
         // What lies beyond the last pair was not seen, so it can't matter.
         let seen = match (order, found.last()) {
             (Order::Up, Some((last, _))) if found.len() == limit => (span.0, Bound::Included(last.clone())),
@@ -338,7 +238,13 @@ pub(super) fn raw_id(key: &[u8]) -> RawId {
 }
 
 /// Reads a span of the index as it would be with `writes` made.
-fn merge(index: &dyn Index, writes: &Writes, span: &Span, order: Order, limit: usize) -> Result<Vec<Pair>, StoreError> {
+fn merge(
+    index: &dyn Index,
+    writes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    span: &Span,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<Pair>, StoreError> {
     let mut found = Vec::new();
     if limit == 0 || is_empty(span) {
         return Ok(found);
