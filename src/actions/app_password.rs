@@ -26,7 +26,11 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, name: &str) -> Result<(App
     let name = check_name(name)?;
     let others = of(tx, member.id)?;
     if others.iter().any(|other| other.name == name) {
-        return Err(ActionError::Taken { what: "app password", name, by: member.login.to_string() });
+        let login = &member.login;
+        return Err(ActionError::Doubled(format!(
+            "{login} has an app password {name:?} already: give this device another name, or end that one first by \
+             `guichet member app-password revoke {login} --name {name:?}`"
+        )));
     }
     if others.len() >= MOST {
         return Err(ActionError::refused(format!("{} has {MOST} app passwords already; revoke one", member.login)));
@@ -148,7 +152,7 @@ mod tests {
         let add = |name: &'static str| office.act(move |tx, act| add(tx, act, "alice", name));
         let (phone, first) = add("phone").await.unwrap();
         let (laptop, second) = add("laptop").await.unwrap();
-        assert!(matches!(add("phone").await, Err(ActionError::Taken { .. })));
+        assert!(matches!(add("phone").await, Err(ActionError::Doubled(said)) if said.contains("revoke")));
         assert_eq!(phone.salt, laptop.salt, "a client is told the salt before it says which device it is");
         assert_ne!(first, second);
         let login = phone.member;

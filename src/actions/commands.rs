@@ -283,7 +283,12 @@ impl Work<'_> {
             Err(ActionError::Mistake(mistake)) => Ok(Err(mistake)),
             Err(ActionError::NotFound { near, .. }) => Ok(Err(Mistake::NotThere { name: named(command), near })),
             // These have words in one language alone, so no command may lead to them.
-            Err(error @ (ActionError::Store(_) | ActionError::Taken { .. } | ActionError::Refused(_))) => Err(error),
+            Err(
+                error @ (ActionError::Store(_)
+                | ActionError::Taken { .. }
+                | ActionError::Doubled(_)
+                | ActionError::Refused(_)),
+            ) => Err(error),
         }
     }
 

@@ -93,7 +93,7 @@ pub fn queue_content(
 /// Writes a copy with its place in the queue.
 pub(super) fn save(tx: &mut Tx<'_>, before: Option<&Copy>, copy: &Copy) -> Result<(), StoreError> {
     let due = |copy: &Copy| copy.next_at.map(|at| (at, copy.id));
-    let listed = |copy: &Copy| (copy.state != CopyState::Sent).then_some((copy.state as u8, copy.id));
+    let listed = |copy: &Copy| copy.is_listed().then_some((copy.state as u8, copy.id));
     let (old_due, old_listed) = (before.and_then(due), before.and_then(listed));
     if old_due != due(copy) {
         if let Some(key) = old_due {

@@ -110,6 +110,7 @@ pub(super) fn reject_on(
     let mut entry = find::entry(tx, ticket, entry)?;
     match entry.state {
         State::Held => entry.state = State::Rejected,
+        State::Kept if entry.waits() => entry.state = State::Rejected,
         State::Relayed if entry.warning == Some(Reason::Unverified) => {
             // It went to members; whoever wrote it is not to join.
             entry.state = State::Rejected;

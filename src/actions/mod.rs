@@ -150,6 +150,9 @@ pub enum ActionError {
     /// The name or address is somebody's already.
     #[error("{what} {name} is taken{}", taken_by(.by))]
     Taken { what: &'static str, name: String, by: String },
+    /// It is there already; the text says what to do.
+    #[error("{0}")]
+    Doubled(String),
     /// What was asked makes no sense as things are; the text says what would.
     #[error("{0}")]
     Refused(String),

@@ -28,8 +28,8 @@ pub enum Verb {
 named!(Verb, "action", Hold = "hold", Release = "release", Retry = "retry", Cancel = "cancel");
 
 impl Verb {
-    /// The states of copies that it is meant for where no copy is named. (A single one that has failed
-    /// or was cancelled can be retried as well.)
+    /// The states of copies that it is meant for where no copy is named, if the queue lists them. (A single
+    /// one that has failed, was cancelled, or is late elsewhere can be retried as well.)
     #[must_use]
     pub fn states(self) -> &'static [CopyState] {
         match self {
@@ -102,7 +102,8 @@ pub fn many(tx: &mut Tx<'_>, act: &Act<'_>, verb: Verb, ids: &[CopyId]) -> Resul
     let mut done: BTreeMap<TicketId, Vec<Copy>> = BTreeMap::new();
     for id in ids {
         // They were looked up before: what became of them since is not for this to change.
-        if !verb.states().contains(&copies::get(tx, *id)?.state) {
+        let copy = copies::get(tx, *id)?;
+        if !verb.states().contains(&copy.state) || !copy.is_listed() {
             continue;
         }
         match one(tx, act, verb, *id) {

@@ -56,6 +56,10 @@ pub fn references(store: &Store) -> Result<References, StoreError> {
         found.expect(entry.flatten().is_some(), || format!("copy {id} is of entry {}, which is not there", copy.entry));
         let queued = copy.next_at.map(|at| view.get(&QUEUE, &(at, *id))).transpose()?.flatten();
         found.expect(copy.next_at.is_none() || queued.is_some(), || format!("copy {id} waits and is not in the queue"));
+        let listed = view.get(&COPY_STATES, &(copy.state as u8, *id))?.is_some();
+        found.expect(listed == copy.is_listed(), || {
+            format!("copy {id} is {}, and the list of those differs", copy.state)
+        });
         Ok(())
     })?;
     each(store, &QUEUE, |view, (at, id), ()| {

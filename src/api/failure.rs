@@ -53,7 +53,7 @@ impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
         match error {
             ActionError::NotFound { .. } => Self::not_found(error.to_string()),
-            ActionError::Taken { .. } => {
+            ActionError::Taken { .. } | ActionError::Doubled(_) => {
                 Self { status: StatusCode::CONFLICT, code: "conflict", message: error.to_string() }
             }
             ActionError::Refused(_) | ActionError::Mistake(_) => Self::invalid(error.to_string()),

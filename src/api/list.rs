@@ -19,7 +19,7 @@ use super::request::{Asked, Page};
 use super::types::Tickets;
 use super::{App, view};
 use crate::actions::{ActionError, find};
-use crate::desk::entry::{self, Kind};
+use crate::desk::entry::{Entry, Kind};
 use crate::desk::id::{PropertyId, TicketId};
 use crate::desk::property::Property;
 use crate::desk::ticket::{Assignee, Status, Ticket};
@@ -137,9 +137,9 @@ impl Wanted {
         }
         let entries = find::entries(tx, ticket.id)?;
         *read += entries.len();
-        let held = !self.held || entries.iter().any(|entry| entry.state == entry::State::Held);
+        let held = !self.held || entries.iter().any(Entry::waits);
         let told = |query: &String| {
-            let spoken = |entry: &&entry::Entry| entry.kind != Kind::Event;
+            let spoken = |entry: &&Entry| entry.kind != Kind::Event;
             entries.iter().filter(spoken).any(|entry| entry.text.to_lowercase().contains(query))
         };
         Ok(held && (named || self.query.as_ref().is_some_and(told)))

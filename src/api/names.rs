@@ -9,6 +9,7 @@ use super::failure::ApiError;
 use super::request::{Asked, Body, Named};
 use super::types::{Dkim, DkimDomain, DkimKey, Dns, DnsPolicy, DnsRecord, Need, Retire};
 use super::upkeep::apart;
+use crate::desk::mta_sts::Policy;
 use crate::dns::check::Finding;
 use crate::dns::expected::{self, Expected};
 use crate::dns::{NamesError, Of, Shown};
@@ -29,15 +30,18 @@ impl Which {
 pub(super) async fn dns(State(app): State<App>, Asked(which): Asked<Which>) -> Result<Json<Dns>, ApiError> {
     let names = app.names.clone();
     let records = apart(move || names.expected(&which.of())).await??;
-    let records = records.into_iter().map(|expected| record(expected, None)).collect();
-    Ok(Json(with_policies(&app, records)))
+    let records: Vec<_> = records.into_iter().map(|expected| record(expected, None)).collect();
+    let announced = records.iter().filter_map(|record| record.name.strip_prefix("_mta-sts."));
+    let policies = announced.map(|domain| (domain.to_owned(), None)).collect();
+    Ok(Json(Dns { policies: shown(&app, policies), records }))
 }
 
 /// Asks for them, and acts on what is seen of the keys.
 pub(super) async fn check(State(app): State<App>, Asked(which): Asked<Which>) -> Result<Json<Dns>, ApiError> {
     let checked = app.names.check(which.of()).await?;
-    let records = checked.into_iter().map(|(expected, finding)| record(expected, Some(finding))).collect();
-    Ok(Json(with_policies(&app, records)))
+    let policies = checked.policies.into_iter().map(|(domain, finding)| (domain, Some(finding))).collect();
+    let records = checked.records.into_iter().map(|(expected, finding)| record(expected, Some(finding))).collect();
+    Ok(Json(Dns { policies: shown(&app, policies), records }))
 }
 
 pub(super) async fn keys(State(app): State<App>) -> Result<Json<Dkim>, ApiError> {
@@ -79,18 +83,15 @@ fn record(expected: Expected, finding: Option<Finding>) -> DnsRecord {
     }
 }
 
-/// With the text of our policy, for the domains that records announce one for.
-fn with_policies(app: &App, records: Vec<DnsRecord>) -> Dns {
-    let announced = records.iter().filter_map(|record| record.name.strip_prefix("_mta-sts."));
-    let policies = app.names.policy().map_or_else(Vec::new, |policy| {
-        let shown = |domain: &str| DnsPolicy {
-            domain: domain.to_owned(),
-            url: format!("https://mta-sts.{domain}/.well-known/mta-sts.txt"),
-            text: policy.to_string(),
-        };
-        announced.map(shown).collect()
-    });
-    Dns { records, policies }
+/// The policy that we serve, for each of these domains, with what was found of it.
+fn shown(app: &App, domains: Vec<(String, Option<Finding>)>) -> Vec<DnsPolicy> {
+    let Some(policy) = app.names.policy() else { return Vec::new() };
+    let shown = |(domain, finding): (String, Option<Finding>)| {
+        let Finding { found, ok, advice } = finding.unwrap_or_default();
+        let url = format!("https://{}{}", Policy::host(&domain), Policy::PATH);
+        DnsPolicy { domain, url, text: policy.to_string(), found, ok, advice }
+    };
+    domains.into_iter().map(shown).collect()
 }
 
 fn domain(shown: Shown) -> DkimDomain {

@@ -92,7 +92,7 @@ fn look(
             }
             (looked_at, last) = (looked_at + 1, id);
             let copy = copies::get(tx, id)?;
-            if states.contains(&copy.state) && wanted(&copy) {
+            if states.contains(&copy.state) && (copy.is_listed() || copy.state == CopyState::Sent) && wanted(&copy) {
                 found.push(copy);
             }
         }

@@ -87,17 +87,18 @@ fn rotated(ring: &DkimDomain, output: Output) -> String {
     let active: Vec<_> =
         ring.keys.iter().filter(|key| key.state == KeyState::Active).map(|key| key.selector.as_str()).collect();
     let domain = clean_line(&ring.domain);
-    let until = if active.is_empty() {
-        "Nothing signs for the domain until they are seen.".to_owned()
+    let look = output.bold(&format!("guichet dns {domain} --check"));
+    let look = format!("They are looked for hourly, and at once with\n`{look}`.");
+    let _ = if active.is_empty() {
+        writeln!(text, "\nNothing signs for the domain until they are seen. {look}")
     } else {
         let verb = if active.len() == 1 { "goes" } else { "go" };
-        format!("{} {verb} on signing until they are seen.", active.join(" and "))
+        writeln!(
+            text,
+            "\n{} {verb} on signing until they are seen. {look} Leave the records of the old keys where they are for a week\nafter that; then `guichet dkim retire {domain} SELECTOR` destroys them.",
+            active.join(" and "),
+        )
     };
-    let _ = writeln!(
-        text,
-        "\n{until} That is looked for hourly, and at once with\n`{}`. Leave the records of the old keys where they are for a week\nafter that; then `guichet dkim retire {domain} SELECTOR` destroys them.",
-        output.bold(&format!("guichet dns {domain} --check")),
-    );
     text
 }
 

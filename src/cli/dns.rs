@@ -44,7 +44,7 @@ impl DnsCommand {
             } else {
                 print(&compared(&checked, desk.output))?;
             }
-            return verdict(&checked.records);
+            return verdict(&checked);
         }
         let call = Call::get(&["dns"]).query("domain", self.domain.as_ref());
         desk.print(&call, |dns: &Dns, output| if self.zone { zone(dns) } else { table(dns, output) })
@@ -78,13 +78,7 @@ fn compared(dns: &Dns, output: Output) -> String {
     for domain in domains(&dns.records) {
         heading(&mut text, domain, output);
         for record in dns.records.iter().filter(|record| record.domain == domain) {
-            let (word, style) = match (record.ok, &record.found) {
-                (Some(true), _) => ("ok", "32"),
-                (Some(false), None) => ("missing", if record.need == Need::Required { "31" } else { "33" }),
-                (Some(false), Some(_)) => ("differs", if record.need == Need::Required { "31" } else { "33" }),
-                (None, _) => ("unknown", "33"),
-            };
-            let word = output.style(style, &format!("{word:<7}"));
+            let word = verdict_on(record.ok, record.found.is_some(), record.need, output);
             let needed = if record.ok == Some(true) { "" } else { need(record.need) };
             let line = format!("  {word}  {:<5}  {}  {}", record.kind, clean_line(&record.name), output.dim(needed));
             let _ = writeln!(text, "{}", line.trim_end());
@@ -99,23 +93,57 @@ fn compared(dns: &Dns, output: Output) -> String {
             if !record.value.is_empty() {
                 fact("expected", &record.value);
             }
-            fact("found", record.found.as_deref().unwrap_or(if record.ok.is_some() { "nothing" } else { "no answer" }));
+            fact("found", record.found.as_deref().unwrap_or(nothing(record.ok)));
             if let Some(advice) = &record.advice {
                 fact("to do", advice);
             }
             fact("for", &record.purpose);
         }
+        for policy in policies(dns, domain) {
+            let word = verdict_on(policy.ok, policy.found.is_some(), Need::Recommended, output);
+            let _ = writeln!(text, "  {word}  policy  {}", clean_line(&policy.url));
+            let mut fact = |name: &str, value: &str| _ = writeln!(text, "           {name:<9} {}", clean_line(value));
+            if policy.ok == Some(true) {
+                continue;
+            }
+            fact("expected", &policy.text.trim_end().replace("\r\n", "; "));
+            fact("found", policy.found.as_deref().unwrap_or(nothing(policy.ok)));
+            if let Some(advice) = &policy.advice {
+                fact("to do", advice);
+            }
+            fact("for", "the MTA-STS policy, which others fetch there");
+        }
     }
     text
 }
 
+/// What a finding is called, in its colour.
+fn verdict_on(ok: Option<bool>, found: bool, need: Need, output: Output) -> String {
+    let wrong = if need == Need::Required { "31" } else { "33" };
+    let (word, style) = match (ok, found) {
+        (Some(true), _) => ("ok", "32"),
+        (Some(false), false) => ("missing", wrong),
+        (Some(false), true) => ("differs", wrong),
+        (None, _) => ("unknown", "33"),
+    };
+    output.style(style, &format!("{word:<7}"))
+}
+
+/// What stands for what was not found.
+fn nothing(ok: Option<bool>) -> &'static str {
+    if ok.is_some() { "nothing" } else { "no answer" }
+}
+
 /// Fails where a required record is missing, and warns about others.
-fn verdict(records: &[DnsRecord]) -> Result<(), Failure> {
-    let count = |need: Need, ok: Option<bool>| records.iter().filter(|r| r.need == need && r.ok == ok).count();
+fn verdict(checked: &Dns) -> Result<(), Failure> {
+    let count = |need: Need, ok: Option<bool>| checked.records.iter().filter(|r| r.need == need && r.ok == ok).count();
     match count(Need::Recommended, Some(false)) {
         0 => {}
         1 => say("warning: 1 recommended record is missing or says something else"),
         several => say(&format!("warning: {several} recommended records are missing or say something else")),
+    }
+    for policy in checked.policies.iter().filter(|policy| policy.ok == Some(false)) {
+        say(&format!("warning: the MTA-STS policy of {} is not what others fetch", policy.domain));
     }
     match (count(Need::Required, Some(false)), count(Need::Required, None)) {
         (0, 0) => Ok(()),
@@ -125,8 +153,8 @@ fn verdict(records: &[DnsRecord]) -> Result<(), Failure> {
     }
 }
 
-/// The records as a zone file has them (RFC 1035 §5.1), with what each is for. What belongs into
-/// another zone, or has to be put together with what is there, is a comment.
+/// The records as a zone file has them (RFC 1035 §5.1), with what each is for. What lies outside of
+/// the domain, or has to be put together with what is there, is a comment.
 fn zone(dns: &Dns) -> String {
     let mut text = String::new();
     for domain in domains(&dns.records) {
@@ -136,7 +164,7 @@ fn zone(dns: &Dns) -> String {
             let _ = writeln!(text, "{}", zone_line(record));
         }
         for policy in policies(dns, domain) {
-            let _ = writeln!(text, "; the policy, which this daemon serves at {}:", policy.url);
+            let _ = writeln!(text, "; the policy, which this daemon serves at {}:", clean_line(&policy.url));
             policy.text.lines().for_each(|line| _ = writeln!(text, ";   {}", clean_line(line)));
         }
     }
@@ -153,7 +181,8 @@ fn zone_line(record: &DnsRecord) -> String {
     };
     let line = clean_line(&format!("{}. {TTL} IN {} {value}", record.name, record.kind));
     let there_already = record.value.starts_with("v=spf1") || record.value.starts_with("v=DMARC1");
-    let aside = record.kind == "PTR" || record.value.is_empty() || record.need == Need::Optional && there_already;
+    let inside = record.name == record.domain || record.name.ends_with(&format!(".{}", record.domain));
+    let aside = !inside || record.value.is_empty() || record.need == Need::Optional && there_already;
     if aside { format!("; {line}") } else { line }
 }
 

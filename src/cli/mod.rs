@@ -24,7 +24,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -233,7 +233,7 @@ trace id is what the answer to the client, our Received field and the log have.
 Mail that was refused left nothing but its line in the log.")]
     Trace {
         /// A Message-ID, a ticket, a copy's number as in `queue list`, or a trace id
-        #[arg(value_name = "MESSAGE-ID|REF|QUEUE-ID")]
+        #[arg(value_name = "MESSAGE-ID|REF|QUEUE-ID", value_parser = NonEmptyStringValueParser::new())]
         what: String,
     },
 }

@@ -1,5 +1,6 @@
 //! `guichet queue`
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +32,7 @@ that it was offered to, or why its destination is left alone.")]
     /// Show a copy, with each attempt and the remote server's own words
     Show {
         /// The copy's number, as `queue list` has it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Keep copies back until they are released
@@ -84,6 +86,7 @@ pub(super) struct List {
 #[group(required = true, multiple = false)]
 pub(super) struct Which {
     /// The copy's number, as `queue list` has it
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     id: Option<String>,
     /// All those of a ticket
     #[arg(long, value_name = "REF")]

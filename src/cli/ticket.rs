@@ -247,7 +247,7 @@ pub(super) struct List {
     /// Only those with this, in any case, in the name, the subject, the requester or the text
     #[arg(long)]
     query: Option<String>,
-    /// Only those with an entry that waits for a member's word
+    /// Only those with an entry that waits for a member's word, or says in vain that it is a member's
     #[arg(long)]
     held: bool,
     /// How many at most

@@ -33,6 +33,12 @@ pub struct Direct {
     pub tls_reports: bool,
 }
 
+impl Default for Direct {
+    fn default() -> Self {
+        Self { port: SMTP_PORT, allow_loopback: false, https_port: HTTPS_PORT, tls_reports: true }
+    }
+}
+
 /// Who we are to the servers that copies go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Egress {
@@ -148,12 +154,15 @@ fn read_mode(section: &Section<'_, '_>, data_dir: &Path) -> Option<Relay> {
     let tls_reports = section.flag("tls_reports");
     section.finish();
     match mode? {
-        Mode::Direct => Some(Relay::Direct(Direct {
-            port: port.unwrap_or(SMTP_PORT),
-            allow_loopback: allow_loopback.unwrap_or(false),
-            https_port: https_port.unwrap_or(HTTPS_PORT),
-            tls_reports: tls_reports.unwrap_or(true),
-        })),
+        Mode::Direct => {
+            let usual = Direct::default();
+            Some(Relay::Direct(Direct {
+                port: port.unwrap_or(usual.port),
+                allow_loopback: allow_loopback.unwrap_or(usual.allow_loopback),
+                https_port: https_port.unwrap_or(usual.https_port),
+                tls_reports: tls_reports.unwrap_or(usual.tls_reports),
+            }))
+        }
         Mode::Capture => Some(Relay::Capture { maildir: data_dir.join(capture.unwrap_or_else(|| "outbox".into())) }),
         Mode::Smarthost => {
             if !section.has("smarthost") {

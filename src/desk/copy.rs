@@ -16,7 +16,7 @@ pub enum CopyState {
     Queued,
     /// The next server took it.
     Sent,
-    /// The next server, or the route, said: later.
+    /// The next server, or the route, said: later; or a server further on reported that it is late.
     Deferred,
     /// Given up; `reply` says why.
     Failed,
@@ -95,6 +95,17 @@ impl Copy {
     #[must_use]
     pub fn tried_since(&self) -> Timestamp {
         self.renewed_at.unwrap_or(self.queued_at)
+    }
+
+    /// Whether the queue lists it by its state: not what was sent, nor what was sent and is deferred
+    /// since a server further on reports that it is late. That waits there.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        match self.state {
+            CopyState::Sent => false,
+            CopyState::Deferred => self.next_at.is_some(),
+            CopyState::Queued | CopyState::Failed | CopyState::Cancelled | CopyState::Held => true,
+        }
     }
 
     /// What was said last, and by whom: `550 5.1.1 no such user (mx.example.com [192.0.2.1])`.

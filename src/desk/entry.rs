@@ -315,6 +315,17 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it waits for somebody's word: it is held, or is kept since it says that it is a member's
+    /// and nothing proves that.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        match self.state {
+            State::Held => true,
+            State::Kept => self.warning.is_some(),
+            State::Relayed | State::Rejected => false,
+        }
+    }
+
     /// Whether it waits for this member's word.
     #[must_use]
     pub fn awaits(&self, member: MemberId) -> bool {

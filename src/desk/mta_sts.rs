@@ -93,6 +93,8 @@ pub enum PolicyError {
 pub struct AnnouncementError;
 
 impl Policy {
+    /// Where a policy is, on the web server of [`Policy::host`] (RFC 8461 §3.3).
+    pub const PATH: &'static str = "/.well-known/mta-sts.txt";
     /// The most octets that a policy may have (RFC 8461 §3.3 suggests this bound).
     pub const LONGEST: usize = 64 * 1024;
     /// The most patterns: some domains have a dozen.
@@ -106,6 +108,12 @@ impl Policy {
     pub fn ours(mode: Mode, host: &str) -> Self {
         let max_age = if mode == Mode::Enforce { 14 * 86_400 } else { 86_400 };
         Self { mode, mx: host.parse().into_iter().collect(), max_age }
+    }
+
+    /// The web server that has a domain's policy (RFC 8461 §3.3).
+    #[must_use]
+    pub fn host(domain: &str) -> String {
+        format!("mta-sts.{domain}")
     }
 
     /// Whether mail for the domain may go to this server. A policy of mode `none` allows every one.

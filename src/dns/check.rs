@@ -1,16 +1,21 @@
-//! What the DNS has, held against what it should have.
+//! What the DNS has, held against what it should have; and what our policies' web server sends.
 
 use std::net::IpAddr;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use mail_auth::common::parse::TxtRecordParser;
-use mail_auth::dmarc::{Dmarc, Policy};
+use mail_auth::dmarc::{self, Dmarc};
 
 use super::expected::{Expected, Want, reverse_name};
+use crate::desk::mta_sts::{Announcement, Policy};
+use crate::desk::tls_report::Wish;
 use crate::desk::verdict::Outcome;
 use crate::net::answer::ask;
+use crate::relay::https::{Https, HttpsError};
+use crate::relay::mta_sts::{self, FetchError};
 use crate::trust::Authenticator;
+use crate::trust::keys::Algorithm;
 
 /// What was found of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +34,8 @@ pub struct Checker {
     pub authenticator: Authenticator,
     /// What we call ourselves in EHLO.
     pub helo: String,
-    /// The addresses that the DNS has for our host.
-    pub host: Vec<IpAddr>,
+    /// The addresses that the DNS has for our host, or why they are not known.
+    pub host: Result<Vec<IpAddr>, String>,
 }
 
 impl Checker {
@@ -48,27 +53,24 @@ impl Checker {
             },
             Want::Exchange { host } => self.exchange(name, host).await,
             Want::Spf { senders, value } => self.spf(name, senders, value).await,
-            Want::Key { public, .. } => match ask(&self.resolver, name, RecordType::TXT).await.texts() {
-                Ok(texts) => key(&texts, public),
+            Want::Key { public, algorithm, .. } => match ask(&self.resolver, name, RecordType::TXT).await.texts() {
+                Ok(texts) => key(&texts, public, *algorithm),
                 Err(why) => unknown(why),
             },
             Want::Dmarc { .. } => self.dmarc(name).await,
-            Want::Announcement { value } => match self.marked(name, "v=STSv1").await {
-                Ok(texts) => one(&texts, |text| {
-                    let id = |text: &str| tag(text, "id");
-                    if id(text) == id(value) {
-                        Ok(None)
-                    } else {
-                        Err("the id is of another policy: put in the new one".into())
-                    }
+            Want::Announcement { announcement } => match self.marked(name, "v=STSv1").await {
+                Ok(texts) => one(&texts, |text| match text.parse::<Announcement>() {
+                    Ok(found) if found == *announcement => Ok(None),
+                    Ok(_) => Err("the id is of another policy: put in the new one".into()),
+                    Err(error) => Err(format!("others don't see it: it is {error}")),
                 }),
                 Err(why) => unknown(&why),
             },
             Want::Alias { host } => self.alias(name, host).await,
             Want::Reports { .. } => match self.marked(name, "v=TLSRPTv1").await {
-                Ok(texts) => one(&texts, |text| match tag(text, "rua") {
+                Ok(texts) => one(&texts, |text| match Wish::among(&[text]) {
                     Some(_) => Ok(None),
-                    None => Err("it names no rua: nobody gets the reports".into()),
+                    None => Err("it names no rua=mailto:… or rua=https://…: nobody gets the reports".into()),
                 }),
                 Err(why) => unknown(&why),
             },
@@ -107,7 +109,7 @@ impl Checker {
         let shown =
             found.iter().map(|(preference, host)| format!("{preference} {host}")).collect::<Vec<_>>().join(", ");
         match found.iter().find(|(_, found)| found == host) {
-            _ if found.is_empty() => missing("mail for the domain does not come here"),
+            _ if found.is_empty() => missing("publish it: until then no mail for the domain comes here"),
             None => differs(shown, format!("mail for the domain goes elsewhere: add {host}")),
             Some((ours, _)) if found.iter().any(|(preference, _)| preference < ours) => Finding {
                 advice: Some("others are preferred to this machine, and must bring the mail here".to_owned()),
@@ -128,7 +130,13 @@ impl Checker {
         };
         let mut records = texts.into_iter().filter(is_spf);
         let Some(found) = records.next() else {
-            return missing("other servers take mail from here for forged, or for doubtful");
+            // Elsewhere it is a hint.
+            let hint = senders.is_empty() && value.contains("include:");
+            return missing(if hint {
+                "publish it"
+            } else {
+                "publish it: without it other servers doubt mail from here"
+            });
         };
         if let Some(second) = records.next() {
             return differs(format!("{found}, {second}"), "two SPF records count as none: make them one".to_owned());
@@ -193,8 +201,9 @@ impl Checker {
         let mut finding = one(&texts, |text| match Dmarc::parse(text.as_bytes()) {
             Err(_) => Err("it can't be read, and counts as if it were not there".to_owned()),
             Ok(record) => {
-                let policy = if from.is_some() && record.sp != Policy::Unspecified { record.sp } else { record.p };
-                let weak = matches!(policy, Policy::None | Policy::Unspecified);
+                let policy =
+                    if from.is_some() && record.sp != dmarc::Policy::Unspecified { record.sp } else { record.p };
+                let weak = matches!(policy, dmarc::Policy::None | dmarc::Policy::Unspecified);
                 Ok(weak.then(|| "p=none: others may use the domain's name, and are only reported".to_owned()))
             }
         });
@@ -207,11 +216,12 @@ impl Checker {
     }
 
     async fn alias(&self, name: &str, host: &str) -> Finding {
-        match addresses(&self.resolver, name).await {
-            Err(why) => unknown(&why),
-            Ok(found) if found.is_empty() => missing("the policy can't be fetched"),
-            Ok(found) if found.iter().any(|address| self.host.contains(address)) => fine(join(&found)),
-            Ok(found) => differs(join(&found), format!("these are not the addresses of {host}")),
+        match (addresses(&self.resolver, name).await, &self.host) {
+            (Err(why), _) => unknown(&why),
+            (Ok(found), _) if found.is_empty() => missing("publish it: the policy can't be fetched"),
+            (Ok(found), Err(why)) => Finding { found: Some(join(&found)), ..unknown(why) },
+            (Ok(found), Ok(ours)) if found.iter().any(|address| ours.contains(address)) => fine(join(&found)),
+            (Ok(found), Ok(_)) => differs(join(&found), format!("these are not the addresses of {host}")),
         }
     }
 
@@ -223,7 +233,9 @@ impl Checker {
         });
         match found {
             Err(why) => unknown(why),
-            Ok(found) if found.is_empty() => missing("mail clients have to be told the server's name and port"),
+            Ok(found) if found.is_empty() => {
+                missing("publish it: until then mail clients have to be told the server's name and port")
+            }
             Ok(found) => {
                 let shown =
                     found.iter().map(|(priority, weight, port, host)| format!("{priority} {weight} {port} {host}"));
@@ -265,6 +277,32 @@ impl Checker {
         let marked = |text: &String| text.get(..version.len()).is_some_and(|start| start.eq_ignore_ascii_case(version));
         Ok(texts.into_iter().filter(marked).collect())
     }
+}
+
+/// Fetches a domain's MTA-STS policy as others do, and holds it against ours.
+pub async fn policy(web: &Https, domain: &str, ours: &Policy) -> Finding {
+    match mta_sts::fetch(web, domain).await {
+        Ok(found) if found == *ours => fine(on_a_line(&found)),
+        Ok(found) => {
+            let advice = "another policy is there: does this daemon answer at that address, and was it told to reload?";
+            differs(on_a_line(&found), advice.to_owned())
+        }
+        Err(error @ FetchError::Https(HttpsError::NoAddress(_))) => {
+            Finding { advice: Some(format!("{error}: publish its record above")), ..Finding::default() }
+        }
+        // Nobody answered, which may be so from here alone.
+        Err(error @ FetchError::Https(HttpsError::Late(_) | HttpsError::Broken(..))) => {
+            Finding { advice: Some(error.to_string()), ..Finding::default() }
+        }
+        Err(error @ FetchError::Https(HttpsError::Connect(..))) => {
+            missing(format!("{error}; others need to reach web.listen_tls at port 443"))
+        }
+        Err(error) => missing(error.to_string()),
+    }
+}
+
+fn on_a_line(policy: &Policy) -> String {
+    policy.to_string().trim_end().replace("\r\n", "; ")
 }
 
 /// A host's addresses; an error where one family is not known and the other has none.
@@ -332,7 +370,7 @@ fn wrong_term(record: &str) -> Option<&str> {
 
 /// Whether one of a name's TXT records publishes a public key (RFC 6376 §3.6.1).
 #[must_use]
-pub fn key(texts: &[String], public: &str) -> Finding {
+pub fn key(texts: &[String], public: &str, algorithm: Algorithm) -> Finding {
     let keys: Vec<_> = texts.iter().filter(|text| tag(text, "p").is_some()).collect();
     let Some(first) = keys.first() else { return missing("publish it") };
     let right = keys.iter().find(|text| tag(text, "p").as_deref() == Some(public));
@@ -354,6 +392,13 @@ pub fn key(texts: &[String], public: &str) -> Finding {
         tag(found, name)
             .is_none_or(|list| list.split(':').any(|found| found == "*" || found.eq_ignore_ascii_case(word)))
     };
+    let kind = tag(found, "k").unwrap_or_else(|| Algorithm::Rsa.to_string());
+    if kind != algorithm.as_str() || tag(found, "v").is_some_and(|version| version != "DKIM1") {
+        return differs(
+            (*found).clone(),
+            "its v= or k= makes it a key of another kind: put in the value above".to_owned(),
+        );
+    }
     let testing = tag(found, "t").is_some_and(|flags| flags.split(':').any(|flag| flag == "y"));
     if !lists("h", "sha256") || !lists("s", "email") {
         return differs((*found).clone(), "its h= or s= keeps others from using it: put in the value above".to_owned());
@@ -442,7 +487,7 @@ mod tests {
     fn a_key_is_found_by_what_it_is() {
         let found = |texts: &[&str]| {
             let texts: Vec<_> = texts.iter().map(ToString::to_string).collect();
-            key(&texts, "ABCD")
+            key(&texts, "ABCD", Algorithm::Rsa)
         };
         for right in ["v=DKIM1; k=rsa; p=ABCD", "p=AB CD", "v=DKIM1;h=sha1:sha256;s=*;p=ABCD;", "p=ABCD; t=y"] {
             assert_eq!(found(&[right]).ok, Some(true), "{right}");
@@ -457,8 +502,14 @@ mod tests {
             &["p=ABCD; h=sha1"],
             &["p=ABCD; s=tlsrpt"],
             &["p=ABCD", "p=X"],
+            &["v=DKIM2; p=ABCD"],
+            &["k=ed25519; p=ABCD"],
         ] {
             assert_eq!(found(wrong).ok, Some(false), "{wrong:?}");
+        }
+        // Without k= it is an RSA key (RFC 6376 §3.6.1).
+        for (text, ok) in [("v=DKIM1; p=ABCD", false), ("v=DKIM1; k=ed25519; p=ABCD", true)] {
+            assert_eq!(key(&[text.to_owned()], "ABCD", Algorithm::Ed25519).ok, Some(ok), "{text}");
         }
     }
 }

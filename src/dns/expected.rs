@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::config::{Config, Domain, Relay};
-use crate::desk::mta_sts::Policy;
+use crate::desk::mta_sts::{Announcement, Policy};
 use crate::trust::blocklist::reversed;
+use crate::trust::keys::Algorithm;
 use crate::trust::ring::{Key, KeyState, Ring, until};
 
 /// How much depends on a record.
@@ -44,11 +45,11 @@ pub enum Want {
     /// Mail from these addresses passes SPF. Empty: nothing here tells which they are.
     Spf { value: String, senders: Vec<IpAddr> },
     /// Others may check by it what a key signed.
-    Key { value: String, public: String },
+    Key { value: String, public: String, algorithm: Algorithm },
     /// There is a DMARC policy.
     Dmarc { value: String },
     /// The MTA-STS policy is announced.
-    Announcement { value: String },
+    Announcement { announcement: Announcement },
     /// The name is another one for the host.
     Alias { host: String },
     /// TLS reports are wanted.
@@ -85,11 +86,10 @@ impl Expected {
             Want::Address { address, .. } => address.to_string(),
             Want::AnyAddress => String::new(),
             Want::Exchange { host } => format!("10 {host}"),
-            Want::Spf { value, .. }
-            | Want::Key { value, .. }
-            | Want::Dmarc { value }
-            | Want::Announcement { value }
-            | Want::Reports { value } => value.clone(),
+            Want::Spf { value, .. } | Want::Key { value, .. } | Want::Dmarc { value } | Want::Reports { value } => {
+                value.clone()
+            }
+            Want::Announcement { announcement } => announcement.to_string(),
             Want::Alias { host } | Want::Pointer { host, .. } => host.clone(),
             Want::Service { host, port } => format!("0 1 {port} {host}"),
         }
@@ -221,8 +221,8 @@ fn of_domain(
     add(format!("_dmarc.{domain}"), dmarc, Need::Recommended, purpose);
     if let Some(policy) = policy {
         let alias = Want::Alias { host: host() };
-        add(format!("mta-sts.{domain}"), alias, Need::Recommended, "where others fetch the MTA-STS policy, from us");
-        let want = Want::Announcement { value: policy.announcement().to_string() };
+        add(Policy::host(domain.as_str()), alias, Need::Recommended, "where others fetch the MTA-STS policy, from us");
+        let want = Want::Announcement { announcement: policy.announcement() };
         let purpose = "there is an MTA-STS policy; another policy has another id";
         add(format!("_mta-sts.{domain}"), want, Need::Recommended, purpose);
     }
@@ -272,7 +272,7 @@ fn of_ring(records: &mut Vec<Expected>, ring: &Ring, addresses: Option<&str>, no
             (KeyState::Old, _) if now < until(key) => (Need::Recommended, kept(key)),
             (KeyState::Old | KeyState::Retired, _) => continue,
         };
-        let want = Want::Key { value: record.value, public: key.public.clone() };
+        let want = Want::Key { value: record.value, public: key.public.clone(), algorithm: key.algorithm };
         records.push(Expected { domain: ring.domain().to_owned(), name: record.name, want, need, purpose });
     }
 }

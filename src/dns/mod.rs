@@ -20,9 +20,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use self::check::{Checker, Finding};
-use self::expected::{Expected, PublicDomain};
+use self::expected::{Expected, PublicDomain, Want};
 use crate::actions::{Act, ActionError, Actor, Desk, find, public_address};
-use crate::config::Config;
+use crate::config::{Config, Direct, Relay};
 use crate::desk::entry::Door;
 use crate::desk::id::PropertyId;
 use crate::desk::mta_sts::Policy;
@@ -31,6 +31,8 @@ use crate::desk::public::{Change, Sight};
 use crate::net::answer::ask;
 use crate::net::resolver::outside_view;
 use crate::net::stop::Stop;
+use crate::relay::client::Tls;
+use crate::relay::https::Https;
 use crate::store::{Store, StoreError};
 use crate::trust::alignment::ascii;
 use crate::trust::keys::{Algorithm, KeyError, Record, Selector};
@@ -84,9 +86,19 @@ pub struct Names {
     /// One of its own, which forgets before each look.
     resolver: Result<TokioResolver, String>,
     policy: RwLock<Option<Policy>>,
+    /// Fetches our policies as others do; `None`: one is made when it is needed.
+    web: Option<Https>,
     signers: Arc<Signers>,
     rings: Mutex<BTreeMap<String, Ring>>,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// What was found of everything that should be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub records: Vec<(Expected, Finding)>,
+    /// Of the domains that have the policy that we serve, what their web servers send.
+    pub policies: Vec<(String, Finding)>,
 }
 
 /// A domain's keys, as they are shown.
@@ -128,6 +140,7 @@ impl Names {
             store,
             desk,
             policy: RwLock::default(),
+            web: None,
             signers: Arc::default(),
             rings: Mutex::default(),
             now: Box::new(now),
@@ -138,6 +151,12 @@ impl Names {
     #[must_use]
     pub fn with_policy(self, policy: Option<Policy>) -> Self {
         Self { policy: RwLock::new(policy), ..self }
+    }
+
+    /// Asking web servers in another way than anybody would.
+    #[must_use]
+    pub fn with_web(self, web: Https) -> Self {
+        Self { web: Some(web), ..self }
     }
 
     /// We serve another MTA-STS policy from now on.
@@ -178,14 +197,16 @@ impl Names {
     }
 
     /// Asks for everything that should be published, after acting on what is seen of the keys.
-    pub async fn check(self: &Arc<Self>, of: Of) -> Result<Vec<(Expected, Finding)>, NamesError> {
+    pub async fn check(self: &Arc<Self>, of: Of) -> Result<Checked, NamesError> {
         self.look().await?;
         let resolver = self.resolver.clone().map_err(NamesError::Resolver)?;
         let mut places = place::places(&self.config);
         let hostname = self.config.hostname.to_string();
-        let host = check::addresses(&resolver, &hostname).await.unwrap_or_default();
-        if places.senders.is_empty() {
-            places.senders.clone_from(&host);
+        let host = check::addresses(&resolver, &hostname).await;
+        // What this machine does not know of itself, others find in the DNS.
+        let known = host.as_deref().unwrap_or_default();
+        for places in [&mut places.host, &mut places.senders].into_iter().filter(|places| places.is_empty()) {
+            places.extend_from_slice(known);
         }
         let names = Arc::clone(self);
         let expected = apart(move || names.expected_at(&of, &places)).await?;
@@ -196,7 +217,40 @@ impl Names {
             let checker = Arc::clone(&checker);
             async move { checker.look(&expected).await }
         });
-        Ok(expected.into_iter().zip(looked.await?).collect())
+        let looked = looked.await?;
+        let policies = self.check_policies(&expected).await?;
+        Ok(Checked { records: expected.into_iter().zip(looked).collect(), policies })
+    }
+
+    /// Fetches the policies that some of these records announce.
+    async fn check_policies(&self, expected: &[Expected]) -> Result<Vec<(String, Finding)>, NamesError> {
+        let announced = expected.iter().filter(|record| matches!(record.want, Want::Announcement { .. }));
+        let domains: Vec<_> = announced.map(|record| record.domain.clone()).collect();
+        let (Some(ours), false) = (self.policy(), domains.is_empty()) else { return Ok(Vec::new()) };
+        let web = self.web();
+        let found = each(domains.clone().into_iter(), move |domain| {
+            let (web, ours) = (web.clone(), ours.clone());
+            async move {
+                match web {
+                    Ok(web) => check::policy(&web, &domain, &ours).await,
+                    Err(why) => Finding { advice: Some(why), ..Finding::default() },
+                }
+            }
+        });
+        Ok(domains.into_iter().zip(found.await?).collect())
+    }
+
+    /// Who asks web servers: by what the outside sees, and as the authorities of the system have it.
+    fn web(&self) -> Result<Https, String> {
+        if let Some(web) = &self.web {
+            return Ok(web.clone());
+        }
+        let direct = match self.config.relay {
+            Relay::Direct(direct) => direct,
+            Relay::Capture { .. } | Relay::Smarthost(_) => Direct::default(),
+        };
+        let tls = Tls::system().map_err(|error| error.to_string())?;
+        Https::new(self.resolver.clone()?, &tls, direct).map_err(|error| error.to_string())
     }
 
     /// Looks for the records of keys that are awaited, and of those that public addresses stand on, and
@@ -207,12 +261,12 @@ impl Names {
         resolver.clear_cache();
         let names = Arc::clone(self);
         let (wanted, publics) = apart(move || names.wanted()).await?;
-        let questions: Vec<_> = wanted.iter().map(|wanted| (wanted.name.clone(), wanted.key.public.clone())).collect();
-        let seen = each(questions.into_iter(), move |(name, public)| {
+        let questions: Vec<_> = wanted.iter().map(|wanted| (wanted.name.clone(), wanted.key.clone())).collect();
+        let seen = each(questions.into_iter(), move |(name, key)| {
             let resolver = resolver.clone();
             async move {
                 match ask(&resolver, &name, RecordType::TXT).await.texts() {
-                    Ok(texts) if check::key(&texts, &public).ok == Some(true) => Sight::Seen,
+                    Ok(texts) if check::key(&texts, &key.public, key.algorithm).ok == Some(true) => Sight::Seen,
                     Ok(_) => Sight::Missing,
                     Err(_) => Sight::Unknown,
                 }
@@ -240,9 +294,7 @@ impl Names {
             let now = (self.now)();
             let names = Arc::clone(&self);
             let pending = apart(move || names.is_pending()).await.unwrap_or(true);
-            let wait = if pending { SOON } else { DAILY };
-            // A clock that was put back must not stop it.
-            if last.is_none_or(|last| now.duration_since(last) >= wait || now < last) {
+            if is_due(last, now, pending) {
                 let looked = tokio::select! {
                     () = stop.stopped() => return,
                     looked = self.look() => looked,
@@ -308,7 +360,7 @@ impl Names {
         }
         let ours: Vec<_> = self.config.domains.iter().filter_map(|domain| rings.get(domain.as_str())).collect();
         let mut records = expected::of_ours(&self.config, places, self.policy().as_ref(), &ours, now);
-        for (domain, properties) in &publics {
+        for (domain, properties) in publics.iter().filter(|(domain, _)| !self.is_ours(domain)) {
             let addresses = properties.iter().filter_map(|property| property.public.as_ref());
             let addresses = addresses.map(ToString::to_string).collect();
             if let Some(ring) = rings.get(domain) {
@@ -322,12 +374,17 @@ impl Names {
     /// Every domain that mail is signed for.
     fn domains(&self) -> Result<Vec<String>, NamesError> {
         let ours = self.config.domains.iter().map(ToString::to_string);
-        Ok(ours.chain(self.public_domains()?.into_keys()).collect())
+        Ok(ours.chain(self.public_domains()?.into_keys().filter(|domain| !self.is_ours(domain))).collect())
+    }
+
+    /// A public address was elsewhere when it was given; its domain may have come here since.
+    fn is_ours(&self, domain: &str) -> bool {
+        self.config.domains.iter().any(|ours| ours.as_str() == domain)
     }
 
     /// One of them, as somebody wrote it.
     fn known(&self, name: &str) -> Result<String, NamesError> {
-        let domain = ascii(name).into_owned();
+        let domain = ascii(name.trim_end_matches('.')).into_owned();
         let known = self.domains()?;
         if known.contains(&domain) { Ok(domain) } else { Err(NamesError::Domain { name: name.to_owned(), known }) }
     }
@@ -357,7 +414,7 @@ impl Names {
         let mut wanted = Vec::new();
         for ring in rings.values() {
             let is_public = publics.contains_key(ring.domain());
-            let ours = self.config.domains.iter().any(|domain| domain.as_str() == ring.domain());
+            let ours = self.is_ours(ring.domain());
             for key in ring.keys() {
                 let look = match key.state {
                     KeyState::New => ours || is_public,
@@ -437,8 +494,7 @@ impl Names {
     /// The ring of a domain, opened the first time.
     fn ring<'r>(&self, rings: &'r mut BTreeMap<String, Ring>, domain: &str) -> Result<&'r mut Ring, NamesError> {
         if !rings.contains_key(domain) {
-            let ours = self.config.domains.iter().any(|ours| ours.as_str() == domain);
-            let first = if ours { First::Active } else { First::New };
+            let first = if self.is_ours(domain) { First::Active } else { First::New };
             let ring = Ring::open(&self.directory(), domain, first, (self.now)())?;
             let signing = ring.signing();
             if !signing.is_empty() {
@@ -457,6 +513,13 @@ impl Names {
     fn rings(&self) -> MutexGuard<'_, BTreeMap<String, Ring>> {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it is time to look again; `pending`: while a record is awaited or missed.
+fn is_due(last: Option<Timestamp>, now: Timestamp, pending: bool) -> bool {
+    let wait = if pending { SOON } else { DAILY };
+    // A clock that was put back must not stop it.
+    last.is_none_or(|last| now.duration_since(last) >= wait || now < last)
 }
 
 fn shown(ring: &mut Ring) -> Shown {
@@ -493,4 +556,26 @@ where
 /// Runs what blocks beside the threads that serve.
 async fn apart<T: Send + 'static>(f: impl FnOnce() -> Result<T, NamesError> + Send + 'static) -> Result<T, NamesError> {
     tokio::task::spawn_blocking(f).await.map_err(|error| NamesError::Broken(error.to_string()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_looked_for_daily_and_hourly_while_one_is_awaited() {
+        let now = Timestamp::UNIX_EPOCH;
+        let ago = |minutes| Some(now - SignedDuration::from_mins(minutes));
+        for (last, pending, due) in [
+            (None, false, true),
+            (ago(59), true, false),
+            (ago(60), true, true),
+            (ago(60), false, false),
+            (ago(24 * 60 - 1), false, false),
+            (ago(24 * 60), false, true),
+            (ago(-1), false, true),
+        ] {
+            assert_eq!(is_due(last, now, pending), due, "{last:?} {pending}");
+        }
+    }
 }

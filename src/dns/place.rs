@@ -15,6 +15,7 @@ pub fn places(config: &Config) -> Places {
         [outward(Ipv4Addr::new(192, 0, 2, 1).into()), outward(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())]
     };
     let chosen: Vec<_> = chosen().into_iter().flatten().filter(|ip| is_public(*ip)).collect();
+    let senders = if config.egress.source.is_empty() { chosen.clone() } else { config.egress.source.clone() };
     let listens = |ip: &IpAddr| {
         config.smtp.listen.iter().any(|listen| match listen.ip() {
             IpAddr::V6(any) if any.is_unspecified() => true,
@@ -22,11 +23,13 @@ pub fn places(config: &Config) -> Places {
             _ => false,
         })
     };
-    Places {
-        host_sure: !named.is_empty(),
-        host: if named.is_empty() { chosen.iter().copied().filter(listens).collect() } else { named },
-        senders: if config.egress.source.is_empty() { chosen } else { config.egress.source.clone() },
-    }
+    let host_sure = !named.is_empty();
+    let reached: Vec<_> = chosen.iter().copied().filter(listens).collect();
+    // Where nothing listens to the world, something before it does; most likely at the address that mail
+    // leaves from, whose reverse name must lead back to it anyway.
+    let sending = senders.iter().copied().filter(|ip| is_public(*ip)).collect();
+    let host = [named, reached, sending].into_iter().find(|host| !host.is_empty()).unwrap_or_default();
+    Places { host, host_sure, senders }
 }
 
 /// The address that a connection to `there` would come from. Nothing is sent.

@@ -19,8 +19,6 @@ use crate::desk::tls_report::{FailureKind, TlsFailure};
 use crate::store::tables::MTA_STS;
 use crate::store::{Order, Read, Store, StoreError};
 
-/// Where a policy's server has it (RFC 8461 §3.3).
-const PATH: &str = "/.well-known/mta-sts.txt";
 /// For so long a domain whose policy could not be fetched is not asked again (RFC 8461 §3.3).
 const PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// After so long a policy is fetched again while it still holds, so that it does not end on a day when
@@ -58,7 +56,7 @@ pub struct Known {
 
 /// Why a fetch brought no policy.
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub enum FetchError {
     #[error(transparent)]
     Https(#[from] HttpsError),
     #[error("what it sends is no policy: {0}")]
@@ -98,7 +96,7 @@ impl Policies {
         }
         // Also where nobody waits for the answer any more.
         *turn = Some((now, announced.id.clone()));
-        match self.fetch(domain).await {
+        match fetch(&self.https, domain).await {
             Ok(policy) => {
                 let fetched = KeptPolicy { policy, id: announced.id, fetched_at: now };
                 self.keep(domain, &fetched).await;
@@ -172,11 +170,6 @@ impl Policies {
         Announcement::among(&texts)
     }
 
-    async fn fetch(&self, domain: &str) -> Result<Policy, FetchError> {
-        let text = self.https.text(&format!("mta-sts.{domain}"), PATH, Policy::LONGEST).await?;
-        Ok(text.parse()?)
-    }
-
     /// What can't be written down holds for this mail all the same.
     async fn keep(&self, domain: &str, fetched: &KeptPolicy) {
         let domain = domain.to_owned();
@@ -194,6 +187,15 @@ impl Policies {
         }
         Arc::clone(all.entry(domain.to_owned()).or_default())
     }
+}
+
+/// The policy that a domain's web server has now (RFC 8461 §3.3).
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn fetch(https: &Https, domain: &str) -> Result<Policy, FetchError> {
+    let text = https.text(&Policy::host(domain), Policy::PATH, Policy::LONGEST).await?;
+    Ok(text.parse()?)
 }
 
 impl Known {

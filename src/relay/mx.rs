@@ -227,7 +227,7 @@ impl Finder {
         let (mut answers, known) = tokio::join!(lookups.join_all(), policy);
         let known = known.map_err(|error| later(format!("the policies of domains can't be read: {error}")))?;
         if let Some(failure) = &known.failure {
-            self.count(domain, &Security::MtaSts(no_policy()), &format!("mta-sts.{domain}"), failure);
+            self.count(domain, &Security::MtaSts(no_policy()), &Policy::host(domain), failure);
         }
         // In the order of the hosts, whichever answered first.
         answers.sort_by_key(|(place, _)| *place);

@@ -247,13 +247,12 @@ impl Relay {
     fn expire(self: &Arc<Self>, work: &mut Work, id: CopyId, words: String, now: Timestamp) {
         let read = self.store.read(|view| {
             let copy = view_copy(view, id)?;
-            copy.map(|copy| Ok::<_, StoreError>((about(view, &copy)?.trace, copy))).transpose()
+            copy.map(|copy| Ok::<_, StoreError>((about(view, &copy)?, copy))).transpose()
         });
         match read {
-            Ok(Some((trace, copy))) if self.end(&copy) <= now => {
-                tracing::info!(
-                    id = trace, copy = %id, ticket = %copy.ticket, to = %copy.to, reply = words, "given up"
-                );
+            Ok(Some((about, copy))) if self.end(&copy) <= now => {
+                let About { trace, ticket, .. } = about;
+                tracing::info!(id = trace, copy = %id, ticket, to = %copy.to, reply = words, "given up");
                 self.write(work, id, Attempt::Expired { reply: words, offered: false }, None);
             }
             // It is found again where it is still wanted.
@@ -281,7 +280,10 @@ impl Relay {
                 Ok(offered) => offered,
                 Err(error) if error.is_temporary() => (Offer::Unread(error), None),
                 // One damaged message must not stand in the way of all others.
-                Err(error) => (Offer::Attempted(Attempt::Failed { reply: error.to_string() }, Heard::Nothing), None),
+                Err(error) => {
+                    tracing::error!(copy = %id, %error, outcome = "failed", "can't be offered");
+                    (Offer::Attempted(Attempt::Failed { reply: error.to_string() }, Heard::Nothing), None)
+                }
             };
             (id, Ended::Offered(to, offer, server))
         });
@@ -412,7 +414,7 @@ impl Relay {
     /// Offers one copy; what came of it, and which server was asked.
     async fn attempt(&self, id: CopyId) -> Result<(Offer, Option<Server>), StoreError> {
         let about = self.store.read(|view| view_copy(view, id)?.map(|copy| about(view, &copy)).transpose())?;
-        let Some(About { octets, trace }) = about else {
+        let Some(About { octets, trace, ticket }) = about else {
             return Ok((Offer::Unwanted, None));
         };
         let _room = self.memory.room(octets, TIMES).await;
@@ -423,7 +425,13 @@ impl Relay {
             Ok::<_, StoreError>(Some((copy, draft)))
         })?;
         let Some((copy, draft)) = prepared else { return Ok((Offer::Unwanted, None)) };
-        let failed = |reply: String| Ok((Offer::Attempted(Attempt::Failed { reply }, Heard::Nothing), None));
+        let attempt = copy.attempts + 1;
+        let failed = |reply: String| {
+            tracing::error!(
+                id = trace, copy = %id, ticket, to = %copy.to, attempt, outcome = "failed", reply, "can't be offered"
+            );
+            Ok((Offer::Attempted(Attempt::Failed { reply }, Heard::Nothing), None))
+        };
         let rendered = match draft.and_then(Draft::render) {
             Ok(rendered) => rendered,
             Err(RenderError::Store(error)) => return Err(error),
@@ -447,7 +455,7 @@ impl Relay {
         let server = outcome.reply().server.clone();
         if !matches!(outcome, Outcome::Busy(_)) {
             tracing::info!(
-                id = trace, copy = %id, ticket = %copy.ticket, to = %copy.to, attempt = copy.attempts + 1,
+                id = trace, copy = %id, ticket, to = %copy.to, attempt,
                 server = server.as_ref().map(ToString::to_string), outcome = name(&outcome),
                 reply = %outcome.reply(), "offered"
             );
@@ -512,20 +520,23 @@ struct About {
     octets: u64,
     /// The name of the message that it is of.
     trace: Option<String>,
+    /// The name of the ticket that it is on.
+    ticket: Option<String>,
 }
 
 fn about(view: &impl crate::store::Read, copy: &Copy) -> Result<About, StoreError> {
     // Its ticket may have become a part of another.
     let ticket = match find::ticket_by_id(view, copy.ticket) {
-        Ok(ticket) => ticket.id,
+        Ok(ticket) => Some(ticket),
         Err(ActionError::Store(error)) => return Err(error),
-        Err(_) => copy.ticket,
+        Err(_) => None,
     };
-    let entry = view.get(&ENTRIES, &(ticket, copy.entry))?;
+    let entry = view.get(&ENTRIES, &(ticket.as_ref().map_or(copy.ticket, |ticket| ticket.id), copy.entry))?;
     let attachments = entry.iter().flat_map(|entry| &entry.attachments);
     let decoded: u64 = attachments.map(|attachment| attachment.size).sum();
     let trace = entry.and_then(|entry| entry.trace).map(|trace| trace.to_string());
-    Ok(About { octets: decoded / 3 * 4, trace })
+    let ticket = ticket.map(|ticket| ticket.reference.to_string());
+    Ok(About { octets: decoded / 3 * 4, trace, ticket })
 }
 
 fn is_members(copy: &Copy) -> bool {

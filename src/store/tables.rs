@@ -79,7 +79,7 @@ pub const CONVERSATIONS: Table<(PropertyId, [u8; 22]), Vec<TicketId>> = Table::n
 pub const COPIES: Table<CopyId, Copy> = Table::new(80, "copies");
 /// Copies that wait, by the time at which they are offered next.
 pub const QUEUE: Table<(Timestamp, CopyId), ()> = Table::new(81, "queue");
-/// Copies by state, but for those that were sent.
+/// Copies by state, those that the queue lists (`Copy::is_listed`).
 pub const COPY_STATES: Table<(u8, CopyId), ()> = Table::new(82, "copy_states");
 /// The offers of a copy, counted from 1: the first ones and the last ones.
 pub const TRIED: Table<(CopyId, u32), Tried> = Table::new(83, "tried");

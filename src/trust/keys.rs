@@ -70,6 +70,10 @@ impl fmt::Display for Selector {
     }
 }
 
+/// What to do about a key that can't be used.
+const WAY_OUT: &str =
+    "put it back from a backup, or write \"retired\" for its state in ring.json: another is made then";
+
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -81,9 +85,11 @@ pub enum KeyError {
         source: io::Error,
     },
     /// A file holds no key of its kind.
-    #[error("{path} holds no PKCS #8 private key of its kind in PEM; put it right or remove it to get a new one",
-        path = .0.display())]
+    #[error("{} holds no PKCS #8 private key of its kind in PEM; {WAY_OUT}", .0.display())]
     Unreadable(PathBuf),
+    /// The file of a key is gone.
+    #[error("{} is not there, and ring.json beside it lists that key; {WAY_OUT}", .0.display())]
+    Lost(PathBuf),
     /// A list of keys can't be understood.
     #[error("{} is no list of DKIM keys; put it right, or remove it: then the newest key of each kind signs", .0.display())]
     List(PathBuf),
@@ -182,10 +188,13 @@ impl PrivateKey {
     /// Reads a key from its domain's directory.
     ///
     /// # Errors
-    /// [`KeyError::Io`], [`KeyError::Unreadable`].
+    /// [`KeyError::Io`], [`KeyError::Lost`], [`KeyError::Unreadable`].
     pub(super) fn read(directory: &Path, algorithm: Algorithm, selector: Selector) -> Result<Self, KeyError> {
         let path = Self::path(directory, algorithm, &selector);
-        let text = fs::read(&path).map_err(|source| KeyError::Io { path: path.clone(), source })?;
+        let text = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => KeyError::Lost(path.clone()),
+            _ => KeyError::Io { path: path.clone(), source },
+        })?;
         let der = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|_| KeyError::Unreadable(path.clone()))?;
         let der = der.secret_pkcs8_der().to_vec();
         Self::from_der(algorithm, selector, der).ok_or(KeyError::Unreadable(path))

@@ -13,8 +13,8 @@
 //! A ring is the directory `<domain>/` with a file a key and the list `ring.json`, all of mode 0600.
 //! The list is the truth, and each step is one change of it, made by a rename. A key that is not on it
 //! was written just before a crash: it counts as new. A file of a key that the list calls retired was
-//! to be removed. Directories of releases without the list get one: the newest key of each
-//! algorithm is active, by name, and all others are old.
+//! to be removed. A directory without the list gets one: the newest key of each algorithm, by name, is
+//! what a first one is, and all others are old.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -153,17 +153,17 @@ impl Ring {
             }
         }
         let mut ring = Self { domain: domain.to_owned(), directory, keys, private: Vec::new() };
-        if listed.is_none() {
-            for algorithm in Algorithm::ALL {
-                if let Some(newest) = ring.keys.iter_mut().rfind(|key| key.algorithm == algorithm) {
-                    newest.state = KeyState::Active;
-                }
-            }
-        }
         let state = match first {
             First::Active => KeyState::Active,
             First::New => KeyState::New,
         };
+        if listed.is_none() {
+            for algorithm in Algorithm::ALL {
+                if let Some(newest) = ring.keys.iter_mut().rfind(|key| key.algorithm == algorithm) {
+                    newest.state = state;
+                }
+            }
+        }
         for algorithm in Algorithm::ALL {
             let lives = |key: &Key| matches!(key.state, KeyState::New | KeyState::Active);
             if !ring.of(algorithm).any(lives) {
@@ -472,10 +472,16 @@ mod tests {
             fs::remove_file(&path).unwrap();
             if file != LIST {
                 let error = Ring::open(directory.path(), DOMAIN, First::Active, november()).unwrap_err();
-                assert!(error.to_string().contains(file), "{error}");
+                assert!(matches!(&error, KeyError::Lost(lost) if *lost == path), "{error}");
             }
             fs::write(&path, whole).unwrap();
         }
+        // What is advised helps, and no name is used twice.
+        let folder = directory.path().join(DOMAIN);
+        fs::remove_file(folder.join("g202611r.rsa")).unwrap();
+        let list = fs::read_to_string(folder.join(LIST)).unwrap();
+        fs::write(folder.join(LIST), list.replacen("\"active\"", "\"retired\"", 1)).unwrap();
+        assert_eq!(states(&open(directory.path())), "g202611r retired, g202611e active, g202611r2 active");
         let error = Ring::open(directory.path(), "../x", First::Active, november()).unwrap_err();
         assert!(matches!(error, KeyError::Domain(_)));
     }
@@ -500,6 +506,12 @@ mod tests {
         ring.rotate(november()).unwrap();
         let rotated = "g202611r active, g202611e active, g202611r2 new, g202611e2 new";
         assert_eq!(states(&open(directory.path())), rotated);
+
+        // While the first keys of somebody else's domain were made: nothing signs for it that was not seen.
+        let theirs = || Ring::open(directory.path(), "acme.example", First::New, november()).unwrap();
+        theirs();
+        fs::remove_file(directory.path().join("acme.example").join(LIST)).unwrap();
+        assert_eq!(states(&theirs()), "g202611r new, g202611e new");
 
         // While the list was written.
         fs::write(folder.join(".ring.json"), "{").unwrap();

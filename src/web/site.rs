@@ -14,8 +14,6 @@ use crate::config::{self, Config, Domain, MtaSts, Tls};
 use crate::desk::mta_sts::{Mode, Policy};
 use crate::net::tls::Certificates;
 
-/// Where a policy is fetched (RFC 8461 §3.3).
-const POLICY_PATH: &str = "/.well-known/mta-sts.txt";
 /// Where an authority looks (RFC 8555 §8.3).
 const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
 
@@ -83,7 +81,7 @@ impl Site {
             Scheme::Http if self.0.https && host.as_ref().is_some_and(|host| terms.hosts.contains(host)) => {
                 redirect(host.as_deref().unwrap_or_default(), request)
             }
-            Scheme::Https if path == POLICY_PATH && host.is_some_and(|host| self.has_policy(&host)) => {
+            Scheme::Https if path == Policy::PATH && host.is_some_and(|host| self.has_policy(&host)) => {
                 match &terms.policy {
                     Some(policy) => typed("text/plain; charset=utf-8", policy.to_string()),
                     None => text(StatusCode::NOT_FOUND, "there is no policy\n"),

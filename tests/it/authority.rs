@@ -382,6 +382,15 @@ async fn a_new_ticket_in_a_members_name() {
         let ticket = desk.post(&letter).await;
         let entry = desk.newest(&ticket);
         assert_eq!((entry.state, entry.reason, desk.readers(&entry)), (state, reason, own(readers)), "{what}");
+        // Nobody was told of what is marked, so it stands in the list of what waits until somebody decides.
+        let (listed, ..) = desk.command(&["ticket", "list", "--held"]).await;
+        assert_eq!(listed.contains(&ticket), reason.is_some(), "{what}: {listed}");
+        if reason.is_some() {
+            let verb = if what == "unaligned" { "reject" } else { "accept" };
+            let (_, error, code) = desk.command(&["ticket", verb, &ticket, &entry.id.to_string()]).await;
+            assert_eq!((error.as_str(), code), ("", 0), "{what}");
+            assert_eq!(desk.command(&["ticket", "list", "--held"]).await.0, "No tickets.\n", "{what}");
+        }
     }
 }
 

@@ -375,6 +375,9 @@ fn an_app_password_is_told_once_and_revoked_by_its_device() {
     assert!(said.contains("for phone; it is not shown again"), "{said}");
     let twice = desk.run(&["member", "app-password", "add", "jane@acme.com", "--name", "phone"], "");
     assert_eq!(twice.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&twice.stderr).into_owned();
+    let way_out = "guichet member app-password revoke jane@acme.com --name \"phone\"";
+    assert!(said.contains("give this device another name") && said.contains(way_out), "{said}");
 
     let list = desk.json(&["member", "app-password", "list", "jane@acme.com"]);
     let devices: Vec<_> = list["app_passwords"].as_array().unwrap().iter().map(|device| &device["name"]).collect();

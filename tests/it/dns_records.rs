@@ -1,30 +1,37 @@
 //! `guichet dns` and `guichet dkim`: what is to be published, whether it is, and keys that rotate by
 //! what the DNS shows.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use guichet::config::Config;
+use guichet::config::{Config, Direct};
 use guichet::daemon::Opened;
+use guichet::desk::mta_sts::{Mode, Policy};
 use guichet::dns::check::Finding;
 use guichet::dns::expected::{Expected, Need};
 use guichet::dns::{Names, Of};
+use guichet::net::resolver::outside_view;
 use guichet::net::stop;
+use guichet::relay::client::Tls;
+use guichet::relay::https::Https;
 use guichet::store::Store;
 use guichet::trust::ring::{KeyState, RetireError, UNDER_WAY};
 use guichet::{dns::NamesError, trust::keys::Record};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::kit::authority::Authority;
 use crate::kit::daemon::Daemon;
 use crate::kit::desk::{DOMAIN, TestDesk, dkim_records};
 use crate::kit::dns::Dns;
 use crate::kit::letter::letter;
 use crate::kit::peers;
+use crate::kit::web::{Page, Web};
 
 const HOST: &str = "mx.desk.example.org";
 const SENDER: &str = "192.0.2.25";
@@ -92,7 +99,7 @@ fn every_record_that_an_operator_needs_is_printed() {
     // Nothing listens for IMAP, and there is no policy.
     assert!(!shown.iter().any(|shown| shown.contains("imap") || shown.contains("mta-sts")), "{}", shown.join("\n"));
 
-    let one = records(&config, &["dns", "ACME.example"]);
+    let one = records(&config, &["dns", "ACME.example."]);
     assert!(one.len() == 4 && one.iter().all(|(name, ..)| name.ends_with("acme.example")), "{one:?}");
     let text = ok(&config, &["dns"]);
     for (name, _, value) in &all {
@@ -101,6 +108,62 @@ fn every_record_that_an_operator_needs_is_printed() {
     let output = guichet(&config, &["dns", "example.net"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("desk.example.org, acme.example"));
+
+    // The domain of a public address comes here: it has the records of ours, once.
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(&format!("[\"{DOMAIN}\"]"), &format!("[\"{DOMAIN}\", \"acme.example\"]"))).unwrap();
+    let all = records(&config, &["dns", "acme.example"]);
+    let spf: Vec<_> = all.iter().filter(|(.., value)| value.starts_with("v=spf1")).map(|(.., value)| value).collect();
+    assert_eq!(spf, ["v=spf1 mx ip4:192.0.2.26 ip6:2001:db8::26 -all"]);
+    let names: BTreeSet<_> = all.iter().map(|(name, kind, _)| (name, kind)).collect();
+    assert_eq!(names.len(), all.len(), "{all:#?}");
+    assert_eq!(ok(&config, &["dkim", "list"]).matches("acme.example").count(), 2);
+}
+
+#[test]
+fn a_machine_behind_another_is_found_where_its_mail_leaves_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("[\"192.0.2.25:25\", \"[2001:db8::25]:25\"]", "[\"127.0.0.1:2525\"]")).unwrap();
+    let all = records(&config, &["dns"]);
+    let of = |kind: &str| {
+        all.iter().filter(|(_, found, _)| found == kind).map(|(_, _, value)| value.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("A"), of("AAAA"), of("PTR").len()), (vec!["192.0.2.26"], vec!["2001:db8::26"], 2), "{all:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_policy_is_printed_and_asked_for_with_the_records_that_announce_it() {
+    let dns = Dns::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let more = format!(
+        "[tls]\nacme = true\nmta_sts = \"enforce\"\n[web]\nlisten_tls = [\"192.0.2.25:443\"]\n[dns]\nresolvers = [{:?}]\n",
+        dns.servers()[0]
+    );
+    fs::write(&config, fs::read_to_string(&config).unwrap() + &more).unwrap();
+    let run = async |args: &'static [&'static str]| {
+        let config = config.clone();
+        let output = tokio::task::spawn_blocking(move || guichet(&config, args)).await.unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    };
+    let url = "https://mta-sts.desk.example.org/.well-known/mta-sts.txt";
+    let lines = ["version: STSv1", "mode: enforce", "mx: mx.desk.example.org", "max_age: 1209600"];
+    for (args, before) in [(&["dns"][..], "         "), (&["dns", "--zone"], ";   ")] {
+        let (text, code) = run(args).await;
+        let shown: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(before)).collect();
+        assert!(code == Some(0) && text.contains(url), "{text}");
+        assert!(lines.iter().all(|line| shown.contains(line)), "{text}");
+    }
+    let policy = |text: &str| serde_json::from_str::<Value>(text).unwrap()["policies"][0].clone();
+    let (text, _) = run(&["dns", "--json"]).await;
+    assert_eq!(policy(&text)["text"], lines.map(|line| format!("{line}\r\n")).concat());
+    assert_eq!((&policy(&text)["url"], &policy(&text)["ok"]), (&url.into(), &Value::Null));
+    // It has no name yet, so nobody is asked.
+    let (text, code) = run(&["dns", "--check"]).await;
+    let told = text.split_once(&format!("unknown  policy  {url}\n")).unwrap().1;
+    assert!(code == Some(1) && told.contains("no address for mta-sts.desk.example.org: publish its record"), "{text}");
 }
 
 #[test]
@@ -166,7 +229,7 @@ fn publish_keys(dns: &Dns, records: &[Record]) {
 }
 
 async fn check(desk: &TestDesk) -> Vec<(Expected, Finding)> {
-    desk.names_from(&[SENDER], None).check(Of::All).await.unwrap()
+    desk.names_from(&[SENDER], None).check(Of::All).await.unwrap().records
 }
 
 /// What is not in order, `need name TYPE: found; advice`.
@@ -247,25 +310,94 @@ async fn what_is_published_right_is_found_right_and_what_is_not_is_told_with_wha
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_is_announced_and_found_where_it_is_fetched_from() {
-    let desk = TestDesk::start().await;
+    let (desk, authority) = (TestDesk::start().await, Authority::new());
     publish(&desk.dns);
-    let policy = |max_age| format!("version: STSv1\nmode: enforce\nmx: {HOST}\nmax_age: {max_age}\n").parse().unwrap();
-    let names = desk.names_from(&[SENDER], Some(policy(86_400)));
-    let checked = names.check(Of::Domain(DOMAIN.to_owned())).await.unwrap();
-    let told = wrong(&checked);
+    desk.dns.address(HOST, Ipv4Addr::LOCALHOST.into());
+    let policy = |max_age| -> Policy {
+        format!("version: STSv1\r\nmode: enforce\r\nmx: {HOST}\r\nmax_age: {max_age}\r\n").parse().unwrap()
+    };
+    let page = |policy: &Policy| Page::Text(policy.to_string());
+    let ours = policy(86_400);
+    let host = "mta-sts.desk.example.org";
+    let place = (Ipv4Addr::LOCALHOST, 0).into();
+    let web = Web::start(place, authority.valid(host).config(), page(&ours)).await;
+    let direct = Direct { https_port: web.address().port(), allow_loopback: true, ..Direct::default() };
+    let names = |policy: &Policy| {
+        let tls = Tls::with_roots(authority.roots()).unwrap();
+        let https = Https::new(outside_view(&desk.dns.servers()).unwrap(), &tls, direct).unwrap();
+        Arc::new(desk.unshared_names(&[SENDER], Some(policy.clone())).with_web(https))
+    };
+    let checked = names(&ours).check(Of::Domain(DOMAIN.to_owned())).await.unwrap();
+    let told = wrong(&checked.records);
     assert!(told.len() == 2 && told.iter().all(|line| line.starts_with("Recommended ")), "{told:#?}");
-    let record = |name: &str| checked.iter().find(|(one, _)| one.name == name).unwrap().0.clone();
-    assert_eq!(record("mta-sts.desk.example.org").value(), HOST);
+    assert_eq!(checked.policies[0].1.ok, None, "nobody is asked where there is no name: {:?}", checked.policies);
+    let record = |name: &str| checked.records.iter().find(|(one, _)| one.name == name).unwrap().0.clone();
+    assert_eq!(record(host).value(), HOST);
     // The name server of the tests follows no aliases.
-    desk.dns.address("mta-sts.desk.example.org", SENDER.parse().unwrap());
+    desk.dns.address(host, Ipv4Addr::LOCALHOST.into());
     let announcement = record("_mta-sts.desk.example.org");
     desk.dns.txt(&announcement.name, &announcement.value());
-    assert_eq!(wrong(&names.check(Of::All).await.unwrap()), Vec::<String>::new());
+    let checked = names(&ours).check(Of::All).await.unwrap();
+    assert_eq!(wrong(&checked.records), Vec::<String>::new());
+    let found = Finding {
+        found: Some(format!("version: STSv1; mode: enforce; mx: {HOST}; max_age: 86400")),
+        ok: Some(true),
+        advice: None,
+    };
+    assert_eq!(checked.policies, [(DOMAIN.to_owned(), found)]);
+    assert!(web.asked().iter().all(|asked| asked.line == "GET /.well-known/mta-sts.txt" && asked.head.contains(host)));
+
+    // What others would not take for our policy.
+    let raw = |head: &str| Page::Raw(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n"));
+    for (page, found, told) in [
+        (page(&policy(604_800)), true, "another policy is there"),
+        (Page::Text("<html>".to_owned()), false, "is no policy"),
+        (raw("404 Not Found"), false, "404"),
+        (raw("301 Moved\r\nLocation: https://www.example.org/"), false, "301"),
+        (raw("200 OK\r\nContent-Type: text/html"), false, "text/plain"),
+        (Page::Endless { octets: 1 << 20, told: false }, false, "more than 65536 octets"),
+    ] {
+        web.say(page.clone());
+        let (_, finding) = names(&ours).check(Of::All).await.unwrap().policies.remove(0);
+        assert_eq!((finding.ok, finding.found.is_some()), (Some(false), found), "{page:?}: {finding:?}");
+        assert!(finding.advice.as_ref().unwrap().contains(told), "{page:?}: {finding:?}");
+    }
+    web.say(page(&ours));
+    web.certify(authority.valid(HOST).config());
+    let (_, finding) = names(&ours).check(Of::All).await.unwrap().policies.remove(0);
+    assert_eq!(
+        (finding.ok, finding.found),
+        (Some(false), None),
+        "a certificate for another name: {:?}",
+        finding.advice
+    );
+    web.certify(authority.valid(host).config());
 
     // Another policy has another id, and others keep the old one until they see it.
-    let names = desk.names_from(&[SENDER], Some(policy(604_800)));
-    let told = wrong(&names.check(Of::All).await.unwrap());
+    let next = policy(604_800);
+    web.say(page(&next));
+    let checked = names(&next).check(Of::All).await.unwrap();
+    let told = wrong(&checked.records);
     assert!(told.len() == 1 && told[0].contains("the id is of another policy"), "{told:#?}");
+    assert_eq!(checked.policies[0].1.ok, Some(true));
+    // What senders do not take for an announcement is none.
+    for text in ["v=STSv1", "V=STSv1; id=a;", "v=STSv1; id=a-b;"] {
+        desk.dns.forget(&announcement.name).txt(&announcement.name, text);
+        let told = wrong(&names(&next).check(Of::All).await.unwrap().records);
+        assert!(told.len() == 1 && told[0].contains("others don't see it"), "{text}: {told:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_host_is_not_known_its_aliases_are_not_called_wrong() {
+    let desk = TestDesk::start().await;
+    publish(&desk.dns);
+    desk.dns.address("mta-sts.desk.example.org", Ipv4Addr::LOCALHOST.into()).fail(HOST);
+    let policy = Policy::ours(Mode::Testing, HOST);
+    let names = desk.names_from(&[SENDER], Some(policy));
+    let checked = names.check(Of::All).await.unwrap();
+    let (_, finding) = checked.records.iter().find(|(one, _)| one.name == "mta-sts.desk.example.org").unwrap();
+    assert_eq!((finding.ok, finding.found.as_deref()), (None, Some("127.0.0.1")), "{finding:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

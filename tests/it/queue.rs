@@ -1,35 +1,24 @@
 //! The queue as a postmaster knows it: what waits, where, since when and why; and what he does about it.
 
+use guichet::actions::copies::reported;
 use guichet::actions::timers;
 use guichet::actions::{Act as Doing, Actor};
 use guichet::desk::copy::{Copy, CopyState};
 use guichet::desk::entry::{Door, What};
-use guichet::store::tables::COPIES;
+use guichet::store::tables::{COPIES, QUEUE};
 use guichet::store::{Order, Read};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::kit::daemon::{Daemon, guichet};
+use crate::kit::daemon::Daemon;
 use crate::kit::desk::TestDesk;
 use crate::kit::sink::{Act, Sink};
 
 const GREYLISTED: &str = "450 4.7.1 greylisted";
 const SERVER: &str = "mx.example.net [127.0.0.1]";
 
-/// What a command printed, its errors and its exit code.
-async fn run(desk: &TestDesk, args: &[&str]) -> (String, String, i32) {
-    let (config, args) = (desk.config_file(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let output = tokio::task::spawn_blocking(move || {
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        guichet(&config, &args)
-    });
-    let output = output.await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
-}
-
 async fn say(desk: &TestDesk, args: &[&str]) -> String {
-    let (text, error, code) = run(desk, args).await;
+    let (text, error, code) = desk.command(args).await;
     assert_eq!((code, error.as_str()), (0, ""), "{args:?}");
     text
 }
@@ -155,6 +144,31 @@ async fn a_postmaster_holds_releases_retries_and_cancels_one_a_ticket_a_destinat
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_another_server_has_taken_and_reports_late_is_not_sent_twice_but_by_name() {
+    let desk = TestDesk::direct().await;
+    desk.compose("acme", None, &["bob@example.com"], "Parcel", "Soon.").await;
+    until(&desk, CopyState::Sent, 1).await;
+    let id = copies(&desk)[0].id;
+    desk.act(|tx, act| reported(tx, act, id, false, "4.4.1 no answer from host")).await;
+    assert_eq!(copies(&desk)[0].state, CopyState::Deferred);
+    assert_eq!(rows(&ask(&desk, &["queue", "list"]).await), [""; 0], "it waits elsewhere");
+    for args in [&["--state", "deferred"][..], &["--ticket", "acme-1"]] {
+        assert_eq!(rows(&ask(&desk, &[&["queue", "list"], args].concat()).await), [""; 0], "{args:?}");
+    }
+    assert_eq!(ask(&desk, &["queue", "summary"]).await["destinations"], json!([]));
+    let metrics = say(&desk, &["metrics"]).await;
+    assert!(metrics.contains("guichet_queue_copies{state=\"deferred\"} 0"), "{metrics}");
+    assert!(desk.verify().is_clean());
+    for verb in ["retry", "hold", "cancel"] {
+        assert_eq!(ask(&desk, &["queue", verb, "--all"]).await, json!({ "done": 0 }), "{verb}");
+    }
+    say(&desk, &["queue", "retry", &id.to_string()]).await;
+    desk.sink.wait(2).await;
+    desk.settled().await;
+    assert!(desk.verify().is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_said_with_what_would() {
     let desk = greylisted().await;
     let id = copies(&desk)[0].id.to_string();
@@ -170,10 +184,11 @@ async fn what_makes_no_sense_is_said_with_what_would() {
         ),
         (&["queue", "hold", "--ticket", "acme-77"], "guichet: there is no ticket acme-77".to_owned(), 1),
         (&["queue", "list", "--after", "nowhere"], "guichet: after=nowhere: not a place in this list\n".to_owned(), 1),
+        (&["queue", "show", ""], "error: a value is required for '<ID>'".to_owned(), 2),
         (&["queue", "hold"], "error: the following required arguments were not provided".to_owned(), 2),
         (&["queue", "list", "--older-than", "soon"], "error: invalid value 'soon'".to_owned(), 2),
     ] {
-        let (out, error, exit) = run(&desk, args).await;
+        let (out, error, exit) = desk.command(args).await;
         assert_eq!((out.as_str(), exit), ("", code), "{args:?}: {error}");
         assert!(error.starts_with(&said), "{args:?}: {error}");
     }
@@ -256,6 +271,55 @@ async fn after_four_hours_the_author_is_told_by_mail_who_has_not_got_his_message
         assert!(inbox[0].contains(words), "{words} is missing in\n{}", inbox[0]);
     }
     assert!(!inbox[0].contains("carol@example.com"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_five_days_or_as_configured_a_copy_is_given_up_with_an_event_and_a_letter_to_its_author() {
+    for (config, hours) in [("", 120), ("[limits]\nqueue_lifetime = \"2h\"\n", 2)] {
+        let desk = TestDesk::direct_with(config).await;
+        desk.members(&["alice"]).await;
+        for reader in ["bob", "carol"] {
+            desk.sink.rule(&format!("RCPT TO:<{reader}@"), Act::Say(GREYLISTED.to_owned()), false);
+            desk.begin_to_compose("acme", Some("alice"), &[&format!("{reader}@example.com")], "Parcel", "Soon.").await;
+        }
+        until(&desk, CopyState::Deferred, 2).await;
+        let [bob, carol] = ["bob@", "carol@"].map(|to| {
+            let to = |copy: &Copy| copy.to.as_str().starts_with(to);
+            copies(&desk).into_iter().find(to).unwrap()
+        });
+        // As if they had been queued so long ago, and were due now.
+        desk.act(|tx, act| {
+            for (copy, age) in [(&bob, hours * 60), (&carol, hours * 60 - 30)] {
+                tx.delete(&QUEUE, &(copy.next_at.unwrap(), copy.id));
+                tx.put(&QUEUE, &(act.now, copy.id), &())?;
+                let queued_at = act.now - SignedDuration::from_mins(age);
+                tx.put(&COPIES, &copy.id, &Copy { queued_at, next_at: Some(act.now), ..copy.clone() })?;
+            }
+            Ok(())
+        })
+        .await;
+        until(&desk, CopyState::Failed, 1).await;
+        let failed = copies(&desk).into_iter().find(|copy| copy.id == bob.id).unwrap();
+        assert_eq!((failed.state, failed.attempts, failed.next_at), (CopyState::Failed, 2, None), "offered once more");
+        assert_eq!(failed.words(), Some(format!("{GREYLISTED} ({SERVER})")));
+        let events = desk.entries("acme-1").into_iter().filter_map(|entry| entry.event);
+        let events: Vec<_> = events.filter(|event| event.what == What::Failed).collect();
+        assert_eq!((events.len(), events[0].from.as_deref()), (1, Some("bob@example.com")));
+        let inbox = desk.inbox("alice@team.example").await;
+        assert_eq!(inbox.len(), 1, "{inbox:?}");
+        for words in ["Subject: Not delivered: Parcel", "bob@example.com", "before its time was over", GREYLISTED] {
+            assert!(inbox[0].contains(words), "{words} is missing in\n{}", inbox[0]);
+        }
+        // The other has half an hour left, and is offered when that ends at the latest.
+        let waiting = desk.until(|view| {
+            let copy = view.get(&COPIES, &carol.id)?;
+            Ok(copy.filter(|copy| copy.attempts == 2))
+        });
+        let waiting = waiting.await;
+        assert_eq!(waiting.state, CopyState::Deferred);
+        assert!(waiting.next_at.unwrap() <= waiting.queued_at + SignedDuration::from_hours(hours), "{waiting:?}");
+        assert!(desk.verify().is_clean());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,30 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::daemon::{Daemon, guichet};
+use crate::kit::daemon::Daemon;
 use crate::kit::desk::{TestDesk, field, send};
 use crate::kit::letter::{letter, reply};
 use crate::kit::sink::Act;
 
-async fn run(desk: &TestDesk, args: &[&str]) -> (String, String, i32) {
-    let (config, args) = (desk.config_file(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let output = tokio::task::spawn_blocking(move || {
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        guichet(&config, &args)
-    });
-    let output = output.await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
-}
-
 async fn trace(desk: &TestDesk, what: &str) -> String {
-    let (text, error, code) = run(desk, &["trace", what]).await;
+    let (text, error, code) = desk.command(&["trace", what]).await;
     assert_eq!((code, error.as_str()), (0, ""), "{what}");
     text
 }
 
 async fn stories(desk: &TestDesk, what: &str) -> Vec<Value> {
-    let (text, error, _) = run(desk, &["trace", what, "--json"]).await;
+    let (text, error, _) = desk.command(&["trace", what, "--json"]).await;
     assert_eq!(error, "");
     let stories: Value = serde_json::from_str(&text).unwrap();
     stories["stories"].as_array().unwrap().clone()
@@ -77,7 +66,7 @@ async fn the_story_of_an_answered_mail_is_told_in_order_whichever_name_one_has()
             &format!("copy {copy_id} is tried next at "),
         ],
     );
-    run(&desk, &["queue", "retry", &copy_id]).await;
+    desk.command(&["queue", "retry", &copy_id]).await;
     desk.settled().await;
     in_order(
         &trace(&desk, &copy_id).await,
@@ -106,7 +95,7 @@ async fn what_is_written_at_the_desk_has_a_story_and_what_only_reports_has_one_t
     desk.sink.rule("RCPT TO:<bob@", Act::Say("550 5.1.1 no such user".to_owned()), false);
     desk.compose("acme", Some("alice"), &["bob@example.com"], "Parcel", "It is on its way.").await;
     desk.settled().await;
-    let (made, _, _) = run(&desk, &["ticket", "close", "acme-1", "--json"]).await;
+    let (made, _, _) = desk.command(&["ticket", "close", "acme-1", "--json"]).await;
     assert!(made.contains("closed"));
     let copy = desk.copies_of(&desk.messages("acme-1")[0])[0].id.to_string();
     in_order(
@@ -138,10 +127,11 @@ async fn a_name_that_nothing_has_is_a_clear_error() {
             "\"What?\" is neither a Message-ID (with an @), nor a ticket (acme-1042), a copy's number, or a trace id",
         ),
     ] {
-        let (out, error, code) = run(&desk, &["trace", what]).await;
+        let (out, error, code) = desk.command(&["trace", what]).await;
         assert_eq!((out.as_str(), code), ("", 1), "{what}");
         assert!(error.starts_with(&format!("guichet: {said}")), "{error}");
     }
+    assert_eq!(desk.command(&["trace", ""]).await.2, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +157,15 @@ async fn the_log_has_a_line_for_each_message_in_and_each_attempt_out_with_one_na
     in_order(lines[0], &["message", "client=127.0.0.1", "from=\"carol@example.com\"", "250 2.0.0 acme-1 as"]);
     in_order(
         lines[1],
-        &["offered", "copy=1", "to=alice@team.example", "server=", "outcome=\"sent\"", "250 2.0.0 taken"],
+        &[
+            "offered",
+            "copy=1",
+            "ticket=\"acme-1\"",
+            "to=alice@team.example",
+            "server=",
+            "outcome=\"sent\"",
+            "250 2.0.0 taken",
+        ],
     );
     let refusals: Vec<_> = log.lines().filter(|line| line.contains("recipients refused")).collect();
     assert_eq!(refusals.len(), 1, "{log}");

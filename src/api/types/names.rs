@@ -23,6 +23,16 @@ pub struct DnsPolicy {
     pub url: String,
     /// With CRLF at the line ends.
     pub text: String,
+    /// What the web server at `url` sends, on one line; `null` where it sends no policy, or was not
+    /// asked.
+    #[serde(default)]
+    pub found: Option<String>,
+    /// Whether that is `text`; `null` where it was not asked, or did not answer.
+    #[serde(default)]
+    pub ok: Option<bool>,
+    /// What to do, or to know.
+    #[serde(default)]
+    pub advice: Option<String>,
 }
 
 /// How much depends on a record.

@@ -26,7 +26,7 @@ impl Why {
             (Some((5, 1, 10)), _) => Self::NoMail,
             (Some((5, 1, 0..=6 | 9..)), _) | (None, Some(550 | 551 | 553)) => Self::NoAddress,
             (Some((5, 2, 1)), _) => Self::Disabled,
-            (Some((4 | 5, 2, 2)), _) | (None, Some(552)) => Self::Full,
+            (Some((4 | 5, 2, 2)), _) => Self::Full,
             (Some((5, 2, 3) | (5, 3, 4)), _) => Self::TooLarge,
             (Some((5, 6, _)), _) => Self::Format,
             (Some((5, 7, _)), _) => Self::Policy,
@@ -102,6 +102,8 @@ mod tests {
             ("550 5.7.1 blocked", Why::Policy),
             ("554 5.5.0 no", Why::Refused),
             ("554 no", Why::Refused),
+            // A full mailbox, or a message that is too large (RFC 1870 §6): its words tell.
+            ("552 exceeded storage allocation", Why::Refused),
             ("451 4.7.1 later", Why::NotTaken),
             ("no connection to mx.example.org: refused", Why::NotTaken),
             ("", Why::NotTaken),

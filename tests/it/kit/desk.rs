@@ -37,6 +37,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::daemon::guichet;
 use super::dns::Dns;
 use super::letter::Letter;
 use super::sink::{Received, Sink};
@@ -194,6 +195,18 @@ impl TestDesk {
         self.dir.path().join("guichet.toml")
     }
 
+    /// Runs a command of the program beside the daemon: what it printed, its errors and its exit code.
+    pub async fn command(&self, args: &[&str]) -> (String, String, i32) {
+        let (config, args) = (self.config_file(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let output = tokio::task::spawn_blocking(move || {
+            let args: Vec<_> = args.iter().map(String::as_str).collect();
+            guichet(&config, &args)
+        });
+        let output = output.await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+    }
+
     /// The store and the rules, for a part of the daemon that a test puts together itself.
     pub fn inside(&self) -> (Store, Arc<Desk>) {
         let opened = &self.running().opened;
@@ -213,11 +226,16 @@ impl TestDesk {
 
     /// The same, of a desk that sends straight to other servers from addresses of its own.
     pub fn names_from(&self, source: &[&str], policy: Option<Policy>) -> Arc<Names> {
+        Arc::new(self.unshared_names(source, policy))
+    }
+
+    /// The same, to be furnished further.
+    pub fn unshared_names(&self, source: &[&str], policy: Option<Policy>) -> Names {
         let (store, desk) = self.inside();
         let mut config = self.config.clone();
-        config.relay = Relay::Direct(Direct { port: 25, https_port: 443, allow_loopback: false, tls_reports: false });
+        config.relay = Relay::Direct(Direct::default());
         config.egress.source = source.iter().map(|source| source.parse().unwrap()).collect();
-        Arc::new(Names::new(Arc::new(config), store, desk, Timestamp::now).with_policy(policy))
+        Names::new(Arc::new(config), store, desk, Timestamp::now).with_policy(policy)
     }
 
     /// Tests the way out.
