@@ -52,7 +52,7 @@ fn main() {
         let file = dir.path().join("guichet.toml");
         let config = format!(
             "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\n\
-             postmaster = \"acme\"\n[smtp]\nlisten = [\"127.0.0.1:0\"]\n[submission]\nlisten_tls = []\nlisten = []\n[imap]\nlisten_tls = []\n[imap]\nlisten_tls = []\n\
+             postmaster = \"acme\"\n[smtp]\nlisten = [\"127.0.0.1:0\"]\n[submission]\nlisten_tls = []\nlisten = []\n[imap]\nlisten_tls = []\n\
              [dns]\nresolvers = [\"127.0.0.1:{dead}\"]\n[relay]\n{relay}\n",
             dir.path().join("data").display()
         );

@@ -63,7 +63,7 @@ impl Desk {
         let config = format!(
             "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\n\
              postmaster = \"acme\"\n[smtp]\nlisten = [\"{address}\"]\n\
-             [submission]\nlisten_tls = []\nlisten = []\n[imap]\nlisten_tls = []\n[imap]\nlisten_tls = []\n[relay]\n{}\n[dns]\nresolvers = [\"{}\"]\n\
+             [submission]\nlisten_tls = []\nlisten = []\n[imap]\nlisten_tls = []\n[relay]\n{}\n[dns]\nresolvers = [\"{}\"]\n\
              [limits]\nconnections_per_address = 200\nnetwork_messages = 1000000\nsender_messages = 1000000\n\
              new_tickets = 1000000\n{}\n",
             dir.join("data").display(),

@@ -47,7 +47,7 @@ fn check_names_what_the_machine_lacks() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = format!(
         "hostname = \"desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"data\"\npostmaster = \"acme\"\n\
-         [smtp]\nlisten = [\"{}\"]\n[submission]\nlisten_tls = []\nlisten = []\n[imap]\nlisten_tls = []\n[imap]\nlisten_tls = []\n\
+         [smtp]\nlisten = [\"{}\"]\n[submission]\nlisten_tls = []\nlisten = []\n[imap]\nlisten_tls = []\n\
          [relay]\nmode = \"capture\"\n",
         taken.local_addr().unwrap()
     );
