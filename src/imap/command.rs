@@ -1,5 +1,7 @@
 //! Commands as the client meant them: the grammar of RFC 3501 §9 and of the extensions, in types.
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
 /// A command with the tag by which its answer will be known.
@@ -20,11 +22,11 @@ pub enum Command {
     Authenticate {
         mechanism: String,
         /// The first message, decoded (RFC 4959); `=` is an empty one.
-        initial: Option<Vec<u8>>,
+        initial: Option<Secret<Vec<u8>>>,
     },
     Login {
         user: String,
-        password: String,
+        password: Secret<String>,
     },
     /// In capitals.
     Enable(Vec<String>),
@@ -108,6 +110,16 @@ pub enum Command {
     },
     GetQuota(String),
     GetQuotaRoot(Name),
+}
+
+/// What must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret<T>(pub T);
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// A mailbox's name in UTF-8, as it was meant: decoded from modified UTF-7 (RFC 3501 §5.1.3) where it

@@ -79,7 +79,16 @@ struct Found {
     source: Option<Source>,
 }
 
-/// Answers a FETCH for these messages; whether one of them is gone.
+/// What a FETCH could not bring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// A message is gone.
+    pub gone: bool,
+    /// A part is encoded in a way that nobody here knows (RFC 3516 §4.3).
+    pub unknown_encoding: bool,
+}
+
+/// Answers a FETCH for these messages.
 pub(super) async fn fetch(
     desk: &Desk,
     member: MemberId,
@@ -87,12 +96,12 @@ pub(super) async fn fetch(
     uids: &[u32],
     wanted: &Wanted<'_>,
     out: &mut Out<'_>,
-) -> Result<bool, Trouble> {
+) -> Result<Missing, Trouble> {
     let depth = wanted.depth();
-    let mut gone = false;
+    let mut missing = Missing::default();
     for some in uids.chunks(if depth == Depth::Message { FEW } else { MANY }) {
         let mut rows = desk.store.read(|view| found(view, &selected.shelves, member, some))?;
-        gone |= rows.len() < some.len();
+        missing.gone |= rows.len() < some.len();
         if let Some(since) = wanted.changed_since {
             rows.retain(|(_, row, mine)| row.modseq.max(mine.modseq) > since);
         }
@@ -113,7 +122,7 @@ pub(super) async fn fetch(
         for mut message in messages {
             // Rows of what is being erased have nothing behind them.
             if depth > Depth::Row && message.shape.is_none() {
-                gone = true;
+                missing.gone = true;
                 continue;
             }
             let Some(number) = selected.number(message.uid) else { continue };
@@ -121,11 +130,11 @@ pub(super) async fn fetch(
                 let end = shape.header as usize;
                 make_his(desk, member, shape.reply, &mut message.octets, end);
             }
-            write(desk, member, number, &message, wanted, out.bytes);
+            missing.unknown_encoding |= !write(desk, member, number, &message, wanted, out.bytes);
             out.relieve().await?;
         }
     }
-    Ok(gone)
+    Ok(missing)
 }
 
 fn read(view: &View<'_>, member: MemberId, depth: Depth, mut found: Found) -> Result<Found, Trouble> {
@@ -175,8 +184,16 @@ async fn see(desk: &Desk, member: MemberId, rows: &mut [(u32, Row, Mine)]) -> Re
     Ok(())
 }
 
-/// One untagged FETCH.
-fn write(desk: &Desk, member: MemberId, number: u32, message: &Found, wanted: &Wanted<'_>, out: &mut Vec<u8>) {
+/// One untagged FETCH; whether all encodings were known.
+fn write(
+    desk: &Desk,
+    member: MemberId,
+    number: u32,
+    message: &Found,
+    wanted: &Wanted<'_>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let mut known = true;
     out.extend_from_slice(format!("* {number} FETCH (").as_bytes());
     let mut first = true;
     let mut begin = |out: &mut Vec<u8>, name: &str| {
@@ -240,7 +257,11 @@ fn write(desk: &Desk, member: MemberId, number: u32, message: &Found, wanted: &W
                         literal_of(out, &octets, *partial);
                     }
                     Ok(Some(octets)) => literal_of(out, &octets, *partial),
-                    Ok(None) | Err(_) => out.extend_from_slice(b"NIL"),
+                    Ok(None) => out.extend_from_slice(b"NIL"),
+                    Err(section::UnknownEncoding) => {
+                        known = false;
+                        out.extend_from_slice(b"NIL");
+                    }
                 }
             }
             FetchItem::BinarySize(part) => {
@@ -253,6 +274,7 @@ fn write(desk: &Desk, member: MemberId, number: u32, message: &Found, wanted: &W
         begin(out, &format!("MODSEQ ({})", row.modseq.max(mine.modseq)));
     }
     out.extend_from_slice(b")\r\n");
+    known
 }
 
 fn cut<'a>(octets: &'a [u8], section: &Section) -> Option<std::borrow::Cow<'a, [u8]>> {

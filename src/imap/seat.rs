@@ -362,8 +362,11 @@ impl Seat {
             }
         }
         let wanted = Wanted { items, uid, modseq: changed_since.is_some(), changed_since };
-        let gone = fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
-        if gone && !uid {
+        let missing = fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
+        if missing.unknown_encoding {
+            return Err(Trouble::no("UNKNOWN-CTE", "a part is encoded in a way that is not known here"));
+        }
+        if missing.gone && !uid {
             return Err(Trouble::no("EXPUNGEISSUED", "some of the messages are here no longer"));
         }
         Ok(Done::ok("fetched"))

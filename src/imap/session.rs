@@ -4,7 +4,7 @@
 use data_encoding::BASE64;
 
 use super::Trouble;
-use super::command::{Append, Command, Name, Tagged};
+use super::command::{Append, Command, Name, Secret, Tagged};
 use super::reader::{Input, Reader, ReaderLimits};
 use super::seat::Done;
 use crate::desk::login::{Login, Mechanism};
@@ -85,7 +85,7 @@ pub struct Session {
     append_limit: u64,
     /// The tag of an APPEND that is on its way.
     appending: Option<String>,
-    /// What made no sense, and how much of that ends the session.
+    /// What made no sense since something was done, and how much of that ends the session.
     errors: u32,
     most_errors: u32,
     login: Option<Login>,
@@ -191,13 +191,13 @@ impl Session {
             }
             Command::Login { user, password } => {
                 let mechanism = Mechanism::Plain;
-                let initial = [b"\0", user.as_bytes(), b"\0", password.as_bytes()].concat();
+                let initial = [b"\0", user.as_bytes(), b"\0", password.0.as_bytes()].concat();
                 let (exchange, step) = Exchange::begin(mechanism, Some(initial));
                 self.step(tag.clone(), exchange, step)
             }
             Command::Authenticate { mechanism, initial } => match Mechanism::named(mechanism) {
                 Some(mechanism) => {
-                    let (exchange, step) = Exchange::begin(mechanism, initial.clone());
+                    let (exchange, step) = Exchange::begin(mechanism, initial.clone().map(|Secret(initial)| initial));
                     self.step(tag.clone(), exchange, step)
                 }
                 None => self.wrong(tag, "NO [CANNOT] the mechanisms are those that CAPABILITY tells"),
@@ -299,6 +299,9 @@ impl Session {
 
     /// What came of [`Effect::Perform`] and [`Effect::AppendEnd`].
     pub fn performed(&mut self, tag: &str, done: Result<Done, Trouble>) -> Effect<'static> {
+        if done.is_ok() {
+            self.errors = 0;
+        }
         match done {
             Ok(Done { code: Some(code), text }) => say(&format!("{tag} OK [{code}] {text}")),
             Ok(Done { code: None, text }) => say(&format!("{tag} OK {text}")),

@@ -140,7 +140,7 @@ fn name(text: &str) -> Name {
 }
 
 fn login(user: &str, password: &str) -> Command {
-    Command::Login { user: user.to_owned(), password: password.to_owned() }
+    Command::Login { user: user.to_owned(), password: Secret(password.to_owned()) }
 }
 
 fn ranges(ranges: &[(u32, u32)]) -> Set {

@@ -5,7 +5,7 @@ use data_encoding::BASE64;
 use super::append::{self, Announced};
 use super::cursor::{Cursor, MANY, Read, Stop, is_astring, wrong};
 use super::{fetch, flag, list, search, set};
-use crate::imap::command::{Command, ListBy, Name, Resync, Set, StoreHow, Tagged};
+use crate::imap::command::{Command, ListBy, Name, Resync, Secret, Set, StoreHow, Tagged};
 
 /// The longest tag.
 const TAG: usize = 64;
@@ -177,13 +177,13 @@ fn authenticate(cursor: &mut Cursor<'_>) -> Read<Command> {
         "=" => Vec::new(),
         text => BASE64.decode(text.as_bytes()).map_err(|_| Stop::Wrong(not_base64))?,
     };
-    Ok(Command::Authenticate { mechanism, initial: Some(initial) })
+    Ok(Command::Authenticate { mechanism, initial: Some(Secret(initial)) })
 }
 
 fn login(cursor: &mut Cursor<'_>) -> Read<Command> {
     let user = cursor.text()?;
     cursor.space()?;
-    Ok(Command::Login { user, password: cursor.text()? })
+    Ok(Command::Login { user, password: Secret(cursor.text()?) })
 }
 
 fn enable(cursor: &mut Cursor<'_>) -> Read<Command> {
