@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use guichet::cli::{self, House};
 use guichet::daemon;
 
+/// Gives back what a table snapshot took for a moment, which glibc's keeps for good.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let house = House {
         open: daemon::here::inside,

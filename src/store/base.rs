@@ -1,8 +1,9 @@
 //! A table snapshot as the lowest layer of the index: found in it by key, read block by block.
 //!
-//! Only the first key of each block is held in memory. `docs/store.md` has the format.
+//! Only the first key of each block is held in memory, all of them in one piece. `docs/store.md` has
+//! the format.
 
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use super::StoreError;
@@ -29,16 +30,41 @@ pub(super) struct Base {
     pub(super) start: Position,
     /// Octets of the file.
     pub(super) size: u64,
-    blocks: Vec<Block>,
+    blocks: Blocks,
     /// Where the blocks of pairs end.
     end: u64,
     count: u64,
 }
 
-/// Where a block begins, and with which key.
+/// Where the blocks begin, and with which keys.
+#[derive(Default)]
+struct Blocks {
+    /// The first keys, one behind the other.
+    keys: Vec<u8>,
+    blocks: Vec<Block>,
+}
+
 struct Block {
-    first: Box<[u8]>,
+    /// Where its first key is among them.
+    first: Range<usize>,
     offset: u64,
+}
+
+impl Blocks {
+    fn push(&mut self, first: &[u8], offset: u64) {
+        let start = self.keys.len();
+        self.keys.extend_from_slice(first);
+        self.blocks.push(Block { first: start..self.keys.len(), offset });
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.blocks.iter().map(|block| (&self.keys[block.first.clone()], block.offset))
+    }
+
+    /// The block in which a key is if it is there: the last one that begins no later.
+    fn of(&self, key: &[u8]) -> Option<usize> {
+        self.blocks.partition_point(|block| self.keys[block.first.clone()] <= *key).checked_sub(1)
+    }
 }
 
 impl Base {
@@ -56,13 +82,13 @@ impl Base {
         if header != encode_header(start) {
             return Ok(None);
         }
-        let mut blocks = Vec::new();
+        let mut blocks = Blocks::default();
         let mut at = end;
         while at < footer_at {
             let Some((bytes, next)) = read_block(&*file, at, footer_at)? else { return Ok(None) };
             for (first, offset) in Pairs(&bytes) {
                 let Ok(offset) = offset.try_into() else { return Ok(None) };
-                blocks.push(Block { first: first.into(), offset: u64::from_be_bytes(offset) });
+                blocks.push(first, u64::from_be_bytes(offset));
             }
             at = next;
         }
@@ -73,9 +99,9 @@ impl Base {
     pub(super) fn check(&self, progress: &Progress) -> Result<bool, StoreError> {
         let mut at = HEADER as u64;
         let mut count = 0;
-        for block in &self.blocks {
+        for (key, offset) in self.blocks.iter() {
             let Some((bytes, next)) = read_block(&*self.file, at, self.end)? else { return Ok(false) };
-            if block.offset != at || Pairs(&bytes).next().is_none_or(|(first, _)| *first != *block.first) {
+            if offset != at || Pairs(&bytes).next().is_none_or(|(first, _)| first != key) {
                 return Ok(false);
             }
             count += Pairs(&bytes).count() as u64;
@@ -86,7 +112,7 @@ impl Base {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        let Some(n) = self.block_of(key) else { return Ok(None) };
+        let Some(n) = self.blocks.of(key) else { return Ok(None) };
         let bytes = self.block(n)?;
         // In order, so what is greater ends the search.
         let found = Pairs(&bytes).find(|(other, _)| *other >= key);
@@ -100,14 +126,15 @@ impl Base {
         order: Order,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), IndexError> {
-        if is_empty(span) || self.blocks.is_empty() {
+        let Some(most) = self.blocks.blocks.len().checked_sub(1) else { return Ok(()) };
+        if is_empty(span) {
             return Ok(());
         }
         let (from, to) = (as_slice(&span.0), as_slice(&span.1));
-        let first = key_of(from).and_then(|key| self.block_of(key)).unwrap_or(0);
+        let first = key_of(from).and_then(|key| self.blocks.of(key)).unwrap_or(0);
         let last = match key_of(to) {
-            None => self.blocks.len() - 1,
-            Some(key) => match self.block_of(key) {
+            None => most,
+            Some(key) => match self.blocks.of(key) {
                 None => return Ok(()),
                 Some(last) => last,
             },
@@ -147,14 +174,9 @@ impl Base {
         Ok(())
     }
 
-    /// The block in which a key is if it is there: the last one that begins no later.
-    fn block_of(&self, key: &[u8]) -> Option<usize> {
-        self.blocks.partition_point(|block| *block.first <= *key).checked_sub(1)
-    }
-
     fn block(&self, n: usize) -> Result<Vec<u8>, IndexError> {
         let damaged = || IndexError(format!("the table snapshot {} is damaged", name(self.start)));
-        let at = self.blocks.get(n).ok_or_else(damaged)?.offset;
+        let at = self.blocks.blocks.get(n).ok_or_else(damaged)?.offset;
         let read = read_block(&*self.file, at, self.end).map_err(|error| IndexError(error.to_string()))?;
         read.map(|(bytes, _)| bytes).ok_or_else(damaged)
     }
@@ -236,7 +258,7 @@ pub(super) fn put(block: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 }
 
 /// The keys and values in a block.
-struct Pairs<'a>(&'a [u8]);
+pub(super) struct Pairs<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);

@@ -286,6 +286,8 @@ fn get<'a>(layers: impl Iterator<Item = Layer<'a>>, key: &[u8]) -> Result<Option
 /// How many pairs are taken from a layer at a time: few at first, since most ranges are short.
 const FIRST_CHUNK: usize = 4;
 const MOST_CHUNK: usize = 256;
+/// After so many octets no more are taken, however few pairs they are.
+const MOST_OCTETS: usize = 256 * 1024;
 
 /// Layers as one, in order of keys.
 pub(super) struct Merged<'a> {
@@ -350,14 +352,14 @@ impl Cursor<'_> {
             return Ok(());
         }
         let Some(span) = self.left.take() else { return Ok(()) };
-        let (taken, chunk) = (&mut self.taken, self.chunk);
+        let (mut octets, mut full) = (0, false);
         self.layer.range(&span, self.order, &mut |key, value| {
-            taken.push_back((key.to_vec(), value.map(<[u8]>::to_vec)));
-            taken.len() < chunk
+            octets += key.len() + value.map_or(0, <[u8]>::len);
+            self.taken.push_back((key.to_vec(), value.map(<[u8]>::to_vec)));
+            full = self.taken.len() >= self.chunk || octets >= MOST_OCTETS;
+            !full
         })?;
-        if self.taken.len() == chunk
-            && let Some((last, _)) = self.taken.back()
-        {
+        if full && let Some((last, _)) = self.taken.back() {
             let last = Bound::Excluded(last.clone());
             self.left = Some(match self.order {
                 Order::Up => (last, span.1),
@@ -551,6 +553,24 @@ mod tests {
             desk.check("opened again");
             assert_eq!(desk.engine.all().len(), 1, "what the snapshot has is deleted");
         }
+    }
+
+    #[test]
+    fn reading_all_of_it_holds_few_octets_however_large_the_values_are() {
+        const LARGE: usize = 100 * 1024;
+        let mut desk = Desk::new();
+        let writes: Vec<Write> = (0..100).map(|n| (vec![0x20, n], Some(vec![n; LARGE]))).collect();
+        desk.layers.apply(writes, position(1)).unwrap();
+        desk.freeze();
+        let frozen = desk.layers.frozen().unwrap();
+        let mut pairs = frozen.pairs();
+        for n in 0..100 {
+            assert_eq!(pairs.next().unwrap().unwrap(), (vec![0x20, n], vec![n; LARGE]));
+            let values = pairs.cursors.iter().flat_map(|cursor| &cursor.taken);
+            let held: usize = values.filter_map(|(_, value)| value.as_ref()).map(Vec::len).sum();
+            assert!(held < MOST_OCTETS + LARGE, "{held} octets after {n}");
+        }
+        assert!(pairs.next().unwrap().is_none());
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Default for Options {
             lock_wait: Duration::from_secs(10),
             segment_size: 64 * MIB,
             snapshot_every: 256 * MIB,
-            cache: 64 * MIB,
+            cache: 16 * MIB,
             keep_free: 64 * MIB,
             progress: Progress::default(),
         }

@@ -6,7 +6,7 @@
 use std::io;
 
 use super::StoreError;
-use super::base::{BLOCK, Base, FOOTER, HEAD, HEADER, checksum, encode_footer, encode_header, put};
+use super::base::{BLOCK, Base, FOOTER, HEAD, HEADER, Pairs, checksum, encode_footer, encode_header, put};
 use super::files::{File, Files};
 use super::journal::Position;
 use super::transaction::Pair;
@@ -31,12 +31,13 @@ pub(super) fn write(
     let mut out = Out { file: &*files.create(NEW)?, bytes: Vec::new(), written: 0, synced: 0 };
     out.bytes.extend_from_slice(&encode_header(start));
     debug_assert_eq!(out.bytes.len(), HEADER);
+    // What the index of blocks will hold, in one piece.
     let mut firsts = Vec::new();
     let mut block = Vec::new();
     let mut count = 0;
     while let Some((key, value)) = pairs()? {
         if block.is_empty() {
-            firsts.push((key.clone(), out.at()));
+            put(&mut firsts, &key, &out.at().to_be_bytes());
         }
         put(&mut block, &key, &value);
         count += 1;
@@ -46,8 +47,8 @@ pub(super) fn write(
     }
     out.block(&mut block)?;
     let end = out.at();
-    for (first, offset) in firsts {
-        put(&mut block, &first, &offset.to_be_bytes());
+    for (first, offset) in Pairs(&firsts) {
+        put(&mut block, first, offset);
         if block.len() >= BLOCK {
             out.block(&mut block)?;
         }
@@ -216,6 +217,22 @@ mod tests {
                 expected.reverse();
             }
         }
+    }
+
+    #[test]
+    fn what_was_read_is_written_before_much_more_is_read() {
+        let files = MemoryFiles::default();
+        let value = vec![7; 1000];
+        let (mut read, mut most) = (0_u64, 0);
+        let mut pairs = (0..PAIRS).map(|n| (key(n), value.clone()));
+        write(&files, position(64), &mut || {
+            most = most.max(read.saturating_sub(files.open(NEW)?.size()?));
+            read += value.len() as u64;
+            Ok(pairs.next())
+        })
+        .unwrap();
+        assert!(read > 4 * CHUNK as u64, "there is enough to write");
+        assert!(most <= (CHUNK + BLOCK + value.len()) as u64, "{most} octets wait");
     }
 
     #[test]
