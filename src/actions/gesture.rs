@@ -12,7 +12,7 @@ use crate::desk::ticket::{Assignee, Priority, Status, Ticket};
 use crate::store::tables::{ENTRIES, MOVES};
 use crate::store::{Order, Read, StoreError, Tx};
 
-/// Moves a ticket from one of a member's mailboxes into another.
+/// Moves a ticket from one of a member's mailboxes, or from wherever it is, into another.
 ///
 /// # Errors
 /// [`ActionError::Refused`] where that means nothing, and for a ticket of another property than the
@@ -22,7 +22,7 @@ pub fn move_ticket(
     act: &Act<'_>,
     member: MemberId,
     ticket: TicketId,
-    from: Folder,
+    from: Option<Folder>,
     to: Folder,
 ) -> Result<(), ActionError> {
     let before = find::ticket_by_id(tx, ticket)?;
@@ -61,6 +61,7 @@ pub fn move_ticket(
     // Also where the clock stood still: by this the next move knows that nothing came between.
     ticket.updated_at = act.now.max(before.updated_at);
     state::save(tx, Some(&before), &ticket)?;
+    let Some(from) = from else { return Ok(()) };
     let last = Move {
         member,
         from: from.id(),
@@ -154,7 +155,7 @@ mod tests {
             .act(|tx, act| {
                 let bob = find::member(tx, "bob")?;
                 let act = act.with_actor(post::as_member(&bob));
-                move_ticket(tx, &act, bob.id, id, from, to)?;
+                move_ticket(tx, &act, bob.id, id, Some(from), to)?;
                 find::ticket_by_id(tx, id)
             })
             .await

@@ -51,7 +51,7 @@ impl Seat {
                     let mut item = Item::of(&row);
                     if let Some(ticket) = row.ticket {
                         if tickets.insert(ticket) {
-                            gesture::move_ticket(tx, &act, member, ticket, from, to)?;
+                            gesture::move_ticket(tx, &act, member, ticket, Some(from), to)?;
                         }
                         if moving {
                             // What a client has moved is gone from where it was, under that number.
@@ -123,7 +123,7 @@ impl Seat {
                         (None, _) => own::remove(tx, member, row.entry)?,
                         (Some(ticket), Some(to)) => {
                             if tickets.insert(ticket) {
-                                gesture::move_ticket(tx, &act, member, ticket, from, to)?;
+                                gesture::move_ticket(tx, &act, member, ticket, Some(from), to)?;
                             }
                         }
                         (Some(_), None) => {}
