@@ -72,7 +72,8 @@ async fn an_answer_that_is_put_into_notes_is_a_note() {
     assert_eq!((tagged.door, tagged.client.as_deref()), (Door::Imap, Some("Thunderbird 140.5")));
     // It is on the ticket, where he who wrote it has read it.
     alice.must("NOOP").await;
-    assert_eq!(alice.search("SEEN").await.len(), 1);
+    assert!(alice.search("UNSEEN").await.is_empty());
+    assert_eq!(alice.search("ALL").await.len(), 2);
 
     // A client that lost its connection does it again.
     assert!(alice.append("acme/Notes", "", &note.message()).await.is_ok());
@@ -183,12 +184,13 @@ async fn what_can_be_no_ticket_is_refused_or_kept() {
         refused(&alice.append(mailbox, "", &mail.message()).await, why);
     }
     refused(&alice.append("INBOX", "", "\0\u{1}nothing at all").await, "exactly one From");
+    let mut bob = Client::log_in(&desk, "bob").await;
     for mailbox in ["Archive", "Junk", "Trash"] {
         let mail = letter(DORA).subject("An old newsletter");
         assert!(alice.append(mailbox, "", &mail.message()).await.is_ok());
         alice.must(&format!("SELECT {mailbox}")).await;
         assert!(only(&mut alice).await.contains("An old newsletter"));
-        let mut bob = Client::in_mailbox(&desk, "bob", mailbox).await;
+        bob.must(&format!("SELECT {mailbox}")).await;
         assert!(bob.search("ALL").await.is_empty(), "it is nobody's but hers");
     }
     assert!(desk.find("acme-2").is_none());
@@ -315,6 +317,30 @@ async fn drafts_are_replaced_and_moved_and_leave_nothing_behind() {
     let found = guichet::actions::verify::references(&desk.inside().0).unwrap();
     assert_eq!(found.problems, Vec::<String>::new());
     assert!(desk.find("acme-2").is_none());
+}
+
+#[tokio::test]
+async fn a_draft_that_is_moved_into_notes_is_a_note() {
+    let desk = desk().await;
+    let mut alice = Client::in_mailbox(&desk, "alice", "INBOX").await;
+    let shown = only(&mut alice).await;
+    let note = answer(ALICE, &shown, "Ask Bob.\n");
+    assert!(alice.append("Drafts", "\\Draft \\Seen", &note.message()).await.is_ok());
+    assert!(alice.append("Drafts", "\\Draft", &letter(ALICE).subject("No answer").message()).await.is_ok());
+    alice.must("SELECT Drafts").await;
+    refused(&alice.ask("MOVE 2 acme/Notes").await, "write the note as a reply");
+    refused(&alice.ask("COPY 2 acme/Open").await, "alice@team.example is of the desk");
+    assert!(alice.must("MOVE 1 acme/Notes").await.untagged.iter().any(|line| line == "* 1 EXPUNGE"));
+    assert!(only(&mut alice).await.contains("No answer"));
+    assert_eq!((desk.newest("acme-1").kind, desk.newest("acme-1").text.trim()), (Kind::Note, "Ask Bob."));
+    // What came to another account and was kept here first.
+    assert!(alice.append("Archive", "", &letter(DORA).subject("Kept").message()).await.is_ok());
+    alice.must("SELECT Archive").await;
+    let moved = alice.must("MOVE 1 acme/Open").await;
+    assert!(moved.untagged.iter().any(|line| line.contains("COPYUID")), "{moved:?}");
+    assert_eq!(desk.ticket("acme-2").requester().unwrap().address.as_str(), "dora@example.net");
+    let found = guichet::actions::verify::references(&desk.inside().0).unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
 }
 
 #[tokio::test]

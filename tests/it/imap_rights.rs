@@ -43,7 +43,7 @@ const ENDS: [(&str, End); 7] = [
     ("Drafts", ("she is removed", |tx, act| member::remove(tx, act, ALICE).map(drop))),
     ("acme/Open", ("she leaves the property", leave)),
     ("INBOX", ("she leaves the property", leave)),
-    ("acme/Open", ("the property is removed", |tx, _| property::remove(tx, "acme").map(drop))),
+    ("bulle/Open", ("the property is removed", |tx, _| property::remove(tx, "bulle").map(drop))),
     ("INBOX", ("she leaves a department", leave_department)),
     ("INBOX", ("the department is removed", |tx, _| department::remove(tx, "acme", "billing").map(drop))),
 ];
@@ -95,8 +95,9 @@ async fn whoever_is_not_concerned_stays() {
     let desk = desk().await;
     let mut bob = Client::in_mailbox(&desk, "bob", "INBOX").await;
     bob.idle().await;
+    desk.app_password(ALICE, "laptop").await;
     desk.act(leave).await;
-    desk.act(|tx, _| app_password::revoke(tx, ALICE, "mail client").map(drop)).await;
+    desk.act(|tx, _| app_password::revoke(tx, ALICE, "laptop").map(drop)).await;
     let other = desk.app_password("bob@team.example", "phone").await;
     assert!(!other.is_empty());
     desk.act(|tx, _| app_password::revoke(tx, "bob", "phone").map(drop)).await;

@@ -58,6 +58,7 @@ async fn an_older_store_has_its_mailboxes_when_the_daemon_has_opened_it() {
 #[tokio::test]
 async fn a_backup_that_is_put_back_gives_no_number_a_second_meaning() {
     let mut desk = desk().await;
+    let password = desk.app_password("alice@team.example", "phone").await;
     let mut alice = Client::log_in(&desk, "alice").await;
     let before: Vec<u32> = validities(&mut alice).await;
     let backup = desk.dir.path().join("backup");
@@ -85,12 +86,10 @@ async fn a_backup_that_is_put_back_gives_no_number_a_second_meaning() {
     store.close().await.unwrap();
 
     desk.resume().await;
-    let mut bob = Client::log_in(&desk, "bob").await;
-    let mut alice = Client::log_in(&desk, "alice").await;
-    for client in [&mut alice, &mut bob] {
-        let after = validities(client).await;
-        assert!(after.iter().all(|new| !before.contains(new)), "{before:?}, then {after:?}");
-    }
+    let mut alice = Client::connect(desk.imap().0, &desk.certificate()).await;
+    alice.must(&format!("LOGIN alice@team.example \"{password}\"")).await;
+    let after = validities(&mut alice).await;
+    assert!(after.iter().all(|new| !before.contains(new)), "{before:?}, then {after:?}");
     alice.must("SELECT INBOX").await;
     desk.post(&letter("carol@example.com").to("acme@desk.example.org").subject("New")).await;
     let new = *alice.search("SUBJECT New").await.last().unwrap();
