@@ -43,7 +43,7 @@ const ENDS: [(&str, End); 7] = [
     ("Drafts", ("she is removed", |tx, act| member::remove(tx, act, ALICE).map(drop))),
     ("acme/Open", ("she leaves the property", leave)),
     ("INBOX", ("she leaves the property", leave)),
-    ("bulle/Open", ("the property is removed", |tx, _| property::remove(tx, "bulle").map(drop))),
+    ("bulle/Open", ("the property is removed", |tx, act| property::remove(tx, act, "bulle").map(drop))),
     ("INBOX", ("she leaves a department", leave_department)),
     ("INBOX", ("the department is removed", |tx, _| department::remove(tx, "acme", "billing").map(drop))),
 ];
