@@ -6,6 +6,7 @@ use guichet::desk::entry::{Door, Kind, Reason, State, Verified, What};
 use guichet::desk::member::Role;
 use guichet::desk::ticket::{Assignee, Status};
 
+use super::kit::daemon::guichet;
 use super::kit::desk::{TestDesk, address, field};
 use super::kit::imap::{Answer, Client};
 use super::kit::letter::{Letter, letter};
@@ -385,4 +386,14 @@ async fn what_is_done_in_a_mail_client_is_told_with_its_name() {
         assert_eq!((entry.door, entry.client.as_deref()), (Door::Imap, Some("iPhone Mail 22B83")));
         assert_eq!(entry.author.mailbox().unwrap().address.as_str(), user);
     }
+    let said = |args: &'static [&str]| {
+        let file = desk.config_file();
+        tokio::task::spawn_blocking(move || String::from_utf8(guichet(&file, args).stdout).unwrap())
+    };
+    let log = said(&["ticket", "log", "acme-1"]).await.unwrap();
+    assert_eq!(log.matches("imap, iPhone Mail 22B83").count(), 3, "{log}");
+    let shown = said(&["ticket", "show", "acme-1", "--json"]).await.unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["entries"][0]["client"], serde_json::Value::Null);
+    assert_eq!(shown["entries"][1]["client"], "iPhone Mail 22B83");
 }

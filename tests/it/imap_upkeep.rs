@@ -92,6 +92,7 @@ async fn a_backup_that_is_put_back_gives_no_number_a_second_meaning() {
     assert!(after.iter().all(|new| !before.contains(new)), "{before:?}, then {after:?}");
     alice.must("SELECT INBOX").await;
     desk.post(&letter("carol@example.com").to("acme@desk.example.org").subject("New")).await;
+    alice.must("NOOP").await;
     let new = *alice.search("SUBJECT New").await.last().unwrap();
     assert!(new > last, "{new} after {last}");
     let found = guichet::actions::verify::references(&desk.inside().0).unwrap();
