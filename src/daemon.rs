@@ -96,7 +96,9 @@ async fn upgrade(store: &Store, progress: &Progress) -> Result<(), StoreError> {
         progress.read(ticket.0 - done);
         done = ticket.0;
     }
-    progress.end();
+    if last.is_some() {
+        progress.end();
+    }
     Ok(())
 }
 
