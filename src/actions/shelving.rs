@@ -40,16 +40,10 @@ pub fn step(tx: &mut Tx<'_>, most: usize) -> Result<Option<TicketId>, StoreError
             shelve(tx, ticket, entry)?;
         }
     }
-    match page.last().filter(|_| page.len() == most) {
-        Some((last, _)) => {
-            tx.put(&SHELVED, &(), &Shelved::Through(last.0, last.1))?;
-            Ok(Some(last.0))
-        }
-        None => {
-            tx.put(&SHELVED, &(), &Shelved::All)?;
-            Ok(None)
-        }
-    }
+    let on = page.last().filter(|_| page.len() == most).map(|((ticket, entry), _)| (*ticket, *entry));
+    let done = on.map_or(Shelved::All, |(ticket, entry)| Shelved::Through(ticket, entry));
+    tx.put(&SHELVED, &(), &done)?;
+    Ok(on.map(|(ticket, _)| ticket))
 }
 
 fn shelve(tx: &mut Tx<'_>, ticket: &Ticket, entry: &Entry) -> Result<(), StoreError> {

@@ -111,7 +111,7 @@ impl Intake {
                     return Ok((put.known_there(tx, act, &entry)?, false));
                 }
                 match &read {
-                    Some((_, read)) => Ok((put.new(tx, act, read)?, true)),
+                    Some((_, read)) => Ok((put.new_there(tx, act, read)?, true)),
                     None if placed.folder.place().is_some() => Ok((Placement::Own, false)),
                     None => Err(match placed.folder {
                         Folder::Closed(_) => ActionError::refused(
@@ -180,7 +180,7 @@ impl Put<'_> {
     }
 
     /// What the desk does not know yet.
-    fn new(&self, tx: &mut Tx<'_>, act: &Act<'_>, read: &Understood) -> Result<Placement, ActionError> {
+    fn new_there(&self, tx: &mut Tx<'_>, act: &Act<'_>, read: &Understood) -> Result<Placement, ActionError> {
         let (property, department, home) = match self.placed.folder {
             Folder::Notes(property) => (property, None, None),
             Folder::Inbox => {
@@ -209,7 +209,7 @@ impl Put<'_> {
         }
         let from = match home {
             None => self.note_from(tx, act, &property, read)?,
-            Some(_) => self.customer(tx, act, &property, read)?,
+            Some(_) => customer(tx, act, &property, read)?,
         };
         let address = property.forwarding_address(act.desk.domains.first());
         let story = act.desk.mint_trace();
@@ -344,25 +344,19 @@ impl Put<'_> {
             from.address, property.slug
         )))
     }
+}
 
-    /// Somebody for whom a ticket can be.
-    fn customer(
-        &self,
-        tx: &impl Read,
-        act: &Act<'_>,
-        property: &Property,
-        read: &Understood,
-    ) -> Result<Mailbox, ActionError> {
-        let from = writer::one(read).ok_or_else(two_writers)?;
-        if find::is_outside(tx, act.desk, property.id, &from.address)? {
-            return Ok(from.clone());
-        }
-        Err(ActionError::refused(format!(
-            "{} is of the desk or its team, and a ticket is for somebody outside; to open one write to him as {}",
-            from.address,
-            property.forwarding_address(act.desk.domains.first())
-        )))
+/// Somebody for whom a ticket can be.
+fn customer(tx: &impl Read, act: &Act<'_>, property: &Property, read: &Understood) -> Result<Mailbox, ActionError> {
+    let from = writer::one(read).ok_or_else(two_writers)?;
+    if find::is_outside(tx, act.desk, property.id, &from.address)? {
+        return Ok(from.clone());
     }
+    Err(ActionError::refused(format!(
+        "{} is of the desk or its team, and a ticket is for somebody outside; to open one write to him as {}",
+        from.address,
+        property.forwarding_address(act.desk.domains.first())
+    )))
 }
 
 fn two_writers() -> ActionError {

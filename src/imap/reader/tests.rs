@@ -3,7 +3,7 @@
 use super::*;
 use crate::imap::command::{
     Bound, Command, FetchItem, Flag, List, ListBy, ListReturn, ListSelect, Partial, Resync, SearchKey, SearchReturn,
-    Section, Set, SortBy, SortCriterion, StatusItem, StoreHow, ThreadAlgorithm, What,
+    Secret, Section, Set, SortBy, SortCriterion, StatusItem, StoreHow, ThreadAlgorithm, What,
 };
 
 /// What came, its octets put together.

@@ -74,7 +74,7 @@ fn logging_in() {
 
     let by = |mechanism: &str, initial: Option<&str>| Command::Authenticate {
         mechanism: mechanism.to_owned(),
-        initial: initial.map(|text| text.as_bytes().to_vec()),
+        initial: initial.map(|text| Secret(text.as_bytes().to_vec())),
     };
     let first = |line: &str| match read(format!("a {line}\r\n")).remove(0) {
         Seen::Command(tagged) => tagged.command,
