@@ -54,7 +54,7 @@ async fn a_session_that_idles_is_woken_and_told_to_go() {
         let desk = desk().await;
         let mut alice = Client::in_mailbox(&desk, "alice", mailbox).await;
         alice.idle().await;
-        desk.act(|tx, act| end(tx, act)).await;
+        desk.act(end).await;
         let last = alice.hears(|line| !line.contains("still here")).await;
         assert!(last.starts_with("* BYE "), "{mailbox}, {what}: {last}");
     }
@@ -67,7 +67,7 @@ async fn the_next_command_is_the_last_and_tells_nothing() {
         for command in commands {
             let desk = desk().await;
             let mut alice = Client::in_mailbox(&desk, "alice", mailbox).await;
-            desk.act(|tx, act| end(tx, act)).await;
+            desk.act(end).await;
             alice.say(command).await;
             let last = alice.hears(|_| true).await;
             assert!(last.starts_with("* BYE "), "{mailbox}, {what}, {command}: {last}");

@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use guichet::actions::ticket;
+use guichet::desk::copy::Scope;
+use guichet::desk::ticket::Status;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::desk::TestDesk;
-use super::letter::letter;
+use super::letter::{Letter, letter};
 use super::submit::connector;
 
 /// After so long a test that waits says for what, and fails.
@@ -224,20 +227,19 @@ pub async fn furnish(desk: &TestDesk) {
             mail = mail.field(name, value);
         }
         assert_eq!(desk.post(&mail).await, format!("acme-{}", number + 1));
+        if number == 0 {
+            desk.write("acme-1", Some("bob"), Scope::Public, "Leave the room, Carol.\n").await;
+            desk.act(|tx, act| ticket::set_status(tx, act, "acme-1", Status::Open)).await;
+        }
     }
     desk.act(|tx, act| {
-        use guichet::actions::ticket;
-        use guichet::desk::ticket::Status;
         ticket::assign(tx, act, "acme-2", "billing")?;
         ticket::set_status(tx, act, "acme-3", Status::Closed)
     })
     .await;
-    desk.write("acme-1", Some("bob"), guichet::desk::copy::Scope::Public, "Leave the room, Carol.\n").await;
-    desk.act(|tx, act| guichet::actions::ticket::set_status(tx, act, "acme-1", guichet::desk::ticket::Status::Open))
-        .await;
 }
 
-fn letter_of(number: usize) -> super::letter::Letter {
+fn letter_of(number: usize) -> Letter {
     letter("Carol Smith <carol@example.com>")
         .to("acme@desk.example.org")
         .id(&format!("<carol-{}@example.com>", number + 1))
