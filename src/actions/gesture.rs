@@ -3,10 +3,11 @@
 //! Moving a message moves its ticket; putting it back where it was taken from makes the ticket what it
 //! was before, exactly.
 
-use super::{Act, ActionError, change, find, state};
+use super::{Act, ActionError, Actor, change, find, state};
 use crate::desk::entry::What;
 use crate::desk::folder::{self, Folder, Gesture};
 use crate::desk::id::{EntryId, MemberId, TicketId};
+use crate::desk::property::Property;
 use crate::desk::shelf::Move;
 use crate::desk::ticket::{Assignee, Priority, Status, Ticket};
 use crate::store::tables::{ENTRIES, MOVES};
@@ -34,7 +35,7 @@ pub fn move_ticket(
     if folder::property(to).is_some_and(|property| property != before.property) {
         return Err(ActionError::refused(format!("{} can't move to another property", before.reference)));
     }
-    let property = find::property_by_id(tx, before.property)?;
+    let property = at_home(tx, act, &before)?;
     let mut ticket = before.clone();
     let undone = tx
         .get(&MOVES, &ticket.id)?
@@ -71,6 +72,18 @@ pub fn move_ticket(
         moved_at: ticket.updated_at,
     };
     Ok(tx.put(&MOVES, &ticket.id, &last)?)
+}
+
+/// A ticket's property, where the one who acts has a role in it: what he wrote there once is still among
+/// what he sent.
+fn at_home(tx: &impl Read, act: &Act<'_>, ticket: &Ticket) -> Result<Property, ActionError> {
+    let property = find::property_by_id(tx, ticket.property)?;
+    if let Actor::Member { id, .. } = act.actor
+        && (property.removed || !find::member_by_id(tx, id)?.is_of(property.id))
+    {
+        return Err(ActionError::refused(format!("you have no role in {} any more", property.slug)));
+    }
+    Ok(property)
 }
 
 /// Makes a ticket what it was before a move. Nobody is told of it: whom it is given back to has had it.
@@ -134,6 +147,7 @@ fn change_ticket(
     change: impl FnOnce(&mut Tx<'_>, &mut Ticket) -> Result<(), ActionError>,
 ) -> Result<(), ActionError> {
     let before = find::ticket_by_id(tx, ticket)?;
+    at_home(tx, act, &before)?;
     let mut ticket = before.clone();
     change(tx, &mut ticket)?;
     if ticket != before {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use guichet::actions::department;
 use guichet::actions::{Act, ActionError, app_password, member, property};
+use guichet::desk::copy::Scope;
 use guichet::desk::member::Role;
 use guichet::store::Tx;
 
@@ -88,6 +89,21 @@ async fn nothing_is_put_among_tickets_by_whoever_may_no_longer() {
     alice.say(&format!("APPEND INBOX {{{}+}}\r\n{}", mail.len(), mail)).await;
     assert!(alice.hears(|_| true).await.starts_with("* BYE "));
     assert!(desk.find("bulle-1").is_none());
+}
+
+#[tokio::test]
+async fn what_a_member_sent_from_a_property_that_he_left_moves_nothing_there() {
+    let desk = desk().await;
+    desk.write("acme-1", Some("alice"), Scope::Public, "In the post.\n").await;
+    let mut alice = Client::in_mailbox(&desk, "alice", "Sent").await;
+    assert_eq!(alice.search("ALL").await.len(), 1);
+    desk.act(leave).await;
+    let before = (desk.ticket("acme-1"), desk.entries("acme-1"));
+    for command in ["STORE 1 +FLAGS (\\Flagged)", "STORE 1 +FLAGS (vip)", "MOVE 1 Archive", "COPY 1 INBOX"] {
+        let answer = alice.ask(command).await;
+        assert!(answer.status.starts_with("NO [CANNOT] you have no role in acme any more"), "{command}: {answer:?}");
+    }
+    assert_eq!((desk.ticket("acme-1"), desk.entries("acme-1")), before);
 }
 
 #[tokio::test]
