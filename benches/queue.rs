@@ -85,7 +85,7 @@ async fn fill(file: &Path, copies: usize) {
         let made = opened.store.transact(|tx| {
             let now = Timestamp::now();
             let trace = Some(opened.desk.mint_trace());
-            let act = Act { desk: &opened.desk, now, door: Door::Cli, actor: Actor::System, trace };
+            let act = Act { desk: &opened.desk, now, door: Door::Cli, actor: Actor::System, trace, client: None };
             if message == 0 {
                 let new = property::New {
                     slug: "acme".parse().expect("a good slug"),

@@ -271,7 +271,7 @@ impl Bench {
     fn act(&self, n: u64) -> Act<'_> {
         let start: Timestamp = "2024-01-01T00:00:00.123456789Z".parse().expect("a time");
         let now = start + SignedDuration::from_secs(30 * i64::try_from(n).expect("not so many"));
-        Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System, trace: None }
+        Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System, trace: None, client: None }
     }
 
     fn found(&self, tx: &mut Tx<'_>) -> Result<(), ActionError> {

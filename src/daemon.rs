@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use self::crew::Crew;
 use self::doors::{Addresses, Doors};
 use self::tls::Keeper;
-use crate::actions::{ActionError, Desk};
+use crate::actions::{ActionError, Desk, shelving};
 use crate::api::{self, App, upkeep};
 use crate::cli::Failure;
 use crate::config::{self, Config, Problem};
@@ -43,7 +43,7 @@ use crate::relay::worker;
 use crate::smtp::server::{Server, Start};
 use crate::smtp::session::Service;
 use crate::store::tables::{TOKEN_KEYS, TokenKey};
-use crate::store::{OpenError, Options, Order, Progress, Read as _, Store};
+use crate::store::{OpenError, Options, Order, Progress, Read as _, Store, StoreError, Work};
 use crate::sys::logs;
 use crate::web::site::Site;
 
@@ -64,18 +64,42 @@ pub async fn open(config: &Config) -> Result<Opened, Failure> {
 /// The same for somebody who wants to know how far it is.
 async fn open_telling(config: &Config, progress: Progress) -> Result<Opened, Failure> {
     let dir = config.data_dir.clone();
-    let options = Options { progress, ..Options::default() };
+    let options = Options { progress: progress.clone(), ..Options::default() };
     let store = tokio::task::spawn_blocking(move || Store::open(&store_dir(&dir), options))
         .await
         .context("the store could not be opened")?
         .map_err(store_failure)?;
-    open_on(config, store).await
+    on(config, store, &progress).await
 }
 
 /// The same on a store that somebody else opened.
 pub async fn open_on(config: &Config, store: Store) -> Result<Opened, Failure> {
+    on(config, store, &Progress::default()).await
+}
+
+async fn on(config: &Config, store: Store, progress: &Progress) -> Result<Opened, Failure> {
     let keys = token_keys(&store).await?;
+    upgrade(&store, progress).await.map_err(anyhow::Error::from)?;
     Ok(Opened { desk: Arc::new(parts::desk(config, keys)), store })
+}
+
+/// Brings what an older release stored up to this one. Whoever is stopped meanwhile goes on the next
+/// time.
+async fn upgrade(store: &Store, progress: &Progress) -> Result<(), StoreError> {
+    let last = store.read(|view| shelving::outstanding(view))?;
+    if let Some(last) = last {
+        tracing::info!(tickets = last.0, "the messages of an older store get their places in mailboxes");
+        progress.begin(Work::Upgrading, last.0);
+    }
+    let mut done = 0;
+    while let Some(ticket) = store.transact(|tx| shelving::step(tx, shelving::PAGE)).await? {
+        progress.read(ticket.0 - done);
+        done = ticket.0;
+    }
+    if last.is_some() {
+        progress.end();
+    }
+    Ok(())
 }
 
 /// Where the store lies in the data directory.
@@ -212,7 +236,7 @@ fn start_parts(config: &Config, opened: Opened, passed: Passed) -> Result<Runnin
     };
     let (world, members) = (mail(Service::World), mail(Service::Submission));
     let news = Arc::new(News::default());
-    let readers = parts::imap(config, &opened, &inbound.logins, &news, mail_tls.clone(), spool.clone());
+    let readers = parts::imap(config, &opened, &inbound, &news, mail_tls.clone(), spool.clone());
     let readers = Arc::new(readers);
     let site = Site::new(config, keeper.certificates.clone(), !listens.web_tls.is_empty());
     let web = Arc::new(parts::web_server(config, &site));

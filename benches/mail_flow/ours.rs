@@ -128,7 +128,14 @@ async fn furnish(dir: &Path, readers: &[&str]) -> anyhow::Result<()> {
     let Ok(opened) = daemon::open(&Config::load(&dir.join("guichet.toml"))?).await else {
         bail!("the store in {} can't be made", dir.display());
     };
-    let act = Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
+    let act = Act {
+        desk: &opened.desk,
+        now: Timestamp::now(),
+        door: Door::Cli,
+        actor: Actor::System,
+        trace: None,
+        client: None,
+    };
     opened
         .store
         .transact(|tx| {

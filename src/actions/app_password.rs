@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::property::check_name;
-use super::{Act, ActionError, Desk, find};
+use super::{Act, ActionError, Desk, find, views};
 use crate::desk::address::Address;
 use crate::desk::id::{AppPasswordId, MemberId};
 use crate::desk::login::{AppPassword, Login, Use, new_password};
@@ -72,6 +72,7 @@ pub fn revoke(tx: &mut Tx<'_>, who: &str, name: &str) -> Result<AppPassword, Act
         });
     };
     tx.delete(&APP_PASSWORDS, &(member.id, password.id));
+    views::rights_changed(tx, member.id)?;
     Ok(password.clone())
 }
 
@@ -80,7 +81,7 @@ pub fn revoke_all(tx: &mut Tx<'_>, member: MemberId) -> Result<(), StoreError> {
     for password in of(tx, member)? {
         tx.delete(&APP_PASSWORDS, &(member, password.id));
     }
-    Ok(())
+    views::rights_changed(tx, member)
 }
 
 /// Who may be logging in.

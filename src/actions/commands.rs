@@ -180,7 +180,7 @@ pub(super) fn obey(
     entry: &mut Entry,
     member: &Member,
 ) -> Result<Obeyed, ActionError> {
-    let by_mail = matches!(entry.door, Door::Smtp | Door::Submission);
+    let by_mail = matches!(entry.door, Door::Smtp | Door::Submission | Door::Imap);
     let Some(raw) = entry.raw.filter(|_| by_mail) else { return Ok(Obeyed::default()) };
     let asked = understand(&tx.raw(raw)?, &Limits::default()).map(|said| asked(&said)).unwrap_or_default();
     if asked.is_empty() {

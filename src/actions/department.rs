@@ -1,7 +1,7 @@
 //! Departments: added, changed, removed.
 
 use super::property::check_name;
-use super::{ActionError, find};
+use super::{ActionError, find, views};
 use crate::desk::department::Department;
 use crate::desk::id::{DepartmentId, MemberId};
 use crate::desk::property::Property;
@@ -41,6 +41,7 @@ pub fn add(
     };
     let changes = Changes { add_members: members, ..Changes::default() };
     apply(tx, &property, &mut department, changes)?;
+    tell(tx, &department.members)?;
     tx.put(&DEPARTMENT_SLUGS, &(property.id, department.slug.clone()), &department.id)?;
     tx.put(&DEPARTMENTS, &department.id, &department)?;
     Ok(department)
@@ -50,7 +51,13 @@ pub fn add(
 pub fn edit(tx: &mut Tx<'_>, property: &str, slug: &str, changes: Changes) -> Result<Department, ActionError> {
     let property = find::property(tx, property)?;
     let mut department = find::department(tx, &property, slug)?;
+    let before = department.members.clone();
     apply(tx, &property, &mut department, changes)?;
+    let changed = |members: &[MemberId], others: &[MemberId]| -> Vec<MemberId> {
+        members.iter().copied().filter(|member| !others.contains(member)).collect()
+    };
+    tell(tx, &changed(&before, &department.members))?;
+    tell(tx, &changed(&department.members, &before))?;
     tx.put(&DEPARTMENTS, &department.id, &department)?;
     Ok(department)
 }
@@ -61,7 +68,7 @@ pub fn remove(tx: &mut Tx<'_>, property: &str, slug: &str) -> Result<Department,
     let mut property = find::property(tx, property)?;
     let mut department = find::department(tx, &property, slug)?;
     tx.delete(&DEPARTMENT_SLUGS, &(property.id, department.slug.clone()));
-    department.members.clear();
+    tell(tx, &std::mem::take(&mut department.members))?;
     department.removed = true;
     tx.put(&DEPARTMENTS, &department.id, &department)?;
     if property.default_assignee == Some(Assignee::Department(department.id)) {
@@ -69,6 +76,14 @@ pub fn remove(tx: &mut Tx<'_>, property: &str, slug: &str) -> Result<Department,
         tx.put(&PROPERTIES, &property.id, &property)?;
     }
     Ok(department)
+}
+
+/// Sessions of those whose mailboxes show other things now are to look round.
+fn tell(tx: &mut Tx<'_>, members: &[MemberId]) -> Result<(), ActionError> {
+    for member in members {
+        views::rights_changed(tx, *member)?;
+    }
+    Ok(())
 }
 
 fn apply(

@@ -8,13 +8,14 @@ use crate::desk::entry::Entry;
 use crate::desk::fanout::Colleague;
 use crate::desk::id::{ContactId, DepartmentId, EntryId, MemberId, PropertyId, TicketId};
 use crate::desk::member::{Member, Role};
+use crate::desk::message_id::MessageId;
 use crate::desk::mistake::Mistake;
 use crate::desk::property::Property;
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::ticket::{Assignee, Person, Ticket, TicketRef};
 use crate::store::tables::{
-    CONTACT_ADDRESSES, CONTACTS, DEPARTMENT_SLUGS, DEPARTMENTS, ENTRIES, MEMBER_ADDRESSES, MEMBERS, PROPERTIES,
-    PROPERTY_SLUGS, PUBLIC_ADDRESSES, TICKET_NUMBERS, TICKETS,
+    CONTACT_ADDRESSES, CONTACTS, DEPARTMENT_SLUGS, DEPARTMENTS, ENTRIES, MEMBER_ADDRESSES, MEMBERS, MESSAGE_IDS,
+    PROPERTIES, PROPERTY_SLUGS, PUBLIC_ADDRESSES, TICKET_NUMBERS, TICKETS,
 };
 use crate::store::{Order, Read, StoreError};
 
@@ -272,6 +273,20 @@ pub fn entry(tx: &impl Read, ticket: &Ticket, id: EntryId) -> Result<Entry, Acti
         name: format!("{id} on {}", ticket.reference),
         near: Vec::new(),
     })
+}
+
+/// The entry of a property that bears a Message-ID, its sender's own or ours, on the ticket that has it
+/// now.
+pub fn bearer(tx: &impl Read, property: PropertyId, id: &MessageId) -> Result<Option<Entry>, ActionError> {
+    for bearer in tx.get(&MESSAGE_IDS, &(property, id.clone()))?.unwrap_or_default() {
+        let Some(ticket) = there(ticket_by_id(tx, bearer.ticket))? else { continue };
+        let entry = tx.get(&ENTRIES, &(ticket.id, bearer.entry))?;
+        let bears = |entry: &Entry| entry.message_id.as_ref() == Some(id) || entry.minted_id.as_ref() == Some(id);
+        if let Some(entry) = entry.filter(bears) {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
 }
 
 /// All entries of a ticket, oldest first.

@@ -3,16 +3,17 @@
 //! Moving a message moves its ticket; putting it back where it was taken from makes the ticket what it
 //! was before, exactly.
 
-use super::{Act, ActionError, change, find, state};
+use super::{Act, ActionError, Actor, change, find, state};
 use crate::desk::entry::What;
 use crate::desk::folder::{self, Folder, Gesture};
 use crate::desk::id::{EntryId, MemberId, TicketId};
+use crate::desk::property::Property;
 use crate::desk::shelf::Move;
 use crate::desk::ticket::{Assignee, Priority, Status, Ticket};
 use crate::store::tables::{ENTRIES, MOVES};
 use crate::store::{Order, Read, StoreError, Tx};
 
-/// Moves a ticket from one of a member's mailboxes into another.
+/// Moves a ticket from one of a member's mailboxes, or from wherever it is, into another.
 ///
 /// # Errors
 /// [`ActionError::Refused`] where that means nothing, and for a ticket of another property than the
@@ -22,7 +23,7 @@ pub fn move_ticket(
     act: &Act<'_>,
     member: MemberId,
     ticket: TicketId,
-    from: Folder,
+    from: Option<Folder>,
     to: Folder,
 ) -> Result<(), ActionError> {
     let before = find::ticket_by_id(tx, ticket)?;
@@ -34,7 +35,7 @@ pub fn move_ticket(
     if folder::property(to).is_some_and(|property| property != before.property) {
         return Err(ActionError::refused(format!("{} can't move to another property", before.reference)));
     }
-    let property = find::property_by_id(tx, before.property)?;
+    let property = at_home(tx, act, &before)?;
     let mut ticket = before.clone();
     let undone = tx
         .get(&MOVES, &ticket.id)?
@@ -61,6 +62,7 @@ pub fn move_ticket(
     // Also where the clock stood still: by this the next move knows that nothing came between.
     ticket.updated_at = act.now.max(before.updated_at);
     state::save(tx, Some(&before), &ticket)?;
+    let Some(from) = from else { return Ok(()) };
     let last = Move {
         member,
         from: from.id(),
@@ -70,6 +72,18 @@ pub fn move_ticket(
         moved_at: ticket.updated_at,
     };
     Ok(tx.put(&MOVES, &ticket.id, &last)?)
+}
+
+/// A ticket's property, where the one who acts has a role in it: what he wrote there once is still among
+/// what he sent.
+fn at_home(tx: &impl Read, act: &Act<'_>, ticket: &Ticket) -> Result<Property, ActionError> {
+    let property = find::property_by_id(tx, ticket.property)?;
+    if let Actor::Member { id, .. } = act.actor
+        && (property.removed || !find::member_by_id(tx, id)?.is_of(property.id))
+    {
+        return Err(ActionError::refused(format!("you have no role in {} any more", property.slug)));
+    }
+    Ok(property)
 }
 
 /// Makes a ticket what it was before a move. Nobody is told of it: whom it is given back to has had it.
@@ -133,6 +147,7 @@ fn change_ticket(
     change: impl FnOnce(&mut Tx<'_>, &mut Ticket) -> Result<(), ActionError>,
 ) -> Result<(), ActionError> {
     let before = find::ticket_by_id(tx, ticket)?;
+    at_home(tx, act, &before)?;
     let mut ticket = before.clone();
     change(tx, &mut ticket)?;
     if ticket != before {
@@ -154,7 +169,7 @@ mod tests {
             .act(|tx, act| {
                 let bob = find::member(tx, "bob")?;
                 let act = act.with_actor(post::as_member(&bob));
-                move_ticket(tx, &act, bob.id, id, from, to)?;
+                move_ticket(tx, &act, bob.id, id, Some(from), to)?;
                 find::ticket_by_id(tx, id)
             })
             .await

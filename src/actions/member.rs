@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::property::check_name;
-use super::{Act, ActionError, app_password, claim, copies, find, state};
+use super::{Act, ActionError, app_password, claim, copies, find, state, views};
 use crate::desk::address::Address;
 use crate::desk::entry::What;
 use crate::desk::id::{MemberId, PropertyId};
@@ -124,6 +124,7 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, changes: Changes) -> Resu
         member.password = Some(password);
     }
     tx.put(&MEMBERS, &member.id, &member)?;
+    views::rights_changed(tx, member.id)?;
     Ok(member)
 }
 

@@ -25,6 +25,7 @@ pub mod property;
 pub mod public_address;
 pub mod queue;
 pub mod reach;
+pub mod shelving;
 mod standing;
 pub mod state;
 #[cfg(test)]
@@ -116,6 +117,8 @@ pub struct Act<'a> {
     pub actor: Actor,
     /// The name of the story that whatever it makes is part of.
     pub trace: Option<TraceId>,
+    /// What the program calls itself by which a member acts, if it does.
+    pub client: Option<String>,
 }
 
 impl Act<'_> {
@@ -131,13 +134,27 @@ impl Act<'_> {
     /// The same action by somebody else.
     #[must_use]
     pub fn with_actor(&self, actor: Actor) -> Act<'_> {
-        Act { desk: self.desk, now: self.now, door: self.door, actor, trace: self.trace.clone() }
+        Act {
+            desk: self.desk,
+            now: self.now,
+            door: self.door,
+            actor,
+            trace: self.trace.clone(),
+            client: self.client.clone(),
+        }
     }
 
     /// The same action as a part of another story.
     #[must_use]
     pub fn as_part_of(&self, trace: Option<TraceId>) -> Act<'_> {
-        Act { desk: self.desk, now: self.now, door: self.door, actor: self.actor.clone(), trace }
+        Act {
+            desk: self.desk,
+            now: self.now,
+            door: self.door,
+            actor: self.actor.clone(),
+            trace,
+            client: self.client.clone(),
+        }
     }
 }
 

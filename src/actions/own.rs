@@ -56,5 +56,6 @@ pub fn mark(tx: &mut Tx<'_>, entry: EntryId, change: impl FnOnce(&mut Marks)) ->
 /// Forgets it.
 pub fn remove(tx: &mut Tx<'_>, member: MemberId, entry: EntryId) -> Result<(), StoreError> {
     tx.delete(&OWN, &(member, entry));
+    views::mine_gone(tx, member, entry)?;
     views::own_saved(tx, member, entry, None, Marks::default())
 }

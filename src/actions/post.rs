@@ -199,6 +199,7 @@ pub fn add(
         seen: None,
         trace: act.trace.clone(),
         from: content.from,
+        client: act.client.clone(),
     };
     // First what the message makes of the ticket, so that the line on top of its copies shows that.
     if entry.state == State::Relayed {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Act, ActionError, find};
+use super::{Act, ActionError, find, views};
 use crate::desk::address::Address;
 use crate::desk::command::Allowed;
 use crate::desk::forwarder::Forwarder;
@@ -124,6 +124,9 @@ pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, slug: &str) -> Result<Property, Ac
     }
     property.removed = true;
     tx.put(&PROPERTIES, &property.id, &property)?;
+    for member in find::members(tx)?.iter().filter(|member| member.is_of(property.id)) {
+        views::rights_changed(tx, member.id)?;
+    }
     Ok(property)
 }
 

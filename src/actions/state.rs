@@ -110,6 +110,7 @@ pub fn event_by(
         seen: None,
         trace: act.trace.clone(),
         from: None,
+        client: act.client.clone(),
     };
     tx.put(&ENTRIES, &(ticket.id, entry.id), &entry)?;
     trace::made(tx, act, &entry)?;

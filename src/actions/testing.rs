@@ -85,7 +85,8 @@ impl Office {
         &self,
         mut f: impl FnMut(&mut Tx<'_>, &Act<'_>) -> Result<T, ActionError> + Send,
     ) -> Result<T, ActionError> {
-        let act = Act { desk: &self.desk, now: self.now, door: Door::Cli, actor: Actor::System, trace: None };
+        let act =
+            Act { desk: &self.desk, now: self.now, door: Door::Cli, actor: Actor::System, trace: None, client: None };
         self.store.transact(|tx| f(tx, &act)).await
     }
 

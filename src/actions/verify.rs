@@ -1,6 +1,8 @@
 //! Whether everything on the desk that names something names what is there: the part of
 //! `guichet verify` that knows what records mean. Checksums and the index are the store's.
 
+mod shelves;
+
 use std::ops::Bound;
 
 use super::find;
@@ -111,6 +113,7 @@ pub fn references(store: &Store) -> Result<References, StoreError> {
     })?;
     lists(store, &mut found)?;
     people(store, &mut found)?;
+    shelves::check(store, &mut found)?;
     Ok(found)
 }
 
@@ -141,7 +144,10 @@ fn check_entry(
     (ticket, id): (TicketId, EntryId),
     entry: &Entry,
 ) -> Result<(), StoreError> {
-    found.expect(view.get(&TICKETS, &ticket)?.is_some(), || format!("entry {id} is on no ticket"));
+    match view.get(&TICKETS, &ticket)? {
+        Some(ticket) => shelves::entry(view, found, &ticket, entry)?,
+        None => found.expect(false, || format!("entry {id} is on no ticket")),
+    }
     if let Some(raw) = entry.raw {
         found.expect(view.has_raw(raw)?, || format!("the message of entry {id} is not there"));
     }

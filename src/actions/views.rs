@@ -9,7 +9,7 @@ use crate::desk::entry::Entry;
 use crate::desk::id::{EntryId, MemberId, TicketId};
 use crate::desk::shelf::{self, Marks, Mine, Peak, Place, Row, Shelf, Shown, Trail, Turn};
 use crate::desk::ticket::Ticket;
-use crate::store::tables::{MINE, PEAKS, ROWS, SHOWN, UIDS, VIEW_LOG};
+use crate::store::tables::{GATHERED, MINE, PEAKS, ROWS, SHOWN, UIDS, VALIDITY, VIEW_LOG};
 use crate::store::{Order, Read, Stamped, StoreError, Tx};
 
 /// A ticket was saved: its messages follow it.
@@ -107,6 +107,48 @@ pub fn set_mine(
         stamp.put(&MINE, &key, &mine)
     });
     Ok(())
+}
+
+/// A member's flags of a message that is gone for good.
+pub(super) fn mine_gone(tx: &mut Tx<'_>, member: MemberId, entry: EntryId) -> Result<(), StoreError> {
+    let key = (member, entry);
+    if let Some(mine) = tx.get(&MINE, &key)? {
+        tx.delete(&MINE, &key);
+        tx.at_commit(&MINE, &key, move |stamp| {
+            stamp.delete(&VIEW_LOG, &(mine.modseq, Trail::Mine(member, mine.ticket, entry)));
+            stamp.delete(&MINE, &key);
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+/// A member may see other things than before, or be here no longer: sessions of his that wait are to
+/// look round.
+pub(super) fn rights_changed(tx: &mut Tx<'_>, member: MemberId) -> Result<(), StoreError> {
+    let key = (Shelf::Mine(member), Peak::Rights);
+    let before = tx.get(&PEAKS, &key)?;
+    tx.at_commit(&PEAKS, &key, move |stamp| {
+        if let Some(before) = before {
+            stamp.delete(&VIEW_LOG, &(before, Trail::Rights(member)));
+        }
+        let now = stamp.version();
+        stamp.put(&VIEW_LOG, &(now, Trail::Rights(member)), &Turn::Changed)?;
+        stamp.put(&PEAKS, &key, &now)
+    });
+    Ok(())
+}
+
+/// Ends what all numbers of messages meant: what was given out after a backup was made is given out
+/// again to others once it is put back (RFC 3501 §2.3.1.1). `now` in seconds since 1970, so that
+/// UIDVALIDITY is higher than any that was told before.
+pub fn renew_validity(tx: &mut Tx<'_>, now: u32) -> Result<(), StoreError> {
+    let mut highest = tx.get(&VALIDITY, &())?.unwrap_or(0);
+    for (key, gathered) in tx.range(&GATHERED, .., Order::Up, usize::MAX)? {
+        highest = highest.max(gathered.validity);
+        tx.delete(&GATHERED, &key);
+    }
+    tx.put(&VALIDITY, &(), &now.max(highest.saturating_add(1)))
 }
 
 /// A message that still stands under a number on one of these shelves comes to stand there under

@@ -184,7 +184,14 @@ impl App {
     ) -> Result<T, ApiError> {
         let now = Timestamp::now();
         let trace = self.desk.mint_trace();
-        let act = Act { desk: &self.desk, now, door: caller.door, actor: Actor::System, trace: Some(trace.clone()) };
+        let act = Act {
+            desk: &self.desk,
+            now,
+            door: caller.door,
+            actor: Actor::System,
+            trace: Some(trace.clone()),
+            client: None,
+        };
         let done = self.store.transact(|tx| f(tx, &act)).await?;
         if let Ok(Some(made)) = self.store.read(|view| view.get(&TRACES, &trace)) {
             tracing::info!(id = %trace, door = %caller.door, entries = made.entries.len(), "changed at the desk");

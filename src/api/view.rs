@@ -233,6 +233,7 @@ pub(super) fn entry_alone(entry: &desk::entry::Entry) -> Entry {
         }),
         spam: entry.verdict.as_ref().and_then(spam),
         door: entry.door,
+        client: entry.client.clone(),
         at: entry.at,
     }
 }

@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::parts::names;
 use super::{Opened, open, runtime, store_dir, store_failure};
+use crate::actions::views;
 use crate::api::types::{BackedUp, Verified};
 use crate::api::upkeep::{self, copy_folder};
 use crate::api::{self, App};
@@ -63,6 +66,8 @@ pub fn restore(config: &Config, backup: &Path) -> Result<BackedUp, Failure> {
     runtime()?
         .block_on(async {
             store.advance_counters(COUNTER_GAP).await?;
+            let now = u32::try_from(Timestamp::now().as_second()).unwrap_or(u32::MAX);
+            store.transact(|tx| views::renew_validity(tx, now)).await?;
             store.close().await
         })
         .map_err(anyhow::Error::from)?;

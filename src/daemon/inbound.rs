@@ -24,7 +24,7 @@ const TIMES: u64 = 2;
 
 /// Mail on its way to the intake, from the world and from members.
 pub struct Inbound {
-    pub intake: Intake,
+    pub intake: Arc<Intake>,
     pub logins: Arc<Logins>,
     /// For messages that were spooled and are read back whole.
     pub memory: Memory,

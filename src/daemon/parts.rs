@@ -173,7 +173,7 @@ pub(super) fn inbound(
         metrics: Arc::clone(metrics),
     };
     Inbound {
-        intake,
+        intake: Arc::new(intake),
         logins: Arc::new(logins),
         memory: Memory::new(MEMORY),
         networks: Rates::an_hour(at_most(limits.network_messages)),
@@ -186,7 +186,7 @@ pub(super) fn inbound(
 pub(super) fn imap(
     config: &Config,
     opened: &Opened,
-    logins: &Arc<Logins>,
+    host: &Inbound,
     news: &Arc<News>,
     tls: Acceptor,
     spool: Spool,
@@ -197,9 +197,10 @@ pub(super) fn imap(
         desk: imap::Desk {
             store: opened.store.clone(),
             desk: Arc::clone(&opened.desk),
+            intake: Arc::clone(&host.intake),
             append_limit: config.smtp.max_message_size,
         },
-        logins: Arc::clone(logins),
+        logins: Arc::clone(&host.logins),
         news: Arc::clone(news),
         tls: Some(tls),
         spool,

@@ -19,7 +19,7 @@ use crate::desk::id::CopyId;
 use crate::net::beat::Heart;
 use crate::net::passed::Passed;
 use crate::store::tables::COPY_STATES;
-use crate::store::{Order, Progress, Read, Step, Store, StoreError};
+use crate::store::{Order, Progress, Read, Step, Store, StoreError, Work};
 use crate::sys::notify;
 use crate::sys::signals::{Signals, Wish};
 
@@ -99,7 +99,11 @@ async fn tell_progress(progress: &Progress) -> Infallible {
 }
 
 fn word(step: Step) -> String {
-    let what = if step.rebuilding { "rebuilding the index" } else { "reading what is new in the journal" };
+    let what = match step.work {
+        Work::Rebuilding => "rebuilding the index",
+        Work::Reading => "reading what is new in the journal",
+        Work::Upgrading => "bringing the store up to this release",
+    };
     format!("{what}: {} %", step.percent())
 }
 
@@ -208,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_start_says_what_takes_its_time() {
-        let step = Step { rebuilding: true, done: 41, total: 100 };
+        let step = Step { work: Work::Rebuilding, done: 41, total: 100 };
         assert_eq!(word(step), "rebuilding the index: 41 %");
-        assert_eq!(word(Step { rebuilding: false, ..step }), "reading what is new in the journal: 41 %");
+        assert_eq!(word(Step { work: Work::Reading, ..step }), "reading what is new in the journal: 41 %");
     }
 }

@@ -20,7 +20,10 @@ pub(super) async fn run(store: Store, desk: Arc<Desk>, mut stop: Stop, beat: Bea
         let now = Timestamp::now();
         let tick = store.transact(|tx| {
             let trace = Some(desk.mint_trace());
-            actions::timers::tick(tx, &Act { desk: &desk, now, door: Door::Timer, actor: Actor::System, trace })
+            actions::timers::tick(
+                tx,
+                &Act { desk: &desk, now, door: Door::Timer, actor: Actor::System, trace, client: None },
+            )
         });
         // The store may be long about it, while it builds its index again.
         let moved = beat.during(tick).await;

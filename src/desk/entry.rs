@@ -312,6 +312,9 @@ pub struct Entry {
     /// What its mail's From says; the author may be called otherwise.
     #[serde(default)]
     pub from: Option<Address>,
+    /// What the program calls itself by which it came (RFC 2971), where that is known.
+    #[serde(default)]
+    pub client: Option<String>,
 }
 
 impl Entry {

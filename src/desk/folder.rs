@@ -182,6 +182,12 @@ impl Folders {
         exact.or_else(|| self.named.iter().find(top))
     }
 
+    /// Whether it is one of his.
+    #[must_use]
+    pub fn has(&self, folder: Folder) -> bool {
+        self.named.iter().any(|known| known.folder == folder)
+    }
+
     /// Whether others stand below it.
     #[must_use]
     pub fn has_children(&self, name: &str) -> bool {

@@ -164,6 +164,15 @@ pub struct Move {
     pub moved_at: Timestamp,
 }
 
+/// How far the messages of a store that is older than its shelves were put on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shelved {
+    /// Up to this one, in the order of tickets and entries.
+    Through(TicketId, EntryId),
+    /// All of them, or there were none: from here on whoever saves an entry puts it there.
+    All,
+}
+
 /// What the log of changes names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Trail {
@@ -171,6 +180,8 @@ pub enum Trail {
     Row(Shelf, u32),
     /// What a member sees of one, on the ticket that it was on then.
     Mine(MemberId, Option<TicketId>, EntryId),
+    /// What a member may see, or whether he may still be here.
+    Rights(MemberId),
 }
 
 /// What the last commit that changed it did.
@@ -189,4 +200,6 @@ pub enum Peak {
     Uid,
     /// The number of the last commit that changed anything on it.
     ModSeq,
+    /// Of [`Shelf::Mine`]: the number of the last commit that changed what the member may do.
+    Rights,
 }

@@ -468,7 +468,7 @@ impl Names {
         let id: PropertyId = property.id;
         let change = self.store.transact(|tx| {
             let trace = Some(self.desk.mint_trace());
-            let act = Act { desk: &self.desk, now, door: Door::Timer, actor: Actor::System, trace };
+            let act = Act { desk: &self.desk, now, door: Door::Timer, actor: Actor::System, trace, client: None };
             public_address::looked(tx, &act, id, &public, *sight)
         });
         match change.await? {

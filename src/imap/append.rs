@@ -1,6 +1,7 @@
 //! APPEND (RFC 3501 §6.3.11): messages that a client puts into a mailbox.
 
 use std::io;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -8,16 +9,16 @@ use super::Trouble;
 use super::command::{Append, Flag, Name};
 use super::seat::{Done, Seat};
 use super::write::{Out, set};
-use crate::actions::{ActionError, find, gesture, own, views};
-use crate::desk::entry::Entry;
+use crate::actions::{own, views};
 use crate::desk::folder::Folder;
 use crate::desk::id::{EntryId, TicketId};
 use crate::desk::message_id::MessageId;
 use crate::desk::shelf::{Marks, Place};
+use crate::intake::placed::{Placed, Placement};
 use crate::mime::header::Header;
 use crate::smtp::body::{Body, BodyWriter, Spool};
-use crate::store::tables::{ENTRIES, MESSAGE_IDS, SHOWN};
-use crate::store::{Read, StoreError, Tx};
+use crate::store::tables::SHOWN;
+use crate::store::{Read, StoreError};
 
 /// The most messages of one APPEND.
 const MOST: usize = 100;
@@ -71,17 +72,10 @@ impl Appending {
     }
 }
 
-/// Where an appended message stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stands {
-    /// On a ticket, which knew it before.
-    Known(TicketId, EntryId),
-    Own(EntryId),
-}
-
 impl Seat {
     /// Files what was appended.
     pub async fn append(&mut self, append: Appending, out: &mut Out<'_>) -> Result<Done, Trouble> {
+        self.look_round()?;
         let folder = match self.named(&append.mailbox) {
             Ok(named) => named.folder,
             Err(_) => return Err(Trouble::no("TRYCREATE", "there is no such mailbox")),
@@ -95,11 +89,7 @@ impl Seat {
                 .map_err(io::Error::other)
                 .and_then(|raw| raw)
                 .map_err(|error| Trouble::Broken(error.to_string()))?;
-            let stands = self.append_one(folder, &message, raw).await?;
-            let key = match stands {
-                Stands::Known(ticket, entry) => (Some(ticket), entry),
-                Stands::Own(entry) => (None, entry),
-            };
+            let key = self.append_one(folder, &message, raw.into()).await?;
             let shown =
                 self.desk.store.read(|view| view.get(&SHOWN, &key)).map_err(Trouble::Store)?.unwrap_or_default();
             uids.extend(shown.at.iter().find(|(shelf, _)| shelves.contains(shelf)).map(|(_, uid)| *uid));
@@ -112,70 +102,40 @@ impl Seat {
         Ok(Done::coded(format!("APPENDUID {validity} {}", set(uids)), "appended"))
     }
 
-    async fn append_one(&self, folder: Folder, message: &Append, raw: Vec<u8>) -> Result<Stands, Trouble> {
+    /// Files one, with its ticket or among the member's own; answers what it is then.
+    async fn append_one(
+        &self,
+        folder: Folder,
+        message: &Append,
+        raw: Arc<[u8]>,
+    ) -> Result<(Option<TicketId>, EntryId), Trouble> {
         let id = message_id(&raw);
-        let raw: std::sync::Arc<[u8]> = raw.into();
         let now = Timestamp::now();
-        let member = self.member.id;
-        let filed = self.desk.store.transact(|tx| {
-            let act = self.act(now);
-            let known = match &id {
-                Some(id) => self.known(tx, id)?,
-                None => None,
-            };
-            match (folder, known) {
-                // The desk filed it when he sent it; what a client files besides is the same.
-                (Folder::Sent, Some(entry)) if is_by(&entry, member) => {
-                    return Ok(Stands::Known(entry.ticket, entry.id));
-                }
-                // A client that puts its cache back puts nothing new there.
-                (folder, Some(entry)) if crate::desk::folder::gesture(folder).is_some() => {
-                    gesture::move_ticket(tx, &act, member, entry.ticket, folder, folder)?;
-                    return Ok(Stands::Known(entry.ticket, entry.id));
-                }
-                _ => {}
-            }
-            let Some(place) = folder.place() else {
-                return Err(ActionError::refused("a message can't be put there; move one of a ticket, or compose one"));
-            };
-            let raw = tx.put_raw(std::sync::Arc::clone(&raw))?;
-            let at = message.date.unwrap_or(now);
-            let entry = own::add(
-                tx,
-                member,
-                place,
-                own::New { raw, at, message_id: id.clone(), marks: marks(message, place) },
-            )?;
-            let has = |flag| message.flags.contains(&flag);
-            views::set_mine(tx, member, (None, entry), |mine| mine.seen = has(Flag::Seen))?;
-            Ok(Stands::Own(entry))
-        });
-        Ok(filed.await?)
-    }
-
-    /// The entry that bears a Message-ID in one of the member's properties.
-    fn known(&self, tx: &mut Tx<'_>, id: &MessageId) -> Result<Option<Entry>, StoreError> {
-        for property in find::properties(tx)? {
-            if !self.folders.may_see(property.id) {
-                continue;
-            }
-            for bearer in tx.get(&MESSAGE_IDS, &(property.id, id.clone()))?.unwrap_or_default() {
-                let entry = tx.get(&ENTRIES, &(bearer.ticket, bearer.entry))?;
-                if let Some(entry) = entry.filter(|entry| bears(entry, id)) {
-                    return Ok(Some(entry));
-                }
-            }
+        let seen = message.flags.contains(&Flag::Seen);
+        let placed = Placed {
+            login: &self.login,
+            folders: &self.folders,
+            folder,
+            client: self.peer,
+            raw: Arc::clone(&raw),
+            message_id: id.clone(),
+            seen,
+        };
+        if let Placement::OnTicket(ticket, entry) = self.desk.intake.place(&self.act(now), &placed).await? {
+            return Ok((Some(ticket), entry));
         }
-        Ok(None)
+        let place = folder.place().ok_or_else(|| Trouble::no("CANNOT", "a message can't be put there"))?;
+        let member = self.member.id;
+        let kept = self.desk.store.transact(|tx| {
+            let raw = tx.put_raw(Arc::clone(&raw))?;
+            let at = message.date.unwrap_or(now);
+            let new = own::New { raw, at, message_id: id.clone(), marks: marks(message, place) };
+            let entry = own::add(tx, member, place, new)?;
+            views::set_mine(tx, member, (None, entry), |mine| mine.seen = seen)?;
+            Ok::<_, StoreError>((None, entry))
+        });
+        Ok(kept.await?)
     }
-}
-
-fn bears(entry: &Entry, id: &MessageId) -> bool {
-    entry.message_id.as_ref() == Some(id) || entry.minted_id.as_ref() == Some(id)
-}
-
-fn is_by(entry: &Entry, member: crate::desk::id::MemberId) -> bool {
-    entry.author.person() == Some(crate::desk::ticket::Person::Member(member))
 }
 
 fn marks(message: &Append, place: Place) -> Marks {

@@ -28,6 +28,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::actions::{self, ActionError};
+use crate::intake::Intake;
 use crate::relay::render::RenderError;
 use crate::store::{Store, StoreError};
 
@@ -36,6 +37,8 @@ use crate::store::{Store, StoreError};
 pub struct Desk {
     pub store: Store,
     pub desk: Arc<actions::Desk>,
+    /// What is put into mailboxes goes this way.
+    pub intake: Arc<Intake>,
     /// The largest message that APPEND takes, in octets (RFC 7889).
     pub append_limit: u64,
 }

@@ -2,6 +2,8 @@
 //! its picture is the store's whenever it has asked, its numbers never lie, and no UID comes again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::{Input, Reader, ReaderLimits};
@@ -14,6 +16,12 @@ use crate::actions::{app_password, ticket};
 use crate::desk::login::by_password;
 use crate::desk::scram::Keys;
 use crate::desk::ticket::{Priority, Status};
+use crate::intake::Intake;
+use crate::intake::gate::Gate;
+use crate::intake::looks::{LookAlikeCap, Looks};
+use crate::intake::quota::Quota;
+use crate::net::resolver::resolver;
+use crate::trust::Authenticator;
 
 /// Numbers that are always the same.
 struct Random(u64);
@@ -47,8 +55,17 @@ impl Client {
         let (password, secret) = office.act(|tx, act| app_password::add(tx, act, who, device)).await.unwrap();
         let keys = Keys::of(&secret, &password.salt);
         let login = by_password(&[password], &keys).unwrap();
-        let desk = Desk { store: office.store.clone(), desk: office.shared(), append_limit: 1_000_000 };
-        let mut seat = Seat::take(desk, login).unwrap();
+        let (store, rules) = (office.store.clone(), office.shared());
+        let intake = Arc::new(Intake {
+            store: store.clone(),
+            desk: Arc::clone(&rules),
+            trust: Authenticator::new(resolver(&["127.0.0.1:9".to_owned()]).unwrap(), "mx.desk.example.org"),
+            looks: Looks::new(LookAlikeCap { count: 1_000, minutes: 60 }),
+            quota: Quota::new(1_000),
+            gate: Gate::open(1_000, 1_000),
+        });
+        let desk = Desk { store, desk: rules, intake, append_limit: 1_000_000 };
+        let mut seat = Seat::take(desk, login, Ipv4Addr::LOCALHOST.into()).unwrap();
         if qresync {
             seat.enable(&["QRESYNC".to_owned()]);
         }

@@ -14,7 +14,8 @@ use crate::actions::{ActionError, gesture, own, views};
 use crate::desk::folder::Folder;
 use crate::desk::id::{EntryId, TicketId};
 use crate::desk::shelf::Shelf;
-use crate::store::tables::SHOWN;
+use crate::intake::placed::{Placed, Placement};
+use crate::store::tables::{OWN, SHOWN};
 use crate::store::{Read, StoreError};
 
 /// Messages that are moved in one commit.
@@ -42,6 +43,10 @@ impl Seat {
         let now = Timestamp::now();
         let member = self.member.id;
         let mut pairs = Vec::new();
+        if to.place().is_none() {
+            let placed = self.place_own(&uids, &here, to, moving, now).await?;
+            pairs = self.desk.store.read(|view| arrived(view, &placed, &there))?;
+        }
         for some in uids.chunks(AT_A_TIME) {
             let moved = self.desk.store.transact(|tx| {
                 let act = self.act(now);
@@ -51,20 +56,22 @@ impl Seat {
                     let mut item = Item::of(&row);
                     if let Some(ticket) = row.ticket {
                         if tickets.insert(ticket) {
-                            gesture::move_ticket(tx, &act, member, ticket, from, to)?;
+                            gesture::move_ticket(tx, &act, member, ticket, Some(from), to)?;
                         }
                         if moving {
                             // What a client has moved is gone from where it was, under that number.
                             views::renumber(tx, (row.ticket, row.entry), &here, uid)?;
                         }
                     } else {
-                        let place = to.place().ok_or_else(|| {
-                            ActionError::refused("a message of your own can't be put among tickets by a move")
-                        })?;
-                        if moving {
-                            own::put(tx, member, row.entry, place)?;
-                        } else if let Some(entry) = own::copy(tx, member, row.entry, place)? {
-                            item.entry = entry;
+                        match to.place() {
+                            Some(place) if moving => own::put(tx, member, row.entry, place)?,
+                            Some(place) => {
+                                if let Some(entry) = own::copy(tx, member, row.entry, place)? {
+                                    item.entry = entry;
+                                }
+                            }
+                            // It is on a ticket by now.
+                            None => continue,
                         }
                     }
                     moved.push((uid, item));
@@ -83,6 +90,49 @@ impl Seat {
         }
         self.tell(out, true, &[]).await?;
         Ok(Done::coded(None, "moved"))
+    }
+
+    /// Messages of the member's own that he puts among tickets, a draft into Notes for instance: as if
+    /// his client had put them there. Answers what each is then.
+    async fn place_own(
+        &self,
+        uids: &[u32],
+        here: &[Shelf],
+        to: Folder,
+        moving: bool,
+        now: Timestamp,
+    ) -> Result<Vec<(u32, Item)>, Trouble> {
+        let member = self.member.id;
+        let own = self.desk.store.read(|view| {
+            let mut own = Vec::new();
+            for (uid, row, mine) in found(view, here, member, uids)? {
+                if row.ticket.is_none() {
+                    let kept = view.get(&OWN, &(member, row.entry))?;
+                    own.extend(kept.map(|kept| (uid, row.entry, kept, mine.seen)));
+                }
+            }
+            Ok::<_, StoreError>(own)
+        })?;
+        let mut placed = Vec::new();
+        for (uid, draft, kept, seen) in own {
+            let message = Placed {
+                login: &self.login,
+                folders: &self.folders,
+                folder: to,
+                client: self.peer,
+                raw: self.desk.store.raw(kept.raw)?.into(),
+                message_id: kept.message_id,
+                seen,
+            };
+            let Placement::OnTicket(ticket, entry) = self.desk.intake.place(&self.act(now), &message).await? else {
+                return Err(Trouble::no("CANNOT", "a message of your own can't be put there"));
+            };
+            if moving {
+                self.desk.store.transact(|tx| own::remove(tx, member, draft)).await?;
+            }
+            placed.push((uid, Item { ticket: Some(ticket), entry }));
+        }
+        Ok(placed)
     }
 
     /// What was marked as deleted leaves: the member's own for good; a ticket is closed by it, or goes
@@ -123,7 +173,7 @@ impl Seat {
                         (None, _) => own::remove(tx, member, row.entry)?,
                         (Some(ticket), Some(to)) => {
                             if tickets.insert(ticket) {
-                                gesture::move_ticket(tx, &act, member, ticket, from, to)?;
+                                gesture::move_ticket(tx, &act, member, ticket, Some(from), to)?;
                             }
                         }
                         (Some(_), None) => {}

@@ -81,7 +81,7 @@ impl News {
             for ((at, trail), _) in &page {
                 let shelf = match trail {
                     Trail::Row(shelf, _) => *shelf,
-                    Trail::Mine(member, ..) => Shelf::Mine(*member),
+                    Trail::Mine(member, ..) | Trail::Rights(member) => Shelf::Mine(*member),
                 };
                 for bell in waiting.get(&shelf).into_iter().flatten() {
                     // The first stays.

@@ -1,6 +1,7 @@
 //! Where a member sits who has logged in: what his client asks for is carried out here, on the desk.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 
@@ -24,7 +25,9 @@ use crate::store::{Read, StoreError, View};
 /// A member at his client.
 pub struct Seat {
     pub(super) desk: Desk,
-    login: Login,
+    pub(super) login: Login,
+    /// Where his client is.
+    pub(super) peer: IpAddr,
     pub(super) member: Member,
     pub(super) folders: Folders,
     /// What the client calls itself (RFC 2971).
@@ -63,12 +66,13 @@ impl Done {
 }
 
 impl Seat {
-    /// Seats whoever has this login.
-    pub fn take(desk: Desk, login: Login) -> Result<Self, Trouble> {
+    /// Seats whoever has this login, at a client there.
+    pub fn take(desk: Desk, login: Login, peer: IpAddr) -> Result<Self, Trouble> {
         let (member, folders) = desk.store.read(|view| present(view, &login))?;
         Ok(Self {
             desk,
             login,
+            peer,
             member,
             folders,
             client: None,
@@ -90,7 +94,14 @@ impl Seat {
 
     /// His act, by this door.
     pub(super) fn act(&self, now: Timestamp) -> Act<'_> {
-        Act { desk: &self.desk.desk, now, door: Door::Imap, actor: post::as_member(&self.member), trace: None }
+        Act {
+            desk: &self.desk.desk,
+            now,
+            door: Door::Imap,
+            actor: post::as_member(&self.member),
+            trace: None,
+            client: self.client.clone(),
+        }
     }
 
     /// What he is to be told of while his client idles.
@@ -152,11 +163,11 @@ impl Seat {
     }
 
     /// Whether he may still be here, and where.
-    fn look_round(&mut self) -> Result<(), Trouble> {
+    pub(super) fn look_round(&mut self) -> Result<(), Trouble> {
         let (member, folders) = self.desk.store.read(|view| present(view, &self.login))?;
         (self.member, self.folders) = (member, folders);
         if let Some(selected) = &self.selected
-            && self.folders.shelves(selected.folder) != selected.shelves
+            && (!self.folders.has(selected.folder) || self.folders.shelves(selected.folder) != selected.shelves)
         {
             return Err(Trouble::Bye("your mailboxes have changed; please log in again"));
         }

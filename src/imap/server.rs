@@ -141,7 +141,17 @@ impl Server {
         };
         let session = Session::new(tls, self.desk.append_limit, self.errors);
         let said = session.greeting(&self.hostname);
-        let mut driver = Driver { server: self, client, session, seat: None, append: None, said, stop, waiting: None };
+        let mut driver = Driver {
+            server: self,
+            client,
+            session,
+            seat: None,
+            append: None,
+            introduced: Vec::new(),
+            said,
+            stop,
+            waiting: None,
+        };
         driver.run(&mut stream).await
     }
 
@@ -181,6 +191,8 @@ struct Driver<'a> {
     session: Session,
     seat: Option<Seat>,
     append: Option<Appending>,
+    /// What the client said of itself; most do before they log in.
+    introduced: Vec<(String, Option<String>)>,
     /// What is to be sent.
     said: Vec<u8>,
     stop: Stop,
@@ -211,6 +223,7 @@ impl Driver<'_> {
                         if let Some(seat) = &mut self.seat {
                             seat.introduce(&client);
                         }
+                        self.introduced = client;
                         self.say(stream, &introduced(&tag)).await?;
                     }
                     Effect::Enable { tag, names } => {
@@ -262,6 +275,7 @@ impl Driver<'_> {
                         let clear = std::mem::replace(stream, Box::new(tokio::io::empty()) as Box<dyn Stream>);
                         *stream = self.server.encrypt(clear).await?;
                         self.session.tls_started();
+                        self.introduced.clear();
                         // Whatever came before the handshake was said by nobody in particular.
                         (at, filled) = (0, 0);
                         read = true;
@@ -283,8 +297,11 @@ impl Driver<'_> {
                     }
                 }
                 if let Some(login) = self.session.logged_in() {
-                    match Seat::take(self.server.desk.clone(), login) {
-                        Ok(seat) => self.seat = Some(seat),
+                    match Seat::take(self.server.desk.clone(), login, self.client) {
+                        Ok(mut seat) => {
+                            seat.introduce(&self.introduced);
+                            self.seat = Some(seat);
+                        }
                         Err(trouble) => next = Some(self.session.close(&trouble.to_string())),
                     }
                 }

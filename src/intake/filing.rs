@@ -3,6 +3,7 @@
 
 use super::arrival::Case;
 use super::looks::{Echo, Look, Sight};
+use super::placed::Home;
 use super::{Arrival, Counts, StoredDirectory, writer};
 use crate::actions::commands::{self, Said};
 use crate::actions::post::{self, Content, Opening, Standpoint};
@@ -404,6 +405,33 @@ pub(super) fn marked(tx: &mut Tx<'_>, act: &Act<'_>, case: &Case<'_>) -> Result<
     let content = content(act, case);
     let entry = post::add(tx, act, &case.property, None, &mut ticket, content, standpoint)?;
     Ok(filed(&ticket, &entry))
+}
+
+/// Mail that a member put among tickets by hand: a new one for whoever wrote it, who is sent nothing.
+/// `act` is the member's, and so are these addresses: he has it.
+pub(super) fn placed(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    case: &Case<'_>,
+    home: Home,
+    his: Vec<Address>,
+) -> Result<(Ticket, Entry), ActionError> {
+    let opening = Opening {
+        requester: case.author.mailbox.clone(),
+        status: home.status,
+        priority: Priority::Normal,
+        tags: Vec::new(),
+        assignee: home.assignee,
+        continues: None,
+    };
+    let mut ticket = post::open(tx, act, &case.property, &case.mail.understood.subject, opening)?;
+    let (author, mut addresses) = person(tx, act, case)?;
+    addresses.extend(his);
+    post::propose(tx, act, &case.property, &mut ticket, &outsiders(act, case), Standing::Proposed, false)?;
+    let machine = case.mail.machine.map(|(machine, _)| machine);
+    let standpoint = Standpoint { machine, ..standpoint(case, author, addresses, Verified::None) };
+    let entry = post::add(tx, act, &case.property, None, &mut ticket, content(act, case), standpoint)?;
+    Ok((ticket, entry))
 }
 
 fn filed(ticket: &Ticket, entry: &Entry) -> Arrival {

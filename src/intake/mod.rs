@@ -9,6 +9,7 @@ mod exchange;
 mod filing;
 pub mod gate;
 pub mod looks;
+pub mod placed;
 pub mod quota;
 pub mod rates;
 mod report;
@@ -294,7 +295,7 @@ impl Intake {
 
 /// What a message does by itself, as a part of the story that is named after it.
 fn act<'a>(desk: &'a Desk, envelope: &Envelope, door: Door) -> Act<'a> {
-    Act { desk, now: envelope.at, door, actor: Actor::System, trace: envelope.id.parse().ok() }
+    Act { desk, now: envelope.at, door, actor: Actor::System, trace: envelope.id.parse().ok(), client: None }
 }
 
 /// Whether a target is one thing alone, besides which others count too.

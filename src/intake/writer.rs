@@ -79,8 +79,7 @@ pub fn author(tx: &impl Read, desk: &Desk, property: &Property, mail: &Mail<'_>)
     let vouched = |verdict: &Verdict| verdict.vouched(&property.forwarders).is_some();
     let proven = aligned || mail.verdict.is_some_and(vouched);
     let of_desk = desk.is_local(&from.address);
-    let of_property =
-        property.public.as_ref() == Some(&from.address) || of_desk && leads_to(tx, desk, property, &from.address)?;
+    let of_property = is_of(tx, desk, property, &from.address)?;
     if proven && (of_property || property.trusted.contains(&from.address)) {
         let named = mail.understood.original_from.as_ref().or(match mail.understood.reply_to.as_slice() {
             [one] if one.address != from.address => Some(one),
@@ -113,8 +112,14 @@ pub fn author(tx: &impl Read, desk: &Desk, property: &Property, mail: &Mail<'_>)
     Ok(Author { mailbox: from.clone(), writer, aligned, handed_on: false })
 }
 
-/// Whether mail to an address is a property's or its departments'.
-fn leads_to(tx: &impl Read, desk: &Desk, property: &Property, address: &Address) -> Result<bool, ActionError> {
+/// Whether an address is a property's or its departments'.
+pub fn is_of(tx: &impl Read, desk: &Desk, property: &Property, address: &Address) -> Result<bool, ActionError> {
+    if property.public.as_ref() == Some(address) {
+        return Ok(true);
+    }
+    if !desk.is_local(address) {
+        return Ok(false);
+    }
     Ok(match super::resolve(tx, desk, address)? {
         Ok(Target::Property(id) | Target::Department(id, _)) => id == property.id,
         Ok(Target::Reply(..) | Target::Bounce(_) | Target::Confirm(_) | Target::Claim(_)) | Err(_) => false,

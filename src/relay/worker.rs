@@ -201,7 +201,8 @@ impl Relay {
         let (ids, last) = self.store.read(|view| copies::ahead(view, now, after, RECALLED))?;
         if !ids.is_empty() {
             let recalled = self.store.transact(|tx| {
-                let act = Act { desk: &self.desk, now, door: Door::Timer, actor: Actor::System, trace: None };
+                let act =
+                    Act { desk: &self.desk, now, door: Door::Timer, actor: Actor::System, trace: None, client: None };
                 copies::recall(tx, &act, &ids)
             });
             recalled.await?;
@@ -388,7 +389,14 @@ impl Relay {
             let written = self
                 .store
                 .transact(|tx| {
-                    let act = Act { desk: &self.desk, now, door: Door::Smtp, actor: Actor::System, trace: None };
+                    let act = Act {
+                        desk: &self.desk,
+                        now,
+                        door: Door::Smtp,
+                        actor: Actor::System,
+                        trace: None,
+                        client: None,
+                    };
                     copies::attempted(tx, &act, id, attempt, server.as_deref())
                 })
                 .await;

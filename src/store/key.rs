@@ -199,7 +199,7 @@ cases!(
     Priority: Low = 0, Normal = 1, High = 2, Urgent = 3;
     CopyState: Queued = 0, Sent = 1, Deferred = 2, Failed = 3, Cancelled = 4, Held = 5;
     Place: Drafts = 0, Sent = 1, Archive = 2, Junk = 3, Trash = 4;
-    Peak: Uid = 0, ModSeq = 1;
+    Peak: Uid = 0, ModSeq = 1, Rights = 2;
 );
 
 macro_rules! either {
@@ -257,6 +257,7 @@ impl Key for Trail {
         match *self {
             Self::Row(shelf, uid) => (0u8, shelf, uid).encode(out),
             Self::Mine(member, ticket, entry) => (1u8, member, ticket, entry).encode(out),
+            Self::Rights(member) => (2u8, member).encode(out),
         }
     }
 
@@ -264,6 +265,7 @@ impl Key for Trail {
         Some(match u8::decode(bytes)? {
             0 => Self::Row(Key::decode(bytes)?, Key::decode(bytes)?),
             1 => Self::Mine(Key::decode(bytes)?, Key::decode(bytes)?, Key::decode(bytes)?),
+            2 => Self::Rights(Key::decode(bytes)?),
             _ => return None,
         })
     }

@@ -43,7 +43,7 @@ pub use error::{OpenError, StoreError};
 pub use index::{Engine, Index, IndexError, MemoryEngine, MemoryIndex, Order, Span, Syncer, Write};
 pub use journal::Position;
 pub use key::{Key, StartOf};
-pub use progress::{Progress, Step};
+pub use progress::{Progress, Step, Work};
 pub use table::{Counter, FIRST_PREFIX, Record, Table};
 pub use transaction::{Read, Stamped, Tx, View};
 pub use verify::VerifyReport;

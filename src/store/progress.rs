@@ -6,12 +6,23 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Progress(watch::Sender<Step>);
 
+/// What is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Work {
+    /// What is new in the journal is put into the index.
+    #[default]
+    Reading,
+    /// The index is built again.
+    Rebuilding,
+    /// What an older release stored is brought up to this one.
+    Upgrading,
+}
+
 /// A stand of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// Whether the index is built again, and not only what is new put into it.
-    pub rebuilding: bool,
-    /// Octets that were read, of so many.
+    pub work: Work,
+    /// Octets that were read, or what was brought up to date, of so many.
     pub done: u64,
     pub total: u64,
 }
@@ -43,11 +54,13 @@ impl Progress {
         self.0.subscribe()
     }
 
-    pub(super) fn begin(&self, rebuilding: bool, total: u64) {
-        self.0.send_replace(Step { rebuilding, done: 0, total });
+    /// Something begins that comes to so much.
+    pub fn begin(&self, work: Work, total: u64) {
+        self.0.send_replace(Step { work, done: 0, total });
     }
 
-    pub(super) fn read(&self, octets: u64) {
+    /// So much more is done.
+    pub fn read(&self, octets: u64) {
         self.0.send_modify(|step| step.done = step.done.saturating_add(octets).min(step.total));
     }
 
@@ -56,7 +69,8 @@ impl Progress {
         self.0.send_modify(|_| {});
     }
 
-    pub(super) fn end(&self) {
+    /// All of it is done.
+    pub fn end(&self) {
         self.0.send_modify(|step| step.done = step.total);
     }
 }
@@ -70,13 +84,13 @@ mod tests {
         let progress = Progress::default();
         let follow = progress.follow();
         assert!(!follow.borrow().is_under_way());
-        progress.begin(true, 200);
+        progress.begin(Work::Rebuilding, 200);
         assert_eq!((follow.borrow().percent(), follow.borrow().is_under_way()), (0, true));
         progress.read(81);
         assert_eq!(follow.borrow().percent(), 40);
         progress.read(u64::MAX);
         assert_eq!((follow.borrow().percent(), follow.borrow().is_under_way()), (100, false));
-        progress.begin(false, 0);
+        progress.begin(Work::Reading, 0);
         progress.end();
         assert_eq!(follow.borrow().percent(), 100);
     }

@@ -10,7 +10,7 @@ use super::index::{Engine, Index as _, IndexError};
 use super::journal::{Chain, Group, Position, Tail, replay};
 use super::layers::Layers;
 use super::marker::{self, Left};
-use super::progress::Progress;
+use super::progress::{Progress, Work};
 use super::snapshot;
 
 /// An index that holds all of the journal.
@@ -90,7 +90,7 @@ fn trusted(files: &dyn Files, engine: &dyn Engine, progress: &Progress) -> Resul
     if !chain.holds(files, position)? {
         return Err(Distrust::Index("it knows more than the journal".into()));
     }
-    progress.begin(false, chain.size_from(files, position)?);
+    progress.begin(Work::Reading, chain.size_from(files, position)?);
     let tail = catch_up(files, &chain, position, &mut index, progress)?;
     progress.end();
     Ok(Recovered { index, chain, tail, snapshot })
@@ -106,7 +106,7 @@ pub(super) fn rebuild(
 ) -> Result<Recovered, OpenError> {
     let files = &**files;
     // How much there is to read is known behind the snapshot.
-    progress.begin(true, 1);
+    progress.begin(Work::Rebuilding, 1);
     let chain = Chain::open(files)?;
     marker::set(files, boot, marker::Index::Building)?;
     engine.delete_all()?;
@@ -114,7 +114,7 @@ pub(super) fn rebuild(
     let snapshot = base.as_ref().map(Found::of);
     let start = snapshot.map_or(Position::default(), |snapshot| snapshot.start);
     let mut index = Layers::open(engine, base).map_err(StoreError::from)?;
-    progress.begin(true, chain.size_from(files, start)?);
+    progress.begin(Work::Rebuilding, chain.size_from(files, start)?);
     let tail = catch_up(files, &chain, start, &mut index, progress)?;
     progress.end();
     if start > tail.end {

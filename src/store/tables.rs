@@ -23,7 +23,7 @@ use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
 use crate::desk::shape::{Rendering, Said, Shape};
-use crate::desk::shelf::{Gathered, Mine, Move, Own, Peak, Row, Shelf, Shown, Trail, Turn};
+use crate::desk::shelf::{Gathered, Mine, Move, Own, Peak, Row, Shelf, Shelved, Shown, Trail, Turn};
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
@@ -128,6 +128,8 @@ pub const SUBSCRIPTIONS: Table<MemberId, Vec<String>> = Table::new(120, "subscri
 pub const MOVES: Table<TicketId, Move> = Table::new(121, "moves");
 /// Since when numbers of messages are these numbers, as UIDVALIDITY says it.
 pub const VALIDITY: Table<(), u32> = Table::new(122, "validity");
+/// Whether the messages of an older store were put on their shelves.
+pub const SHELVED: Table<(), Shelved> = Table::new(123, "shelved");
 /// How far each shelf has come.
 pub const PEAKS: Table<(Shelf, Peak), u64> = Table::new(114, "peaks");
 

@@ -727,7 +727,14 @@ async fn held_mail_runs_its_commands_when_it_is_accepted() {
     let (store, inside) = desk.inside();
     let refused = store
         .transact(|tx| {
-            let act = Act { desk: &inside, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
+            let act = Act {
+                desk: &inside,
+                now: Timestamp::now(),
+                door: Door::Cli,
+                actor: Actor::System,
+                trace: None,
+                client: None,
+            };
             held::accept(tx, &act, &ticket, held.id, None)
         })
         .await;

@@ -486,7 +486,10 @@ async fn fifty_forgeries_are_one_mail_an_hour_and_none_of_them_is_lost() {
     let tick = async |minutes: i64| {
         let now = Timestamp::now() + SignedDuration::from_mins(minutes);
         let turn = store.transact(|tx| {
-            timers::tick(tx, &Act { desk: &inside, now, door: Door::Timer, actor: Actor::System, trace: None })
+            timers::tick(
+                tx,
+                &Act { desk: &inside, now, door: Door::Timer, actor: Actor::System, trace: None, client: None },
+            )
         });
         turn.await.unwrap()
     };
@@ -539,7 +542,10 @@ async fn what_is_decided_at_the_desk_lets_the_next_be_asked_when_the_hour_is_ove
     for (minutes, expected) in [(61, [1, 1, 0]), (90, [1, 1, 0])] {
         let now = Timestamp::now() + SignedDuration::from_mins(minutes);
         let turn = store.transact(|tx| {
-            timers::tick(tx, &Act { desk: &inside, now, door: Door::Timer, actor: Actor::System, trace: None })
+            timers::tick(
+                tx,
+                &Act { desk: &inside, now, door: Door::Timer, actor: Actor::System, trace: None, client: None },
+            )
         });
         turn.await.unwrap();
         assert_eq!([told(0), told(1), told(2)], expected, "after {minutes} minutes");
@@ -547,7 +553,7 @@ async fn what_is_decided_at_the_desk_lets_the_next_be_asked_when_the_hour_is_ove
     for (minutes, expected) in [(100, 0), (122, 1)] {
         let now = Timestamp::now() + SignedDuration::from_mins(minutes);
         let turn = store.transact(|tx| {
-            let act = Act { desk: &inside, now, door: Door::Cli, actor: Actor::System, trace: None };
+            let act = Act { desk: &inside, now, door: Door::Cli, actor: Actor::System, trace: None, client: None };
             if expected == 0 {
                 held::reject(tx, &act, &held[1].0, held[1].1)?;
             }

@@ -254,7 +254,7 @@ async fn after_four_hours_the_author_is_told_by_mail_who_has_not_got_his_message
     let tick = async |minutes: i64| {
         let now = Timestamp::now() + SignedDuration::from_mins(minutes);
         let trace = None;
-        let act = Doing { desk: &inside, now, door: Door::Timer, actor: Actor::System, trace };
+        let act = Doing { desk: &inside, now, door: Door::Timer, actor: Actor::System, trace, client: None };
         store.transact(|tx| timers::tick(tx, &act)).await.unwrap()
     };
     tick(239).await;

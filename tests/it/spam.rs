@@ -381,7 +381,7 @@ impl Listing {
         };
         let logins = Logins { store, desk: rules, throttle: Throttle::new(10), metrics: Arc::clone(&metrics) };
         let inbound = Inbound {
-            intake,
+            intake: Arc::new(intake),
             logins: Arc::new(logins),
             memory: Memory::new(1 << 20),
             networks: Rates::an_hour(1000),

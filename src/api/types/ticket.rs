@@ -81,6 +81,9 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spam: Option<Spam>,
     pub door: Door,
+    /// What the mail client calls itself by which it came, if it does.
+    #[serde(default)]
+    pub client: Option<String>,
     pub at: Timestamp,
 }
 

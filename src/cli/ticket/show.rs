@@ -89,7 +89,7 @@ pub(super) fn log(log: &Log, output: Output) -> String {
         table.row([
             time(entry.at),
             author(entry),
-            entry.door.to_string(),
+            door(entry),
             word(&event.what),
             event.from.clone().unwrap_or_default(),
             event.to.clone().unwrap_or_default(),
@@ -106,11 +106,11 @@ fn entry(entry: &Entry, output: Output) -> String {
             (None, Some(to)) => format!(" {to}"),
             (None, None) => String::new(),
         };
-        let line = format!("· {}  {}: {}{change} ({})", time(entry.at), author(entry), word(&event.what), entry.door);
+        let line = format!("· {}  {}: {}{change} ({})", time(entry.at), author(entry), word(&event.what), door(entry));
         return format!("{}\n", output.dim(&clean_line(&line)));
     }
     let mut head = format!("#{} {}  {}  {}", entry.id, word(&entry.kind), author(entry), time(entry.at));
-    let mut marks = vec![format!("by {}", entry.door)];
+    let mut marks = vec![format!("by {}", door(entry))];
     let somebodys = matches!(entry.author.kind, AuthorKind::Contact | AuthorKind::Member);
     match entry.verified {
         Verified::None if somebodys => marks.push("not verified".to_owned()),
@@ -167,6 +167,14 @@ fn thought_of(spam: &Spam) -> Vec<String> {
     marks
 }
 
+/// The way in, with the client that took it.
+fn door(entry: &Entry) -> String {
+    match &entry.client {
+        Some(client) => format!("{}, {client}", entry.door),
+        None => entry.door.to_string(),
+    }
+}
+
 fn author(entry: &Entry) -> String {
     match (&entry.author.kind, &entry.author.address) {
         (AuthorKind::Contact | AuthorKind::Member, Some(address)) => person(&entry.author.name, address.as_str()),
@@ -205,7 +213,11 @@ mod tests {
                 {"id": "2", "kind": "event", "author": {"kind": "system", "name": "", "address": null},
                  "state": "kept", "reason": null, "machine": null, "verified": "none", "message_id": null, "text": "",
                  "attachments": [], "copies": [], "event": {"what": "status", "from": "open", "to": "pending"},
-                 "door": "timer", "at": "2026-03-14T09:30:00Z"}]
+                 "door": "timer", "at": "2026-03-14T09:30:00Z"},
+                {"id": "3", "kind": "event", "author": {"kind": "member", "name": "Alice", "address": "alice@acme.com"},
+                 "state": "kept", "reason": null, "machine": null, "verified": "none", "message_id": null, "text": "",
+                 "attachments": [], "copies": [], "event": {"what": "tag", "from": null, "to": "vip"},
+                 "door": "imap", "client": "Thunder\u{1b}bird 140.5", "at": "2026-03-14T09:31:00Z"}]
         }))
         .unwrap()
     }
@@ -232,6 +244,7 @@ acme-12  Printer\u{fffd}[2J on fire
   > alice@acme.com failed after 2 tries: 550 5.1.1 no such user
 
 · 2026-03-14 09:30Z  the system: status open → pending (timer)
+· 2026-03-14 09:31Z  Alice <alice@acme.com>: tag vip (imap, Thunder\u{fffd}bird 140.5)
 "
         );
     }

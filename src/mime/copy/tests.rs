@@ -753,6 +753,7 @@ fn entry(id: u64, kind: Kind, author: &Mailbox, text: &str) -> Entry {
         seen: None,
         trace: None,
         from: None,
+        client: None,
     }
 }
 

@@ -313,7 +313,7 @@ impl TestDesk {
 
     pub async fn try_app_password(&self, who: &str, device: &str) -> Result<String, ActionError> {
         let Opened { store, desk } = &self.running().opened;
-        let act = Act { desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
+        let act = Act { desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None, client: None };
         store.transact(|tx| Ok(app_password::add(tx, &act, who, device)?.1)).await
     }
 
@@ -336,8 +336,14 @@ impl TestDesk {
     ) -> T {
         let opened = &self.running().opened;
         let done = opened.store.transact(|tx| {
-            let act =
-                Act { desk: &opened.desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
+            let act = Act {
+                desk: &opened.desk,
+                now: Timestamp::now(),
+                door: Door::Cli,
+                actor: Actor::System,
+                trace: None,
+                client: None,
+            };
             f(tx, &act)
         });
         done.await.unwrap()
@@ -600,7 +606,7 @@ async fn answer(stream: &mut BufReader<TcpStream>) -> String {
 }
 
 /// What the command line makes of a text.
-fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<Content, ActionError> {
+pub fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<Content, ActionError> {
     let message_id = act.desk.mint();
     let message = compose(&Composed {
         from: Mailbox::new("", address("acme@desk.example.org")),
