@@ -31,6 +31,7 @@ mod full_disk;
 mod fuzz_corpus;
 mod held_by_mail;
 mod hostile_mail;
+mod imap_dialogues;
 mod kit;
 mod look_alikes;
 mod loops;

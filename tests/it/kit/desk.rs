@@ -284,6 +284,11 @@ impl TestDesk {
         (self.running().listens.imap_tls[0], self.running().listens.imap[0])
     }
 
+    /// Where members read: TLS from the start, and STARTTLS.
+    pub fn imap(&self) -> (SocketAddr, SocketAddr) {
+        (self.running().imap_tls[0], self.running().imap[0])
+    }
+
     /// Where HTTPS and HTTP are answered.
     pub fn web(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         (self.running().listens.web_tls.first().copied(), self.running().listens.web.first().copied())
@@ -600,7 +605,7 @@ async fn answer(stream: &mut BufReader<TcpStream>) -> String {
 }
 
 /// What the command line makes of a text.
-fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<Content, ActionError> {
+pub fn content(tx: &mut Tx<'_>, act: &Act<'_>, subject: &str, text: &str) -> Result<Content, ActionError> {
     let message_id = act.desk.mint();
     let message = compose(&Composed {
         from: Mailbox::new("", address("acme@desk.example.org")),

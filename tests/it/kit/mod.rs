@@ -4,6 +4,7 @@ pub mod authority;
 pub mod daemon;
 pub mod desk;
 pub mod dns;
+pub mod imap;
 pub mod letter;
 pub mod load;
 pub mod manager;

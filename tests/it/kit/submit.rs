@@ -110,7 +110,7 @@ impl<'a> Agent<'a> {
 }
 
 /// A TLS client that believes in one certificate.
-fn connector(certificate: &Path) -> TlsConnector {
+pub fn connector(certificate: &Path) -> TlsConnector {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
