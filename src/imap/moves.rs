@@ -81,8 +81,8 @@ impl Seat {
         if let Some(code) = code {
             out.line(&format!("* OK [{code}] moved"));
         }
-        self.tell(out, true, &[]).await?;
-        Ok(Done::coded(None, "moved"))
+        let highest = self.tell(out, true, &[]).await?;
+        Ok(Done::coded(self.all_told(highest), "moved"))
     }
 
     /// What was marked as deleted leaves: the member's own for good; a ticket is closed by it, or goes
