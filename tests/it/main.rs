@@ -31,6 +31,8 @@ mod full_disk;
 mod fuzz_corpus;
 mod held_by_mail;
 mod hostile_mail;
+mod imap_clients;
+mod imap_day;
 mod imap_dialogues;
 mod kit;
 mod look_alikes;
