@@ -57,7 +57,7 @@ impl Seat {
                 attributes.push("\\Noselect");
             }
             let line = format!("* {} ({}) \"{DELIMITER}\" ", verb(list.by), attributes.join(" "));
-            let name = encode_name(&Name(named.name.clone()), self.enabled.utf8);
+            let name = encode_name(&Name(named.name.clone()), self.enabled.names_in_utf8());
             let children =
                 if list.select.recursive_match && below(named) { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
             out.line(&format!("{line}{name}{children}"));
@@ -92,10 +92,12 @@ impl Seat {
     }
 
     /// STATUS.
-    pub(super) async fn status(&self, named: &Named, items: &[StatusItem], out: &mut Out<'_>) -> Result<(), Trouble> {
+    pub(super) async fn status(&mut self, named: &Named, items: &[StatusItem], out: &mut Out<'_>) -> Result<(), Trouble> {
         if named.folder.is_level() {
             return Err(Trouble::no("CANNOT", "this only holds other mailboxes"));
         }
+        // Whoever asks for it wants to be told of it (RFC 7162 §3.1).
+        self.enabled.condstore |= items.contains(&StatusItem::HighestModSeq);
         let shelves = self.folders.shelves(named.folder);
         let validity = self.validity(named.folder, &shelves).await?;
         let member = self.member.id;
@@ -125,7 +127,7 @@ impl Seat {
             };
             told.push(format!("{name} {value}"));
         }
-        let name = encode_name(&Name(named.name.clone()), self.enabled.utf8);
+        let name = encode_name(&Name(named.name.clone()), self.enabled.names_in_utf8());
         out.line(&format!("* STATUS {name} ({})", told.join(" ")));
         Ok(())
     }

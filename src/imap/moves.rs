@@ -88,8 +88,8 @@ impl Seat {
         if let Some(code) = code {
             out.line(&format!("* OK [{code}] moved"));
         }
-        self.tell(out, true, &[]).await?;
-        Ok(Done::coded(None, "moved"))
+        let highest = self.tell(out, true, &[]).await?;
+        Ok(Done::coded(self.all_told(highest), "moved"))
     }
 
     /// Messages of the member's own that he puts among tickets, a draft into Notes for instance: as if

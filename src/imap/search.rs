@@ -55,6 +55,12 @@ impl Seat {
             _ => return Err(Trouble::Bad("not now".into())),
         };
         if !is_known_charset(charset) {
+            // A search that fails has found nothing (RFC 5182 §2.1).
+            if let Command::Search { returns: Some(returns), .. } = command
+                && returns.contains(&SearchReturn::Save)
+            {
+                self.saved.clear();
+            }
             return Err(Trouble::No {
                 code: Some("BADCHARSET (US-ASCII UTF-8)"),
                 text: "the charset is not known".into(),
@@ -278,7 +284,10 @@ impl Seat {
         let selected = self.selected()?;
         let number = |hit: &Hit| if uid { Some(hit.uid) } else { selected.number(hit.uid) };
         let numbers: Vec<u32> = hits.iter().filter_map(number).collect();
-        let modseq = hits.iter().map(|hit| hit.modseq).max().filter(|_| with_modseq);
+        let last_change = |hits: &mut dyn Iterator<Item = &Hit>| {
+            hits.map(|hit| hit.modseq).max().filter(|_| with_modseq)
+        };
+        let mut modseq = last_change(&mut hits.iter());
         let Some(returns) = returns else {
             let numbers: String = numbers.iter().map(|number| format!(" {number}")).collect();
             let modseq = modseq.map(|modseq| format!(" (MODSEQ {modseq})")).unwrap_or_default();
@@ -288,15 +297,18 @@ impl Seat {
         let asked = |what| returns.contains(&what);
         // Nothing named is ALL (RFC 4731 §3.1), and SAVE alone tells nothing (RFC 5182 §2.1).
         let all = asked(SearchReturn::All) || returns.is_empty();
+        // Where the ends alone are asked for, they alone are saved (RFC 5182 §2.1) and counted for the
+        // last change (RFC 7162 §3.1.10).
+        let limited = (asked(SearchReturn::Min) || asked(SearchReturn::Max)) && !all && !asked(SearchReturn::Count);
+        let least = hits.iter().min_by_key(|hit| hit.uid).filter(|_| asked(SearchReturn::Min));
+        let most = hits.iter().max_by_key(|hit| hit.uid).filter(|_| asked(SearchReturn::Max));
+        let ends = || least.into_iter().chain(most);
+        if limited {
+            modseq = last_change(&mut ends());
+        }
         if asked(SearchReturn::Save) {
-            let uids = hits.iter().map(|hit| hit.uid);
-            let ends = (asked(SearchReturn::Min) || asked(SearchReturn::Max)) && !all && !asked(SearchReturn::Count);
-            self.saved = if ends {
-                let least = uids.clone().min().filter(|_| asked(SearchReturn::Min));
-                least.into_iter().chain(uids.max().filter(|_| asked(SearchReturn::Max))).collect()
-            } else {
-                uids.collect()
-            };
+            let of = |hit: &Hit| hit.uid;
+            self.saved = if limited { ends().map(of).collect() } else { hits.iter().map(of).collect() };
             if returns == [SearchReturn::Save] {
                 return Ok(Done::coded(None, "saved"));
             }

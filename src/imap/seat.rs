@@ -47,6 +47,14 @@ pub struct Enabled {
     pub rev2: bool,
 }
 
+impl Enabled {
+    /// Whether names of mailboxes are in UTF-8 (RFC 6855 §3, RFC 9051 §5.1).
+    #[must_use]
+    pub fn names_in_utf8(self) -> bool {
+        self.utf8 || self.rev2
+    }
+}
+
 /// How a command ended well.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Done {
@@ -117,7 +125,8 @@ impl Seat {
         if let Some(selected) = &mut self.selected {
             selected.skip_to(since);
         }
-        self.tell(out, true, &[]).await
+        self.tell(out, true, &[]).await?;
+        Ok(())
     }
 
     /// Enables extensions; answers those that are now enabled, of those that were asked for.
@@ -223,7 +232,8 @@ impl Seat {
                     None => None,
                 };
                 self.expunge(only.as_deref()).await?;
-                Ok(Done::ok("expunged"))
+                let highest = self.tell(out, true, &[]).await?;
+                Ok(Done::coded(self.all_told(highest), "expunged"))
             }
             Command::Search { .. } | Command::Sort { .. } | Command::Thread { .. } => {
                 self.search(tag, command, out).await
@@ -240,7 +250,7 @@ impl Seat {
             Command::GetQuota(_) => Err(Trouble::no("NONEXISTENT", "there are no quotas here")),
             Command::GetQuotaRoot(mailbox) => {
                 self.named(mailbox)?;
-                out.line(&format!("* QUOTAROOT {}", encode_name(mailbox, self.enabled.utf8)));
+                out.line(&format!("* QUOTAROOT {}", encode_name(mailbox, self.enabled.names_in_utf8())));
                 Ok(Done::ok("no quotas"))
             }
             // What the session itself answers.
@@ -279,7 +289,11 @@ impl Seat {
         resync: Option<&Resync>,
         out: &mut Out<'_>,
     ) -> Result<Done, Trouble> {
-        if self.selected.take().is_some() && self.enabled.qresync {
+        if resync.is_some() && !self.enabled.qresync {
+            return Err(Trouble::Bad("enable QRESYNC first".into()));
+        }
+        // What was said before this line was said of that one (RFC 7162 §3.2.11, RFC 9051 §6.3.2).
+        if self.selected.take().is_some() {
             out.line("* OK [CLOSED] the mailbox before is closed");
         }
         self.saved.clear();
@@ -318,7 +332,7 @@ impl Seat {
         out.line(&format!("* OK [HIGHESTMODSEQ {modseq}] changed last"));
         out.line(&format!("* OK [MAILBOXID ({})] its name for good", folder.id()));
         if self.enabled.rev2 {
-            out.line(&format!("* LIST () \"{DELIMITER}\" {}", encode_name(mailbox, self.enabled.utf8)));
+            out.line(&format!("* LIST () \"{DELIMITER}\" {}", encode_name(mailbox, self.enabled.names_in_utf8())));
         }
         self.selected = Some(selected);
         if let Some(resync) = resync.filter(|resync| resync.uid_validity == validity) {
@@ -414,10 +428,15 @@ impl Seat {
     }
 
     /// Tells what is new in the mailbox: what left, where that may be said now, what came, and whose
-    /// flags changed, but for those that the client knows already.
-    pub async fn tell(&mut self, out: &mut Out<'_>, may_expunge: bool, known: &[u32]) -> Result<(), Trouble> {
-        let Some(selected) = &mut self.selected else { return Ok(()) };
-        let News { more, mut changed } = self.desk.store.read(|view| selected.sync(view))?;
+    /// flags changed, but for those that the client knows already. Answers the number of the last
+    /// change that there is.
+    pub async fn tell(&mut self, out: &mut Out<'_>, may_expunge: bool, known: &[u32]) -> Result<u64, Trouble> {
+        let Some(selected) = &mut self.selected else { return Ok(0) };
+        let member = self.member.id;
+        let (News { more, mut changed }, highest) = self.desk.store.read(|view| {
+            let news = selected.sync(view)?;
+            Ok::<_, Trouble>((news, modseq(view, &selected.shelves, member)?))
+        })?;
         if may_expunge && selected.has_left() {
             let left = selected.forget();
             self.saved.retain(|uid| selected.number(*uid).is_some());
@@ -440,7 +459,12 @@ impl Seat {
                 Wanted { items: &[FetchItem::Flags], uid: true, modseq: self.enabled.condstore, changed_since: None };
             fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
         }
-        Ok(())
+        Ok(highest)
+    }
+
+    /// The code that tells a client with QRESYNC up to where it knows all that changed (RFC 7162 §3.2.7).
+    pub(super) fn all_told(&self, highest: u64) -> Option<String> {
+        self.enabled.qresync.then(|| format!("HIGHESTMODSEQ {highest}"))
     }
 
     /// UIDVALIDITY of a mailbox: for those that are made of what the member has a part in it is new

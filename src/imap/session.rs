@@ -193,6 +193,8 @@ impl Session {
                 let mechanism = Mechanism::Plain;
                 let initial = [b"\0", user.as_bytes(), b"\0", password.0.as_bytes()].concat();
                 let (exchange, step) = Exchange::begin(mechanism, Some(initial));
+                // Nobody has a name that PLAIN could not say.
+                let step = if let Step::Malformed(_) = step { Step::Denied(Denied::Wrong) } else { step };
                 self.step(tag.clone(), exchange, step)
             }
             Command::Authenticate { mechanism, initial } => match Mechanism::named(mechanism) {

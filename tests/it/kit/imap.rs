@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use guichet::actions::ticket;
@@ -71,8 +72,10 @@ impl Client {
 
     /// A session of a member, on a device of his own.
     pub async fn log_in(desk: &TestDesk, who: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
         let user = format!("{who}@team.example");
-        let password = desk.app_password(&user, "mail client").await;
+        let device = format!("mail client {}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let password = desk.app_password(&user, &device).await;
         let mut client = Self::connect(desk.imap().0, &desk.certificate()).await;
         client.must(&format!("LOGIN {user} \"{password}\"")).await;
         client
