@@ -114,7 +114,7 @@ pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path, web: &Web, own: (
     });
     let autoconfig = section.list("autoconfig", |text| match Domain::parse(text)? {
         ours if domains.contains(&ours) => {
-            Err(format!("no member's address is in {ours}, and so no client asks there"))
+            Err("is a domain of this server, and no member's address is in it".to_owned())
         }
         domain => Ok(domain),
     });
