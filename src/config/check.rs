@@ -366,7 +366,7 @@ mod tests {
             "[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n[relay]\nmode = \"capture\"\ncapture = \"outbox\"\n",
         );
         let warnings = warnings(&config);
-        assert_eq!(told(&warnings), [(Some(9), "relay.mode")]);
+        assert_eq!(told(&warnings), [(Some(11), "relay.mode")]);
         assert!(warnings[0].text.ends_with("/data/outbox and to nobody"), "{}", warnings[0].text);
     }
 

@@ -493,7 +493,7 @@ mod tests {
         let limits = full.source.lines.keys().filter(|key| key.starts_with("limits.")).count();
         assert_eq!(plain.spam, full.spam);
         assert_eq!((&plain.tls, &plain.web), (&full.tls, &full.web));
-        assert_eq!(limits, 22, "a limit is missing from config/guichet.toml");
+        assert_eq!(limits, 24, "a limit is missing from config/guichet.toml");
     }
 
     #[test]
