@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{Config, Domain};
+use super::{Config, Domain, percent};
+
+/// Where Apple's devices get their profile, `?email=` with the address.
+pub const APPLE_PATH: &str = "/apple.mobileconfig";
 
 /// The servers of the desk, as members' clients see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,12 @@ impl Clients {
     #[must_use]
     pub fn are_served(&self) -> bool {
         !self.imap.is_empty()
+    }
+
+    /// Where Apple's devices get the profile for an address.
+    #[must_use]
+    pub fn apple_url(&self, address: &str) -> String {
+        format!("https://{}{APPLE_PATH}?email={}", self.hostname, percent::escape(address))
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod check;
 pub mod clients;
 pub mod credential;
+pub mod percent;
 mod reader;
 mod relay;
 mod spam;
