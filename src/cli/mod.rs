@@ -149,7 +149,7 @@ enum Command {
         #[arg(long)]
         fresh: bool,
     },
-    Init(init::Init),
+    Init(Box<init::Init>),
     /// Check the config, and the folders, files and ports that it names
     #[command(after_help = "\
 Examples:

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::credential;
-use super::reader::Section;
 use super::percent::unescape;
+use super::reader::Section;
 use super::value::{self, Domain};
 
 /// Where copies go.

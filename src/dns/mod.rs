@@ -168,6 +168,13 @@ impl Names {
         *self.autoconfig.write().unwrap_or_else(PoisonError::into_inner) = autoconfig.to_vec();
     }
 
+    /// Whether mail clients that know an address of the domain are led here.
+    #[must_use]
+    pub fn leads_clients_of(&self, domain: &str) -> bool {
+        let autoconfig = self.autoconfig.read().unwrap_or_else(PoisonError::into_inner);
+        autoconfig.iter().any(|known| known.as_str() == ascii(domain))
+    }
+
     /// What signs, now and after each change of keys.
     #[must_use]
     pub fn signers(&self) -> Arc<Signers> {
@@ -355,9 +362,7 @@ impl Names {
         let autoconfig = self.autoconfig.read().unwrap_or_else(PoisonError::into_inner).clone();
         let wanted = match of {
             Of::All => None,
-            Of::Domain(domain) if autoconfig.iter().any(|known| known.as_str() == ascii(domain)) => {
-                Some(ascii(domain).into_owned())
-            }
+            Of::Domain(domain) if self.leads_clients_of(domain) => Some(ascii(domain).into_owned()),
             Of::Domain(domain) => Some(self.known(domain)?),
         };
         let publics = self.public_domains()?;

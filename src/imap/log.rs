@@ -56,9 +56,10 @@ impl Log {
         };
         let seconds = begun.elapsed().as_secs();
         let agent = seat.and_then(Seat::agent);
-        match user {
-            Some(user) => tracing::info!(id, %client, user, agent, commands, seconds, reason, "IMAP session ended"),
-            None => tracing::debug!(id, %client, seconds, reason, "IMAP session ended without a login"),
+        if let Some(user) = user {
+            tracing::info!(id, %client, user, agent, commands, seconds, reason, "IMAP session ended");
+        } else {
+            tracing::debug!(id, %client, seconds, reason, "IMAP session ended without a login");
         }
     }
 }

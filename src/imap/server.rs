@@ -152,7 +152,8 @@ impl Server {
         };
         let session = Session::new(tls, self.desk.append_limit, self.errors);
         let said = session.greeting(&self.hostname);
-        let mut driver = Driver { server: self, client, session, seat: None, append: None, said, stop, waiting: None, log };
+        let mut driver =
+            Driver { server: self, client, session, seat: None, append: None, said, stop, waiting: None, log };
         let ended = driver.run(&mut stream).await;
         driver.log.end(driver.seat.as_ref(), &ended);
     }

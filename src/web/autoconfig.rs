@@ -62,8 +62,10 @@ pub fn thunderbird(clients: &Clients, domains: &[Domain]) -> String {
             );
         }
     }
-    let names = domains.iter().chain([&clients.hostname]);
-    let names: String = names.map(|name| format!("    <domain>{}</domain>\n", escaped(name.as_str()))).collect();
+    let names = domains
+        .iter()
+        .chain([&clients.hostname])
+        .fold(String::new(), |names, name| names + "    <domain>" + &escaped(name.as_str()) + "</domain>\n");
     format!(
         "{XML}<clientConfig version=\"1.1\">\n  <emailProvider id=\"{host}\">\n{names}    \
          <displayName>{host}</displayName>\n    <displayShortName>{host}</displayShortName>\n{servers}  \
@@ -325,7 +327,10 @@ mod tests {
 
     #[test]
     fn what_is_written_into_xml_is_no_part_of_it() {
-        assert_eq!(escaped("<a b='c' d=\"e\">&\u{1}\u{ffff}é"), "&lt;a b=&apos;c&apos; d=&quot;e&quot;&gt;&amp;\u{fffd}\u{fffd}é");
+        assert_eq!(
+            escaped("<a b='c' d=\"e\">&\u{1}\u{ffff}é"),
+            "&lt;a b=&apos;c&apos; d=&quot;e&quot;&gt;&amp;\u{fffd}\u{fffd}é"
+        );
         assert_eq!(unescaped("&amp;lt;"), "&lt;");
     }
 }
