@@ -1,5 +1,6 @@
 //! What the log says of a session: who logged in from where, and how it ended.
 
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
 use tokio::time::Instant;
@@ -47,12 +48,12 @@ impl Log {
 
     /// Tells the end of it, with what the client calls itself. Whoever never logged in is told of to
     /// those alone who look closely: half the world scans for servers.
-    pub(super) fn end(self, seat: Option<&Seat>, ended: &std::io::Result<()>) {
+    pub(super) fn end(self, seat: Option<&Seat>, ended: &io::Result<()>) {
         let Self { id, client, begun, user, commands, farewell, .. } = self;
         let reason = match (ended, farewell) {
             (_, Some(farewell)) => farewell,
-            (Err(error), None) => error.to_string(),
-            (Ok(()), None) => "the client left".to_owned(),
+            (Err(error), None) if !is_gone(error) => error.to_string(),
+            (Ok(()) | Err(_), None) => "the client left".to_owned(),
         };
         let seconds = begun.elapsed().as_secs();
         let agent = seat.and_then(Seat::agent);
@@ -62,4 +63,12 @@ impl Log {
             tracing::debug!(id, %client, seconds, reason, "IMAP session ended without a login");
         }
     }
+}
+
+/// Whether a client hung up in its own way: many never say LOGOUT, nor TLS' goodbye.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
+    )
 }
