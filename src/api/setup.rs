@@ -8,6 +8,7 @@ use super::failure::ApiError;
 use super::request::Named;
 use super::types::{Identity, Security, ServerPort, Setup};
 use crate::actions::{ActionError, find};
+use crate::config::Certificates;
 use crate::config::clients::{self, Clients};
 use crate::desk::member::Member;
 use crate::store::Read;
@@ -26,7 +27,9 @@ pub(super) async fn show(State(app): State<App>, Named(who): Named<String>) -> R
 
 fn of(tx: &impl Read, app: &App, member: &Member) -> Result<Setup, ActionError> {
     let clients = app.config.clients();
-    let web = !app.config.web.listen_tls.is_empty();
+    let self_signed = app.config.tls.certificates == Certificates::SelfSigned;
+    // Who does not know the certificate gets no profile, and asks nothing.
+    let web = !app.config.web.listen_tls.is_empty() && !self_signed;
     let complete = clients.are_served() && !clients.submission.is_empty();
     Ok(Setup {
         address: member.login.clone(),
@@ -36,6 +39,7 @@ fn of(tx: &impl Read, app: &App, member: &Member) -> Result<Setup, ActionError> 
         identities: identities(tx, app, member)?,
         finds_itself: clients.are_served() && web && app.names.leads_clients_of(member.login.domain()),
         apple: (web && complete).then(|| clients.apple_url(member.login.as_str())),
+        self_signed,
     })
 }
 
@@ -60,11 +64,12 @@ fn identities(tx: &impl Read, app: &App, member: &Member) -> Result<Vec<Identity
         if property.removed {
             continue;
         }
-        let (verified, other) =
-            if property.public_verified { (&property.public, &None) } else { (&None, &property.public) };
         let local = app.config.domains.iter().map(|domain| property.forwarding_address(domain.as_str()));
-        let addresses = verified.iter().cloned().chain(local).chain(property.addresses.iter().cloned());
-        identities.extend(addresses.chain(other.iter().cloned()).map(|address| Identity {
+        let mut addresses: Vec<_> = local.chain(property.addresses.iter().cloned()).collect();
+        if let Some(public) = property.public.clone() {
+            addresses.insert(if property.public_verified { 0 } else { addresses.len() }, public);
+        }
+        identities.extend(addresses.into_iter().map(|address| Identity {
             address,
             name: property.name.clone(),
             property: property.slug.clone(),

@@ -218,6 +218,9 @@ fn setup(setup: &Setup, output: Output) -> String {
         let name = if index == 0 { "identities" } else { "" };
         facts.fact(name, &super::output::person(&identity.name, identity.address.as_str()));
     }
+    if setup.self_signed {
+        facts.fact("certificate", "self-signed: clients refuse it, or ask whether to believe it");
+    }
     if setup.finds_itself {
         facts.fact("by itself", "a client that is told the address finds the servers");
     }

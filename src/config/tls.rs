@@ -118,7 +118,9 @@ pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path, web: &Web, own: (
         }
         domain => Ok(domain),
     });
-    let autoconfig = autoconfig.unwrap_or_default();
+    let mut autoconfig = autoconfig.unwrap_or_default();
+    autoconfig.sort();
+    autoconfig.dedup();
     match (section.has("certificate"), section.has("key")) {
         (true, false) => section.complain("certificate", "needs tls.key beside it"),
         (false, true) => section.complain("key", "needs tls.certificate beside it"),

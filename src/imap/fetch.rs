@@ -185,14 +185,7 @@ async fn see(desk: &Desk, member: MemberId, rows: &mut [(u32, Row, Mine)]) -> Re
 }
 
 /// One untagged FETCH; whether all encodings were known.
-fn write(
-    desk: &Desk,
-    member: MemberId,
-    number: u32,
-    message: &Found,
-    wanted: &Wanted<'_>,
-    out: &mut Vec<u8>,
-) -> bool {
+fn write(desk: &Desk, member: MemberId, number: u32, message: &Found, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> bool {
     let mut known = true;
     out.extend_from_slice(format!("* {number} FETCH (").as_bytes());
     let mut first = true;

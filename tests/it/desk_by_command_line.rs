@@ -412,9 +412,12 @@ fn a_members_setup_is_all_that_is_typed_into_a_client() {
     let mut setup = json!({
         "address": "jane@acme.com", "name": "Jane Doe", "imap": [port(993, "tls")],
         "smtp": [port(465, "tls"), port(587, "starttls")], "identities": identities,
-        "finds_itself": false, "apple": null
+        "finds_itself": false, "apple": null, "self_signed": true
     });
     assert_eq!(desk.json(&["member", "setup", "jane@acme.com"]), setup);
+
+    let said = String::from_utf8(desk.ok(&["member", "setup", "jane"])).unwrap();
+    assert!(said.contains("self-signed: clients refuse it") && !said.contains("iPhone"), "{said}");
 
     // With HTTPS there is more to offer.
     let text = fs::read_to_string(&desk.config).unwrap();
@@ -423,10 +426,11 @@ fn a_members_setup_is_all_that_is_typed_into_a_client() {
         .replace("#: acme = false", "acme = true")
         .replace("#: autoconfig = []", "autoconfig = [\"acme.com\"]");
     fs::write(&desk.config, text).unwrap();
-    setup["finds_itself"] = json!(true);
+    (setup["finds_itself"], setup["self_signed"]) = (json!(true), json!(false));
     setup["apple"] = json!("https://desk.example.org/apple.mobileconfig?email=jane%40acme.com");
     assert_eq!(desk.json(&["member", "setup", "jane"]), setup);
     let said = String::from_utf8(desk.ok(&["member", "setup", "jane"])).unwrap();
+    assert!(!said.contains("self-signed"), "{said}");
     for line in [
         "Jane Doe <jane@acme.com>, in a mail client",
         "  incoming      IMAP, desk.example.org, port 993 with TLS (SSL/TLS)",

@@ -106,6 +106,8 @@ pub struct Setup {
     pub finds_itself: bool,
     /// Where Apple's devices get a profile; `null` where it is not served.
     pub apple: Option<String>,
+    /// Whether the servers show a certificate that clients don't know.
+    pub self_signed: bool,
 }
 
 /// A server's port.
