@@ -65,6 +65,10 @@ families! {
         Taken = "taken",
         TurnedAway = "turned-away",
     }
+    ImapConnection "imap_connections" "outcome" "IMAP connections, by whether they were let in." {
+        Taken = "taken",
+        TurnedAway = "turned-away",
+    }
     Message "messages" "outcome" "Messages that clients began to send, by what became of them." {
         /// Answered 2xx: on disk, on a ticket.
         Taken = "taken",
@@ -151,25 +155,33 @@ families! {
 #[derive(Debug)]
 pub struct Metrics {
     counters: Vec<Vec<AtomicU64>>,
-    open: AtomicU64,
+    /// By [`Protocol`].
+    open: [AtomicU64; 2],
     /// Where mail can't go now.
     pub outages: Outages,
 }
 
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Smtp,
+    Imap,
+}
+
 /// A connection that is open; counted until it is dropped.
 #[derive(Debug)]
-pub struct Open(Arc<Metrics>);
+pub struct Open(Arc<Metrics>, Protocol);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.open[self.1 as usize].fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let zeros = |family: &Family| family.values.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { counters: FAMILIES.iter().map(zeros).collect(), open: AtomicU64::new(0), outages: Outages::default() }
+        Self { counters: FAMILIES.iter().map(zeros).collect(), open: Default::default(), outages: Outages::default() }
     }
 }
 
@@ -186,15 +198,15 @@ impl Metrics {
     }
 
     /// Counts a connection for as long as it is open.
-    pub fn opened(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Open(Arc::clone(self))
+    pub fn opened(self: &Arc<Self>, protocol: Protocol) -> Open {
+        self.open[protocol as usize].fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self), protocol)
     }
 
     /// Connections that are open.
     #[must_use]
-    pub fn open(&self) -> u64 {
-        self.open.load(Ordering::Relaxed)
+    pub fn open(&self, protocol: Protocol) -> u64 {
+        self.open[protocol as usize].load(Ordering::Relaxed)
     }
 
     /// Every counter with its value, in the order of [`FAMILIES`].
@@ -220,5 +232,16 @@ mod tests {
         let seen: Vec<_> = metrics.all().filter(|(.., count)| *count > 0).collect();
         let seen: Vec<_> = seen.iter().map(|(family, value, count)| (family.name, *value, *count)).collect();
         assert_eq!(seen, [("rate_limits", "sender", 1), ("copies", "failed", 2)]);
+    }
+
+    #[test]
+    fn connections_are_open_until_they_are_dropped() {
+        let metrics = Arc::new(Metrics::default());
+        let (one, two) = (metrics.opened(Protocol::Imap), metrics.opened(Protocol::Imap));
+        assert_eq!((metrics.open(Protocol::Imap), metrics.open(Protocol::Smtp)), (2, 0));
+        drop(one);
+        assert_eq!(metrics.open(Protocol::Imap), 1);
+        drop(two);
+        assert_eq!(metrics.open(Protocol::Imap), 0);
     }
 }

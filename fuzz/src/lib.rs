@@ -11,6 +11,7 @@
 use std::path::Path;
 
 pub mod address;
+pub mod clients;
 pub mod command;
 pub mod config;
 pub mod copy;
@@ -37,7 +38,7 @@ pub struct Target {
 }
 
 /// Every target, in the order of a mail's way.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "session", run: smtp::session, seeds: seeds::dialogues },
     Target { name: "content", run: smtp::content, seeds: seeds::contents },
     Target { name: "address", run: address::address, seeds: seeds::words_of_fields },
@@ -54,6 +55,7 @@ pub const TARGETS: [Target; 19] = [
     Target { name: "threads", run: shape::threads, seeds: seeds::none },
     Target { name: "next-server", run: next_server::reply, seeds: seeds::none },
     Target { name: "imap", run: imap::commands, seeds: seeds::none },
+    Target { name: "clients", run: clients::clients, seeds: seeds::none },
     Target { name: "tls", run: tls::tls, seeds: seeds::none },
     Target { name: "records", run: records::records, seeds: seeds::none },
     Target { name: "config", run: config::config, seeds: seeds::configs },

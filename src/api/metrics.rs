@@ -11,7 +11,7 @@ use super::types::{Metric, MetricKind, Metrics};
 use crate::actions::ActionError;
 use crate::desk::copy::CopyState;
 use crate::desk::id::CopyId;
-use crate::metrics;
+use crate::metrics::{self, Protocol};
 use crate::net::tls::Certificates;
 use crate::store::tables::COPY_STATES;
 use crate::store::{Order, Read};
@@ -61,13 +61,18 @@ pub(super) async fn show(State(app): State<App>) -> Result<Json<Metrics>, ApiErr
         labels: BTreeMap::new(),
         value: counters.outages.count() as u64,
     });
-    metrics.push(Metric {
-        name: format!("{PREFIX}open_connections"),
-        kind: MetricKind::Gauge,
-        help: "SMTP connections now, submission included.".to_owned(),
-        labels: BTreeMap::new(),
-        value: counters.open(),
-    });
+    for (name, help, protocol) in [
+        ("open_connections", "SMTP connections now, submission included.", Protocol::Smtp),
+        ("open_imap_connections", "IMAP connections now.", Protocol::Imap),
+    ] {
+        metrics.push(Metric {
+            name: format!("{PREFIX}{name}"),
+            kind: MetricKind::Gauge,
+            help: help.to_owned(),
+            labels: BTreeMap::new(),
+            value: counters.open(protocol),
+        });
+    }
     for (name, until) in app.certificates.iter().flat_map(Certificates::expiries) {
         metrics.push(Metric {
             name: format!("{PREFIX}certificate_expiry_timestamp_seconds"),

@@ -23,6 +23,7 @@
 //! | PATCH `/members/{address}` | [`types::EditMember`] | [`types::Member`] |
 //! | DELETE `/members/{address}` | | [`types::Removed`] |
 //! | POST `/members/{address}/resume` | | [`types::Member`] |
+//! | GET `/members/{address}/setup` | | [`types::Setup`]: what his mail client is told |
 //! | GET `/members/{address}/app-passwords` | | [`types::AppPasswords`] |
 //! | POST `/members/{address}/app-passwords` | [`types::NewAppPassword`] | 201 [`types::MadeAppPassword`], the one time that it is told |
 //! | DELETE `/members/{address}/app-passwords/{name}` | | [`types::Removed`] |
@@ -70,6 +71,7 @@ mod probe;
 mod properties;
 mod queue;
 mod request;
+mod setup;
 mod tickets;
 mod trace;
 pub mod types;
@@ -125,6 +127,7 @@ pub fn router(app: App) -> Router {
         .route("/properties/{slug}", get(properties::show).patch(properties::edit).delete(properties::remove))
         .route("/members", get(members::list).post(members::add))
         .route("/members/{address}", get(members::show).patch(members::edit).delete(members::remove))
+        .route("/members/{address}/setup", get(setup::show))
         .route("/members/{address}/app-passwords", get(app_passwords::list).post(app_passwords::add))
         .route("/members/{address}/app-passwords/{name}", delete(app_passwords::revoke))
         .route("/members/{address}/resume", post(members::resume))

@@ -20,6 +20,7 @@ use tower::ServiceExt;
 use super::Failure;
 use crate::api::types;
 use crate::config::Config;
+use crate::config::percent::escape;
 use crate::store::Store;
 
 /// One request: method, target below `/api/v1` and JSON body.
@@ -33,7 +34,7 @@ pub(super) struct Call {
 impl Call {
     /// A request for the path made of `segments`, each of them encoded.
     pub(super) fn new(method: Method, segments: &[&str]) -> Self {
-        let target = segments.iter().fold(String::new(), |path, segment| path + "/" + &encode(segment));
+        let target = segments.iter().fold(String::new(), |path, segment| path + "/" + &escape(segment));
         Self { method, target, body: None }
     }
 
@@ -57,7 +58,7 @@ impl Call {
     pub(super) fn query(mut self, name: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             self.target.push(if self.target.contains('?') { '&' } else { '?' });
-            self.target = self.target + name + "=" + &encode(&value.to_string());
+            self.target = self.target + name + "=" + &escape(&value.to_string());
         }
         self
     }
@@ -66,19 +67,6 @@ impl Call {
         self.body = Some(serde_json::to_value(body).expect("request types are maps of texts, numbers and lists"));
         self
     }
-}
-
-/// Percent-encodes all but the unreserved characters (RFC 3986 §2.3).
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.extend(format!("%{byte:02X}").chars());
-        }
-    }
-    encoded
 }
 
 /// The API in this process.

@@ -176,6 +176,8 @@ fn zone_line(record: &DnsRecord) -> String {
         "TXT" => presentation(&record.value),
         "A" | "AAAA" if record.value.is_empty() => "(the address)".to_owned(),
         "A" | "AAAA" => record.value.clone(),
+        // The root has its dot already.
+        "SRV" if record.value.ends_with('.') => record.value.clone(),
         // All other values end in a host's name.
         _ => format!("{}.", record.value),
     };

@@ -57,6 +57,13 @@ pub(super) struct Init {
     /// The same with STARTTLS, instead of port 587
     #[arg(long = "submission", value_name = "ADDRESS:PORT")]
     submission: Vec<String>,
+    /// Where members' mail clients read by TLS, instead of port 993 of these addresses; nowhere if they
+    /// take mail at other ports than 25
+    #[arg(long = "imap-tls", value_name = "ADDRESS:PORT")]
+    imap_tls: Vec<String>,
+    /// The same with STARTTLS, which is off otherwise
+    #[arg(long = "imap", value_name = "ADDRESS:PORT")]
+    imap: Vec<String>,
     /// The first property's slug; it gets postmaster@ and abuse@ too
     #[arg(long)]
     property: Option<PropertySlug>,
@@ -157,6 +164,8 @@ impl Init {
             password_file: self.password_file,
             submission_tls: beside(&self.listen, self.submission_tls, 465),
             submission: beside(&self.listen, self.submission, 587),
+            imap_tls: beside(&self.listen, self.imap_tls, 993),
+            imap: self.imap,
             listen: self.listen,
             property,
             property_name,
@@ -196,13 +205,15 @@ fn shell(path: &Path) -> String {
 }
 
 /// The keys of the file that is not written yet, and the flags that they come from.
-const FLAGS: [(&str, &str); 9] = [
+const FLAGS: [(&str, &str); 11] = [
     ("hostname", "--hostname"),
     ("domains", "--domain"),
     ("data_dir", "--data-dir"),
     ("smtp.listen", "--listen"),
     ("submission.listen_tls", "--submission-tls"),
     ("submission.listen", "--submission"),
+    ("imap.listen_tls", "--imap-tls"),
+    ("imap.listen", "--imap"),
     ("relay.mode", "--relay"),
     ("relay.smarthost", "--relay"),
     ("relay.password_file", "--password-file"),
@@ -228,6 +239,8 @@ struct Answers {
     listen: Vec<String>,
     submission_tls: Option<Vec<String>>,
     submission: Option<Vec<String>>,
+    imap_tls: Option<Vec<String>>,
+    imap: Vec<String>,
     property: PropertySlug,
     property_name: String,
     language: Language,
@@ -257,6 +270,8 @@ impl Answers {
                     self.submission_tls.as_ref().map(|at| format!("listen_tls = [{}]", quoted(at)))
                 }
                 ("submission", "#: listen") => self.submission.as_ref().map(|at| format!("listen = [{}]", quoted(at))),
+                ("imap", "#: listen_tls") => self.imap_tls.as_ref().map(|at| format!("listen_tls = [{}]", quoted(at))),
+                ("imap", "#: listen") if !self.imap.is_empty() => Some(format!("listen = [{}]", quoted(&self.imap))),
                 ("relay", "mode") => Some(match smarthost {
                     Some(_) => "mode = \"smarthost\"".to_owned(),
                     None => format!("mode = {}", quote(&self.relay)),
@@ -274,8 +289,8 @@ impl Answers {
     }
 }
 
-/// Where members submit: as they are told, else at the usual port beside port 25 of each address,
-/// and nowhere beside other ports, which are for trying out. `None` is the config's own default.
+/// Where members submit, or read: as they are told, else at the usual port beside port 25 of each
+/// address, and nowhere beside other ports, which are for trying out. `None` is the config's own default.
 fn beside(listen: &[String], told: Vec<String>, port: u16) -> Option<Vec<String>> {
     if !told.is_empty() {
         return Some(told);
@@ -428,6 +443,8 @@ mod tests {
             listen: vec!["127.0.0.1:2525".into()],
             submission_tls: Some(vec!["127.0.0.1:2465".into()]),
             submission: Some(Vec::new()),
+            imap_tls: Some(vec!["127.0.0.1:2993".into()]),
+            imap: vec!["127.0.0.1:2143".into()],
             property: "acme".parse().unwrap(),
             property_name: "Acme".into(),
             language: Language::En,
@@ -443,6 +460,8 @@ mod tests {
         assert_eq!(config.smtp.listen, ["127.0.0.1:2525".parse().unwrap()]);
         assert_eq!(config.submission.listen_tls, ["127.0.0.1:2465".parse().unwrap()]);
         assert_eq!(config.submission.listen, []);
+        assert_eq!(config.imap.listen_tls, ["127.0.0.1:2993".parse().unwrap()]);
+        assert_eq!(config.imap.listen, ["127.0.0.1:2143".parse().unwrap()]);
         assert!(matches!(config.relay, Relay::Smarthost(smarthost) if smarthost.login.is_some()));
         assert_eq!(text.lines().count(), TEMPLATE.lines().count(), "the documentation stays");
 
@@ -452,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn members_submit_beside_port_25_and_nowhere_beside_a_port_for_trying_out() {
+    fn members_are_served_beside_port_25_and_nowhere_beside_a_port_for_trying_out() {
         let list = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
         for (listen, told, expected) in [
             (&[][..], &[][..], None),
@@ -494,7 +513,8 @@ mod tests {
         init(line).run(&file, house(), output).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::metadata(folder.path().join("etc/data")).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(Config::load(&file).unwrap().postmaster, "acme");
+        let config = Config::load(&file).unwrap();
+        assert_eq!((config.postmaster.as_str(), config.imap.listen_tls[0].port()), ("acme", 993));
 
         assert_eq!(init(line).run(&file, house(), output).unwrap_err().exit(), 1);
         init(&format!("{line} --force")).run(&file, house(), output).unwrap();
@@ -513,6 +533,8 @@ mod tests {
                 "--relay: the user has no password; give --password-file",
             ),
             ("--hostname desk.acme.com --listen 70000", "--listen: \"70000\": "),
+            ("--hostname desk.acme.com --imap-tls 993", "--imap-tls: \"993\": "),
+            ("--hostname desk.acme.com --imap [::]", "--imap: \"[::]\": "),
         ] {
             let line = format!("init {flags} --data-dir data --property acme --member jane@acme.com");
             let failure = init(&line).run(&file, house(), output).unwrap_err();

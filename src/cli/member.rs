@@ -9,7 +9,8 @@ use super::client::Call;
 use super::output::{Output, Table, clean, list, time};
 use super::{Desk, Failure, ON_OFF, change, one_of};
 use crate::api::types::{
-    AppPasswords, EditMember, MadeAppPassword, Member, Members, NewAppPassword, NewMember, Removed, Suspended,
+    AppPasswords, EditMember, MadeAppPassword, Member, Members, NewAppPassword, NewMember, Removed, Security,
+    ServerPort, Setup, Suspended,
 };
 use crate::desk::address::Address;
 use crate::desk::member::Role;
@@ -72,6 +73,15 @@ Examples:
     Remove {
         /// The member's address
         address: Address,
+    },
+    /// Print what to type into a member's mail client: servers, ports, user name, identities
+    #[command(after_help = "\
+Examples:
+  guichet member setup jane@acme.com
+  guichet member setup jane --json")]
+    Setup {
+        /// The member's address, or the local part that only one has
+        member: String,
     },
     /// The passwords that a member's mail clients log in with, one a device
     #[command(subcommand, arg_required_else_help = true)]
@@ -152,6 +162,7 @@ impl MemberCommand {
                 desk.print(&Call::new(hyper::Method::POST, &["members", address.as_str(), "resume"]), show)
             }
             Self::Show { address } => desk.print(&Call::get(&["members", address.as_str()]), show),
+            Self::Setup { member } => desk.print(&Call::get(&["members", &member, "setup"]), setup),
             Self::AppPassword(command) => command.run(desk),
             Self::Add { address, name, property, role, aliases, list, password_stdin } => {
                 let password = password_stdin.then(password).transpose()?;
@@ -182,12 +193,50 @@ impl AppPasswordCommand {
     }
 }
 
+fn setup(setup: &Setup, output: Output) -> String {
+    let address = setup.address.as_str();
+    let mut facts = super::output::Facts::new(output);
+    facts.title(&format!("{}, in a mail client", super::output::person(&setup.name, address)));
+    let servers = [("incoming", "IMAP", &setup.imap), ("outgoing", "SMTP", &setup.smtp)];
+    for (direction, protocol, ports) in servers {
+        let Some((first, others)) = ports.split_first() else {
+            facts.fact(direction, &format!("{protocol} is off here"));
+            continue;
+        };
+        let way = |port: &ServerPort| match port.security {
+            Security::Tls => format!("port {} with TLS (SSL/TLS)", port.port),
+            Security::Starttls => format!("port {} with STARTTLS", port.port),
+        };
+        facts.fact(direction, &format!("{protocol}, {}, {}", first.host, way(first)));
+        for other in others {
+            facts.fact("", &format!("or {}", way(other)));
+        }
+    }
+    facts.fact("user name", &format!("{address}, for both"));
+    facts.fact("password", &format!("an app password: guichet member app-password add {address} --name DEVICE"));
+    for (index, identity) in setup.identities.iter().enumerate() {
+        let name = if index == 0 { "identities" } else { "" };
+        facts.fact(name, &super::output::person(&identity.name, identity.address.as_str()));
+    }
+    if setup.self_signed {
+        facts.fact("certificate", "self-signed: clients refuse it, or ask whether to believe it");
+    }
+    if setup.finds_itself {
+        facts.fact("by itself", "a client that is told the address finds the servers");
+    }
+    if let Some(url) = &setup.apple {
+        facts.fact("iPhone, Mac", &format!("open {url} on it"));
+    }
+    facts.done()
+}
+
 fn made(made: &MadeAppPassword, output: Output) -> String {
     format!(
-        "{}\n\nThe password of {} for {}; it is not shown again. Log in as {}.\n",
+        "{}\n\nThe password of {} for {}; it is not shown again. Log in as {}.\n`guichet member setup {}` says where.\n",
         output.bold(&made.password),
         made.address,
         clean(&made.name),
+        made.address,
         made.address
     )
 }

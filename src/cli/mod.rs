@@ -141,15 +141,15 @@ enum Command {
     Serve,
     /// Try it out: a daemon on loopback with two properties and a dozen mails
     ///
-    /// The store is in ./demo, mail comes in at 127.0.0.1:2525, for members at 127.0.0.1:2465, and goes
-    /// out into a Maildir there. It goes on where it was when it is started again. GUICHET_DEMO_PORT and
-    /// GUICHET_DEMO_SUBMISSION_PORT name other ports.
+    /// The store is in ./demo, mail comes in at 127.0.0.1:2525, for members at 127.0.0.1:2465 (SMTP) and
+    /// 2993 (IMAP), and goes out into a Maildir there. It goes on where it was when it is started again.
+    /// GUICHET_DEMO_PORT, GUICHET_DEMO_SUBMISSION_PORT and GUICHET_DEMO_IMAP_PORT name other ports.
     Demo {
         /// Throw ./demo away and start anew
         #[arg(long)]
         fresh: bool,
     },
-    Init(init::Init),
+    Init(Box<init::Init>),
     /// Check the config, and the folders, files and ports that it names
     #[command(after_help = "\
 Examples:

@@ -214,6 +214,10 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
                     know, or give certificate and key of one, for the hostname";
         warnings.push(config.problem("tls", text.to_owned()));
     }
+    if !config.tls.autoconfig.is_empty() && !config.clients().are_served() {
+        let text = "mail clients are led here, and find nothing to read from: imap.listen_tls and imap.listen are []";
+        warnings.push(config.problem("tls.autoconfig", text));
+    }
     warnings
 }
 
@@ -368,6 +372,19 @@ mod tests {
         let warnings = warnings(&config);
         assert_eq!(told(&warnings), [(Some(11), "relay.mode")]);
         assert!(warnings[0].text.ends_with("/data/outbox and to nobody"), "{}", warnings[0].text);
+    }
+
+    #[test]
+    fn clients_that_are_led_to_nothing_are_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let led = "[web]\nlisten_tls = [\"127.0.0.1:2443\"]\n[submission]\nlisten = []\nlisten_tls = []\n\
+                   [tls]\nacme = true\nautoconfig = [\"acme.example\"]\n[relay]\nmode = \"capture\"\n";
+        let keys = |imap: &str| {
+            let config = config(folder.path(), &format!("{led}[imap]\nlisten_tls = {imap}\n"));
+            warnings(&config).into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+        };
+        assert!(!keys("[\"127.0.0.1:2993\"]").contains(&"tls.autoconfig".to_owned()));
+        assert!(keys("[]").contains(&"tls.autoconfig".to_owned()));
     }
 
     #[test]

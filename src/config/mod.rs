@@ -6,7 +6,9 @@
 //! is data in the store, not configuration.
 
 pub mod check;
+pub mod clients;
 pub mod credential;
+pub mod percent;
 mod reader;
 mod relay;
 mod spam;
@@ -462,7 +464,7 @@ mod tests {
         assert_eq!(config.imap.listen, []);
         assert_eq!(config.limits, Limits::default());
         assert!(config.web.listen_tls.is_empty() && config.web.listen.is_empty() && config.resolvers.is_empty());
-        assert_eq!(config.tls, Tls { certificates: Certificates::SelfSigned, mta_sts: None });
+        assert_eq!(config.tls, Tls { certificates: Certificates::SelfSigned, mta_sts: None, autoconfig: Vec::new() });
         let Relay::Capture { maildir } = config.relay else { panic!("capture") };
         assert_eq!(maildir, Path::new("/var/lib/guichet/outbox"));
     }
@@ -484,6 +486,7 @@ mod tests {
         assert_eq!(format!("{:?}", plain.limits), format!("{:?}", full.limits));
         assert_eq!(format!("{:?}", plain.smtp), format!("{:?}", full.smtp));
         assert_eq!(format!("{:?}", plain.submission), format!("{:?}", full.submission));
+        assert_eq!(format!("{:?}", plain.imap), format!("{:?}", full.imap));
         assert_eq!(plain.data_dir, full.data_dir);
         assert_eq!(plain.resolvers, full.resolvers);
         let direct = |text: &str| parse(&text.replace("mode = \"capture\"", "mode = \"direct\"")).unwrap().relay;
@@ -519,6 +522,19 @@ mod tests {
         assert_eq!(before.source.differs(&after.source), ["postmaster", "smtp.listen"]);
         let same = parse(&format!("# the same\n\n{SMALLEST}")).unwrap();
         assert!(before.source.differs(&same.source).is_empty());
+    }
+
+    #[test]
+    fn clients_are_told_the_best_way_first_and_no_way_that_is_closed() {
+        use clients::{Port, Security};
+        let of = |more: &str| parse(&format!("{SMALLEST}{more}")).unwrap().clients();
+        let (tls, plain) =
+            (|number| Port { number, security: Security::Tls }, |number| Port { number, security: Security::StartTls });
+        let usual = of("");
+        assert_eq!((usual.imap, usual.submission), (vec![tls(993)], vec![tls(465), plain(587)]));
+        let other = of("[imap]\nlisten = [\"127.0.0.1:143\", \"[::1]:1143\"]\n[submission]\nlisten_tls = []\n");
+        assert_eq!((other.imap, other.submission), (vec![tls(993), plain(143)], vec![plain(587)]));
+        assert!(of("").are_served() && !of("[imap]\nlisten_tls = []\n").are_served());
     }
 
     #[test]

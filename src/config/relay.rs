@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::credential;
+use super::percent::unescape;
 use super::reader::Section;
 use super::value::{self, Domain};
 
@@ -284,23 +285,6 @@ pub(super) fn host_and_port(text: &str, default: u16) -> Option<Endpoint> {
     };
     let known = host.parse::<IpAddr>().is_ok() || Domain::parse(host).is_ok();
     known.then(|| Endpoint::Tcp { host: host.to_ascii_lowercase(), port })
-}
-
-/// Undoes percent-encoding (RFC 3986 §2.1); `None` where it is broken or not UTF-8.
-fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-            let (high, low) = (digit()?, digit()?);
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    // A NUL parts the fields of AUTH PLAIN (RFC 4616 §2), and no control character is typed on purpose.
-    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
 fn is_local(smarthost: &Smarthost) -> bool {

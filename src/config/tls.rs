@@ -16,6 +16,8 @@ pub struct Tls {
     pub certificates: Certificates,
     /// The MTA-STS policy that we publish for every domain of ours (RFC 8461); `None`: none.
     pub mta_sts: Option<MtaSts>,
+    /// Domains of members' addresses whose mail clients are to find this desk by themselves.
+    pub autoconfig: Vec<Domain>,
 }
 
 /// Where certificates come from.
@@ -62,17 +64,25 @@ pub struct Web {
 }
 
 impl Tls {
-    /// The names that others look for in what we show: the hostname, and where policies are served.
+    /// The names that others look for in what we show: the hostname, where policies are served, and
+    /// where mail clients ask.
     #[must_use]
     pub fn names(&self, hostname: &Domain, domains: &[Domain]) -> Vec<String> {
         let policies = domains.iter().filter(|_| self.mta_sts.is_some()).map(Self::policy_host);
-        std::iter::once(hostname.to_string()).chain(policies).collect()
+        let asked = self.autoconfig.iter().flat_map(Self::client_hosts);
+        std::iter::once(hostname.to_string()).chain(policies).chain(asked).collect()
     }
 
     /// The name that a domain's policy is served under (RFC 8461 §3.3).
     #[must_use]
     pub fn policy_host(domain: &Domain) -> String {
         format!("mta-sts.{domain}")
+    }
+
+    /// The names that clients ask about addresses of a domain: Thunderbird and its like, and Outlook.
+    #[must_use]
+    pub fn client_hosts(domain: &Domain) -> [String; 2] {
+        ["autoconfig", "autodiscover"].map(|host| format!("{host}.{domain}"))
     }
 }
 
@@ -102,6 +112,15 @@ pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path, web: &Web, own: (
         "enforce" => Ok(MtaSts::Enforce),
         _ => Err("must be \"testing\" or \"enforce\", or \"none\" to take a policy back".to_owned()),
     });
+    let autoconfig = section.list("autoconfig", |text| match Domain::parse(text)? {
+        ours if domains.contains(&ours) => {
+            Err("is a domain of this server, and no member's address is in it".to_owned())
+        }
+        domain => Ok(domain),
+    });
+    let mut autoconfig = autoconfig.unwrap_or_default();
+    autoconfig.sort();
+    autoconfig.dedup();
     match (section.has("certificate"), section.has("key")) {
         (true, false) => section.complain("certificate", "needs tls.key beside it"),
         (false, true) => section.complain("key", "needs tls.certificate beside it"),
@@ -132,28 +151,34 @@ pub(super) fn read(section: &Section<'_, '_>, data_dir: &Path, web: &Web, own: (
     } else if matches!(mta_sts, Some(MtaSts::Testing | MtaSts::Enforce)) && !acme && !section.has("certificate") {
         section.complain("mta_sts", "needs a certificate that others trust: acme = true, or certificate and key");
     }
+    if !autoconfig.is_empty() && web.listen_tls.is_empty() {
+        section.complain("autoconfig", "mail clients ask port 443: set web.listen_tls = [\"[::]:443\"]");
+    } else if !autoconfig.is_empty() && !acme && !section.has("certificate") {
+        section
+            .complain("autoconfig", "needs a certificate that mail clients trust: acme = true, or certificate and key");
+    }
     section.finish();
     let certificates = match (certificate, key) {
         (Some(certificate), Some(key)) => {
             Certificates::Files { certificate: data_dir.join(certificate), key: data_dir.join(key) }
         }
         _ if acme => Certificates::Acme(Acme {
-            names: names.unwrap_or_else(|| default_names(hostname, domains, mta_sts)),
+            names: names.unwrap_or_else(|| default_names(hostname, domains, mta_sts, &autoconfig)),
             directory: directory.unwrap_or_else(|| DEFAULT_DIRECTORY.to_owned()),
             contact,
             ca: ca.map(|ca| data_dir.join(ca)),
         }),
         _ => Certificates::SelfSigned,
     };
-    Tls { certificates, mta_sts }
+    Tls { certificates, mta_sts, autoconfig }
 }
 
-/// The hostname, and the names that policies are fetched from.
-fn default_names(hostname: &Domain, domains: &[Domain], mta_sts: Option<MtaSts>) -> Vec<Domain> {
+/// The hostname, the names that policies are fetched from, and those that mail clients ask.
+fn default_names(hostname: &Domain, domains: &[Domain], mta_sts: Option<MtaSts>, autoconfig: &[Domain]) -> Vec<Domain> {
     let mut names = vec![hostname.clone()];
-    if mta_sts.is_some() {
-        names.extend(domains.iter().filter_map(|domain| Domain::parse(&Tls::policy_host(domain)).ok()));
-    }
+    let policies = domains.iter().filter(|_| mta_sts.is_some()).map(Tls::policy_host);
+    let further = policies.chain(autoconfig.iter().flat_map(Tls::client_hosts));
+    names.extend(further.filter_map(|name| Domain::parse(&name).ok()));
     names.sort();
     names.dedup();
     // The one that is shown to whoever names none.

@@ -62,7 +62,7 @@ impl Running {
     async fn apply(&mut self) -> Option<Problem> {
         let tls = &self.applied.tls;
         self.site.change(tls);
-        self.names.announce(web::site::policy(&self.config.hostname, tls));
+        self.names.announce(web::site::policy(&self.config.hostname, tls), &tls.autoconfig);
         let unusable = self.keeper.begin_again(tls).await.err()?;
         Some(self.applied.problem(unusable.key, unusable.text))
     }

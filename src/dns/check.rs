@@ -75,6 +75,14 @@ impl Checker {
                 Err(why) => unknown(&why),
             },
             Want::Service { host, port } => self.service(name, host, *port).await,
+            Want::NoService => match self.services(name).await {
+                Err(why) => unknown(&why),
+                Ok(found) if found.is_empty() => {
+                    missing("publish it: until then mail clients may try other names and ports in vain")
+                }
+                Ok(found) if found.iter().all(|(.., host)| host.is_empty()) => fine(shown(&found)),
+                Ok(found) => differs(shown(&found), "it names a server for what is off here".to_owned()),
+            },
             Want::Pointer { host, address } => self.pointer(name, host, *address).await,
         }
     }
@@ -218,7 +226,7 @@ impl Checker {
     async fn alias(&self, name: &str, host: &str) -> Finding {
         match (addresses(&self.resolver, name).await, &self.host) {
             (Err(why), _) => unknown(&why),
-            (Ok(found), _) if found.is_empty() => missing("publish it: the policy can't be fetched"),
+            (Ok(found), _) if found.is_empty() => missing("publish it: nobody finds this machine by that name"),
             (Ok(found), Err(why)) => Finding { found: Some(join(&found)), ..unknown(why) },
             (Ok(found), Ok(ours)) if found.iter().any(|address| ours.contains(address)) => fine(join(&found)),
             (Ok(found), Ok(_)) => differs(join(&found), format!("these are not the addresses of {host}")),
@@ -226,24 +234,27 @@ impl Checker {
     }
 
     async fn service(&self, name: &str, host: &str, port: u16) -> Finding {
+        match self.services(name).await {
+            Err(why) => unknown(&why),
+            Ok(found) if found.is_empty() => {
+                missing("publish it: until then mail clients have to be told the server's name and port")
+            }
+            Ok(found) => {
+                let right = found.iter().any(|(.., found_port, found)| found == host && *found_port == port);
+                let shown = shown(&found);
+                if right { fine(shown) } else { differs(shown, format!("port {port} of {host} is not among them")) }
+            }
+        }
+    }
+
+    /// The servers of a service.
+    async fn services(&self, name: &str) -> Result<Vec<Server>, String> {
         let answer = ask(&self.resolver, name, RecordType::SRV).await;
         let found = answer.picked(|data| match data {
             RData::SRV(srv) => Some((srv.priority, srv.weight, srv.port, host_name(&srv.target.to_ascii()))),
             _ => None,
         });
-        match found {
-            Err(why) => unknown(why),
-            Ok(found) if found.is_empty() => {
-                missing("publish it: until then mail clients have to be told the server's name and port")
-            }
-            Ok(found) => {
-                let shown =
-                    found.iter().map(|(priority, weight, port, host)| format!("{priority} {weight} {port} {host}"));
-                let shown = shown.collect::<Vec<_>>().join(", ");
-                let right = found.iter().any(|(.., found_port, found)| found == host && *found_port == port);
-                if right { fine(shown) } else { differs(shown, format!("port {port} of {host} is not among them")) }
-            }
-        }
+        found.map_err(str::to_owned)
     }
 
     async fn pointer(&self, name: &str, host: &str, address: IpAddr) -> Finding {
@@ -443,6 +454,16 @@ fn unknown(why: &str) -> Finding {
 
 fn join(addresses: &[IpAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Priority, weight, port and host of a record; no host is a word for "not here".
+type Server = (u16, u16, u16, String);
+
+fn shown(servers: &[Server]) -> String {
+    let one = |(priority, weight, port, host): &Server| {
+        format!("{priority} {weight} {port} {}", if host.is_empty() { "." } else { host })
+    };
+    servers.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn host_name(name: &str) -> String {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::config::{Config, Domain, Relay};
+use crate::config::{Config, Domain, Relay, Tls};
 use crate::desk::mta_sts::{Announcement, Policy};
 use crate::trust::blocklist::reversed;
 use crate::trust::keys::Algorithm;
@@ -56,6 +56,8 @@ pub enum Want {
     Reports { value: String },
     /// Mail clients find the host.
     Service { host: String, port: u16 },
+    /// Mail clients don't look for what is not there (RFC 6186 §3.4).
+    NoService,
     /// The address's reverse name is the host's.
     Pointer { host: String, address: IpAddr },
 }
@@ -74,12 +76,12 @@ impl Expected {
             | Want::Announcement { .. }
             | Want::Reports { .. } => "TXT",
             Want::Alias { .. } => "CNAME",
-            Want::Service { .. } => "SRV",
+            Want::Service { .. } | Want::NoService => "SRV",
             Want::Pointer { .. } => "PTR",
         }
     }
 
-    /// What to publish, names without a final dot; empty where the operator alone knows.
+    /// What to publish, names without a final dot, but for that of the root; empty where the operator alone knows.
     #[must_use]
     pub fn value(&self) -> String {
         match &self.want {
@@ -92,6 +94,7 @@ impl Expected {
             Want::Announcement { announcement } => announcement.to_string(),
             Want::Alias { host } | Want::Pointer { host, .. } => host.clone(),
             Want::Service { host, port } => format!("0 1 {port} {host}"),
+            Want::NoService => "0 0 0 .".to_owned(),
         }
     }
 }
@@ -228,14 +231,49 @@ fn of_domain(
     }
     let reports = Want::Reports { value: format!("v=TLSRPTv1; rua=mailto:{}", reports_to(domain.as_str())) };
     add(format!("_smtp._tls.{domain}"), reports, Need::Optional, "others report when their mail to us fails for TLS");
-    for (service, listen) in
-        [("_submissions._tcp", &config.submission.listen_tls), ("_submission._tcp", &config.submission.listen)]
-    {
-        if let Some(listen) = listen.first() {
-            let want = Want::Service { host: host(), port: listen.port() };
-            add(format!("{service}.{domain}"), want, Need::Optional, "mail clients find where to send");
-        }
+    of_services(records, config, domain);
+}
+
+/// The records by which a mail client that knows an address of the domain finds the servers that it
+/// reads from and sends by (RFC 6186, RFC 8314 §5.1).
+fn of_services(records: &mut Vec<Expected>, config: &Config, domain: &Domain) {
+    let (imap, submission) = (&config.imap, &config.submission);
+    let services = [
+        ("_imaps", &imap.listen_tls, "mail clients find where to read"),
+        ("_imap", &imap.listen, "mail clients find where to read"),
+        ("_submissions", &submission.listen_tls, "mail clients find where to send"),
+        ("_submission", &submission.listen, "mail clients find where to send"),
+    ];
+    // Where no client is served, none comes.
+    if services.iter().all(|(_, listen, _)| listen.is_empty()) {
+        return;
     }
+    for (service, listen, purpose) in services {
+        let (want, purpose) = match listen.first() {
+            Some(listen) => {
+                (Want::Service { host: config.hostname.to_string(), port: listen.port() }, purpose.to_owned())
+            }
+            None => (Want::NoService, "mail clients do not look for it: it is off here".to_owned()),
+        };
+        let name = format!("{service}._tcp.{domain}");
+        records.push(Expected { domain: domain.to_string(), name, want, need: Need::Optional, purpose });
+    }
+}
+
+/// The records that lead the mail clients of a domain's people here, as `tls.autoconfig` wants it.
+pub fn of_clients(records: &mut Vec<Expected>, config: &Config, domain: &Domain) {
+    let host = || config.hostname.to_string();
+    let mut add = |name: String, want, need, purpose: &str| {
+        records.push(Expected { domain: domain.to_string(), name, want, need, purpose: purpose.to_owned() });
+    };
+    let [autoconfig, autodiscover] = Tls::client_hosts(domain);
+    let alias = || Want::Alias { host: host() };
+    add(autoconfig, alias(), Need::Recommended, "where Thunderbird and others ask for the servers of an address");
+    add(autodiscover, alias(), Need::Recommended, "where Outlook asks for them");
+    let port = config.web.listen_tls.first().map_or(443, std::net::SocketAddr::port);
+    let want = Want::Service { host: host(), port };
+    add(format!("_autodiscover._tcp.{domain}"), want, Need::Optional, "where Outlook asks besides");
+    of_services(records, config, domain);
 }
 
 /// The records of a domain of public addresses, which has its mail elsewhere.

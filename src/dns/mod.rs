@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use self::check::{Checker, Finding};
 use self::expected::{Expected, PublicDomain, Want};
 use crate::actions::{Act, ActionError, Actor, Desk, find, public_address};
-use crate::config::{Config, Direct, Relay};
+use crate::config::{Config, Direct, Domain, Relay};
 use crate::desk::entry::Door;
 use crate::desk::id::PropertyId;
 use crate::desk::mta_sts::Policy;
@@ -88,6 +88,8 @@ pub struct Names {
     policy: RwLock<Option<Policy>>,
     /// Fetches our policies as others do; `None`: one is made when it is needed.
     web: Option<Https>,
+    /// Domains whose people's mail clients are led here.
+    autoconfig: RwLock<Vec<Domain>>,
     signers: Arc<Signers>,
     rings: Mutex<BTreeMap<String, Ring>>,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -136,6 +138,7 @@ impl Names {
         let servers: Vec<_> = config.resolvers.iter().map(ToString::to_string).collect();
         Self {
             resolver: outside_view(&servers).map_err(|error| error.to_string()),
+            autoconfig: RwLock::new(config.tls.autoconfig.clone()),
             config,
             store,
             desk,
@@ -159,9 +162,17 @@ impl Names {
         Self { web: Some(web), ..self }
     }
 
-    /// We serve another MTA-STS policy from now on.
-    pub fn announce(&self, policy: Option<Policy>) {
+    /// We serve another MTA-STS policy from now on, and the mail clients of other domains.
+    pub fn announce(&self, policy: Option<Policy>, autoconfig: &[Domain]) {
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+        *self.autoconfig.write().unwrap_or_else(PoisonError::into_inner) = autoconfig.to_vec();
+    }
+
+    /// Whether mail clients that know an address of the domain are led here.
+    #[must_use]
+    pub fn leads_clients_of(&self, domain: &str) -> bool {
+        let autoconfig = self.autoconfig.read().unwrap_or_else(PoisonError::into_inner);
+        autoconfig.iter().any(|known| known.as_str() == ascii(domain))
     }
 
     /// What signs, now and after each change of keys.
@@ -348,8 +359,10 @@ impl Names {
     }
 
     fn expected_at(&self, of: &Of, places: &expected::Places) -> Result<Vec<Expected>, NamesError> {
+        let autoconfig = self.autoconfig.read().unwrap_or_else(PoisonError::into_inner).clone();
         let wanted = match of {
             Of::All => None,
+            Of::Domain(domain) if self.leads_clients_of(domain) => Some(ascii(domain).into_owned()),
             Of::Domain(domain) => Some(self.known(domain)?),
         };
         let publics = self.public_domains()?;
@@ -366,6 +379,9 @@ impl Names {
             if let Some(ring) = rings.get(domain) {
                 expected::of_public(&mut records, &self.config, &PublicDomain { ring, addresses }, now);
             }
+        }
+        for domain in &autoconfig {
+            expected::of_clients(&mut records, &self.config, domain);
         }
         records.retain(|record| wanted.as_ref().is_none_or(|wanted| *wanted == record.domain));
         Ok(records)

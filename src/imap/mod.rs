@@ -11,6 +11,7 @@ mod deflate;
 mod fetch;
 mod flags;
 mod listing;
+mod log;
 #[cfg(test)]
 mod model;
 mod moves;

@@ -100,6 +100,12 @@ impl Seat {
         self.client = (!words.is_empty()).then_some(words);
     }
 
+    /// What his client calls itself.
+    #[must_use]
+    pub fn agent(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
     /// His act, by this door.
     pub(super) fn act(&self, now: Timestamp) -> Act<'_> {
         Act {

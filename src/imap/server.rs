@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,18 +15,20 @@ use tokio::time::timeout;
 
 use super::append::Appending;
 use super::deflate::Deflated;
+use super::log::Log;
 use super::news::{News, Waiting};
 use super::seat::Seat;
 use super::session::{Effect, Session, Tls, introduced};
 use super::write::Out;
 use super::{Desk, Trouble};
 use crate::login::Logins;
+use crate::metrics::{ImapConnection, Metrics, Protocol};
 use crate::net::limits::{ConnectionLimits, Full};
 use crate::net::listen::Listener;
 use crate::net::stop::Stop;
 use crate::net::tls::Acceptor;
 use crate::smtp::body::Spool;
-use crate::smtp::server::Start;
+use crate::smtp::server::{Start, negotiated};
 
 /// Octets that are read at once.
 const READ_BUFFER: usize = 8 << 10;
@@ -75,6 +78,7 @@ pub struct Server {
     pub deadlines: Deadlines,
     /// Commands without sense before a connection is closed.
     pub errors: u32,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -111,31 +115,38 @@ impl Server {
     ) {
         let client = peer.ip().to_canonical();
         match self.connections.admit(client) {
-            Err(full) => turn_away(stream, client, start, full),
+            Err(full) => {
+                self.metrics.count(ImapConnection::TurnedAway);
+                turn_away(stream, client, start, full);
+            }
             Ok(place) => {
                 let _ = stream.set_nodelay(true);
+                self.metrics.count(ImapConnection::Taken);
+                let open = self.metrics.opened(Protocol::Imap);
                 let (server, stop) = (Arc::clone(self), stop.clone());
                 sessions.spawn(async move {
-                    if let Err(error) = server.converse(stream, client, start, stop).await {
-                        tracing::debug!(%client, %error, "IMAP session broken off");
-                    }
-                    drop(place);
+                    server.converse(stream, client, start, stop).await;
+                    drop((place, open));
                 });
             }
         }
     }
 
     /// One session over any stream, from the greeting, or the handshake, to the close.
-    pub async fn converse<S>(&self, stream: S, client: IpAddr, start: Start, stop: Stop) -> io::Result<()>
+    pub async fn converse<S>(&self, stream: S, client: IpAddr, start: Start, stop: Stop)
     where
         S: Stream + 'static,
     {
         let mut stream: Box<dyn Stream> = Box::new(stream);
+        let mut log = Log::new(session_id(), client);
         let tls = match start {
-            Start::Tls => {
-                stream = self.encrypt(stream).await?;
-                Tls::Active
-            }
+            Start::Tls => match self.encrypt(stream).await {
+                Ok((encrypted, how)) => {
+                    (stream, log.tls) = (encrypted, how);
+                    Tls::Active
+                }
+                Err(error) => return log.end(None, &Err(error)),
+            },
             Start::Plain if self.tls.is_some() => Tls::Offered,
             Start::Plain => Tls::Unavailable,
         };
@@ -151,15 +162,26 @@ impl Server {
             said,
             stop,
             waiting: None,
+            log,
         };
-        driver.run(&mut stream).await
+        let ended = driver.run(&mut stream).await;
+        driver.log.end(driver.seat.as_ref(), &ended);
     }
 
-    async fn encrypt(&self, stream: Box<dyn Stream>) -> io::Result<Box<dyn Stream>> {
+    /// Begins TLS; how it is encrypted is told.
+    async fn encrypt(&self, stream: Box<dyn Stream>) -> io::Result<(Box<dyn Stream>, String)> {
         let acceptor = self.tls.as_ref().ok_or_else(|| io::Error::other("there is no certificate"))?;
         let encrypted = timeout(self.deadlines.handshake, acceptor.acceptor().accept(stream)).await??;
-        Ok(Box::new(encrypted))
+        let how = negotiated(encrypted.get_ref().1);
+        Ok((Box::new(encrypted), how))
     }
+}
+
+/// Unique as long as the clock does not go back to the same microsecond at the same count.
+fn session_id() -> String {
+    static SESSIONS: AtomicU64 = AtomicU64::new(0);
+    let count = SESSIONS.fetch_add(1, Ordering::Relaxed);
+    format!("{:x}-i{count:x}", Timestamp::now().as_microsecond())
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
@@ -198,6 +220,7 @@ struct Driver<'a> {
     stop: Stop,
     /// What wakes a session that idles.
     waiting: Option<Waiting>,
+    log: Log,
 }
 
 impl Driver<'_> {
@@ -232,6 +255,7 @@ impl Driver<'_> {
                         self.say(stream, said.replace("ENABLED \r", "ENABLED\r").as_bytes()).await?;
                     }
                     Effect::Perform(tagged) => {
+                        self.log.commands += 1;
                         let done = match &mut self.seat {
                             Some(seat) => {
                                 let mut out = Out::new(stream, self.server.deadlines.write, &mut self.said);
@@ -260,6 +284,7 @@ impl Driver<'_> {
                         }
                     }
                     Effect::AppendEnd(tag) => {
+                        self.log.commands += 1;
                         let done = match (&mut self.seat, self.append.take()) {
                             (Some(seat), Some(append)) => {
                                 let mut out = Out::new(stream, self.server.deadlines.write, &mut self.said);
@@ -273,7 +298,7 @@ impl Driver<'_> {
                         self.say(stream, &said).await?;
                         self.send(stream).await?;
                         let clear = std::mem::replace(stream, Box::new(tokio::io::empty()) as Box<dyn Stream>);
-                        *stream = self.server.encrypt(clear).await?;
+                        (*stream, self.log.tls) = self.server.encrypt(clear).await?;
                         self.session.tls_started();
                         self.introduced.clear();
                         // Whatever came before the handshake was said by nobody in particular.
@@ -290,8 +315,7 @@ impl Driver<'_> {
                         read = true;
                     }
                     Effect::Close(said) => {
-                        self.say(stream, &said).await?;
-                        self.send(stream).await?;
+                        self.end(stream, &said).await?;
                         let _ = timeout(self.server.deadlines.write, stream.shutdown()).await;
                         return Ok(());
                     }
@@ -305,6 +329,9 @@ impl Driver<'_> {
                         Err(trouble) => next = Some(self.session.close(&trouble.to_string())),
                     }
                 }
+            }
+            if let Some(seat) = &self.seat {
+                self.log.seated(seat);
             }
             at = if filled == 0 { 0 } else { at + taken };
             if !self.session.is_appending() {
@@ -321,17 +348,14 @@ impl Driver<'_> {
                 Woken::News(since) => {
                     if let Some(trouble) = self.tell(stream, since).await {
                         let Effect::Close(said) = self.session.close(&trouble.to_string()) else { return Ok(()) };
-                        self.say(stream, &said).await?;
-                        return self.send(stream).await;
+                        return self.end(stream, &said).await;
                     }
                 }
                 Woken::Late => {
-                    self.say(stream, b"* BYE you were silent too long\r\n").await?;
-                    return self.send(stream).await;
+                    return self.end(stream, b"* BYE you were silent too long\r\n").await;
                 }
                 Woken::Stopping => {
-                    self.say(stream, b"* BYE [UNAVAILABLE] this server is shutting down\r\n").await?;
-                    return self.send(stream).await;
+                    return self.end(stream, b"* BYE [UNAVAILABLE] this server is shutting down\r\n").await;
                 }
             }
         }
@@ -378,6 +402,13 @@ impl Driver<'_> {
         let seat = self.seat.as_mut()?;
         let mut out = Out::new(stream, self.server.deadlines.write, &mut self.said);
         seat.news(since, &mut out).await.err()
+    }
+
+    /// Says the last word.
+    async fn end(&mut self, stream: &mut Box<dyn Stream>, said: &[u8]) -> io::Result<()> {
+        self.log.farewell(said);
+        self.say(stream, said).await?;
+        self.send(stream).await
     }
 
     async fn say(&mut self, stream: &mut Box<dyn Stream>, said: &[u8]) -> io::Result<()> {

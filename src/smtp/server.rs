@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::desk::address::Address;
 use crate::desk::envelope::{Envelope, Visit};
 use crate::login::sasl::{Answer, Question};
-use crate::metrics::{Connection, Message, Metrics};
+use crate::metrics::{Connection, Message, Metrics, Protocol};
 use crate::net::limits::{ConnectionLimits, Full};
 use crate::net::listen::Listener;
 use crate::net::stop::Stop;
@@ -178,7 +178,7 @@ impl<H: Host> Server<H> {
                 // Replies are sent whole, so waiting for more of them only costs time.
                 let _ = stream.set_nodelay(true);
                 self.settings.metrics.count(Connection::Taken);
-                let open = self.settings.metrics.opened();
+                let open = self.settings.metrics.opened(Protocol::Smtp);
                 let (server, stop) = (Arc::clone(self), stop.clone());
                 sessions.spawn(async move {
                     server.converse(stream, client, start, stop).await;
@@ -252,7 +252,7 @@ impl<H: Host> Server<H> {
 }
 
 /// `TLSv1.3 TLS13_AES_256_GCM_SHA384`
-fn negotiated(connection: &rustls::ServerConnection) -> String {
+pub(crate) fn negotiated(connection: &rustls::ServerConnection) -> String {
     let version = connection.protocol_version().and_then(|version| version.as_str());
     let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
     let words: Vec<_> = version.into_iter().chain(suite).collect();

@@ -1,5 +1,5 @@
 //! Reads requests and writes answers: one for each connection, which ends with it. All that asks here
-//! (authorities, and servers that fetch a policy) asks once; and what is open for a moment can't be
+//! (authorities, servers that fetch a policy, mail clients that are set up) asks once; and what is open for a moment can't be
 //! held open (Slowloris).
 
 use std::convert::Infallible;
@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::site::{Scheme, Site};
+use super::site::{self, Scheme, Site};
 use crate::net::limits::ConnectionLimits;
 use crate::net::listen::Listener;
 use crate::net::stop::Stop;
@@ -26,6 +27,8 @@ use crate::net::tls::{ACME_PROTOCOL, Acceptor};
 /// The most octets of a request's header, and the most fields in it.
 const MOST_HEADER: usize = 16 << 10;
 const MOST_FIELDS: usize = 64;
+/// The most octets of a body that is read; Outlook's have some hundred.
+const MOST_BODY: usize = 16 << 10;
 /// How long after the word to stop an answer may go on.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
@@ -119,8 +122,15 @@ impl Server {
 
     async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin, scheme: Scheme) -> Result<(), String> {
         let service = service_fn(async |request: Request<Incoming>| {
-            let (parts, _) = request.into_parts();
-            let answer: Response<_> = self.site.answer(scheme, &parts);
+            let (parts, body) = request.into_parts();
+            let answer: Response<_> = if self.site.reads(scheme, &parts) {
+                match Limited::new(body, MOST_BODY).collect().await {
+                    Ok(body) => self.site.answer(scheme, &parts, &body.to_bytes()),
+                    Err(_) => site::too_long(),
+                }
+            } else {
+                self.site.answer(scheme, &parts, &[])
+            };
             Ok::<_, Infallible>(answer)
         });
         http1::Builder::new()

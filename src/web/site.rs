@@ -6,10 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
+use super::autoconfig::{self, Asker};
+use crate::config::clients::Clients;
 use crate::config::{self, Config, Domain, MtaSts, Tls};
 use crate::desk::mta_sts::{Mode, Policy};
 use crate::net::tls::Certificates;
@@ -32,6 +34,7 @@ pub struct Site(Arc<Inner>);
 struct Inner {
     hostname: Domain,
     domains: Vec<Domain>,
+    clients: Clients,
     certificates: Certificates,
     https: bool,
     terms: RwLock<Arc<Terms>>,
@@ -43,6 +46,8 @@ struct Terms {
     /// The names by which we are known, in lower case: nobody is sent to another one.
     hosts: BTreeSet<String>,
     policy: Option<Policy>,
+    /// The domains whose people's mail clients are led here.
+    autoconfig: Vec<Domain>,
 }
 
 impl Site {
@@ -51,7 +56,7 @@ impl Site {
     pub fn new(config: &Config, certificates: Certificates, https: bool) -> Self {
         let (hostname, domains) = (config.hostname.clone(), config.domains.clone());
         let terms = RwLock::new(Arc::new(Terms::new(&hostname, &domains, &config.tls)));
-        Self(Arc::new(Inner { hostname, domains, certificates, https, terms }))
+        Self(Arc::new(Inner { hostname, domains, clients: config.clients(), certificates, https, terms }))
     }
 
     /// Answers by another `[tls]` from now on.
@@ -60,13 +65,21 @@ impl Site {
         *self.0.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
     }
 
-    /// The answer to a request; its body, if it has one, is not looked at.
+    /// Whether the answer to a request is in its body: [`Self::answer`] it with that.
     #[must_use]
-    pub fn answer(&self, scheme: Scheme, request: &Parts) -> Response<Full<Bytes>> {
-        if !matches!(request.method, Method::GET | Method::HEAD) {
-            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD alone are answered here\n");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+    pub fn reads(&self, scheme: Scheme, request: &Parts) -> bool {
+        request.method == Method::POST && self.asker(scheme, request) == Some(Asker::Outlook)
+    }
+
+    /// The answer to a request, whose body counts for nothing unless [`Self::reads`] says so.
+    #[must_use]
+    pub fn answer(&self, scheme: Scheme, request: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
+        let asker = self.asker(scheme, request);
+        match (&request.method, asker) {
+            (&Method::POST, Some(Asker::Outlook)) => return self.outlook(body),
+            (_, Some(Asker::Outlook)) => return not_allowed("POST", "POST alone is answered here\n"),
+            (&Method::GET | &Method::HEAD, _) => {}
+            _ => return not_allowed("GET, HEAD", "GET and HEAD alone are answered here\n"),
         }
         let terms = Arc::clone(&self.0.terms.read().unwrap_or_else(PoisonError::into_inner));
         let path = request.uri.path();
@@ -77,6 +90,13 @@ impl Site {
             };
         }
         let host = host_of(request);
+        match asker {
+            Some(Asker::Apple) => return self.apple(request.uri.query().unwrap_or_default()),
+            Some(Asker::Thunderbird) => {
+                return typed(XML, autoconfig::thunderbird(&self.0.clients, &terms.autoconfig));
+            }
+            Some(Asker::Outlook) | None => {}
+        }
         match scheme {
             Scheme::Http if self.0.https && host.as_ref().is_some_and(|host| terms.hosts.contains(host)) => {
                 redirect(host.as_deref().unwrap_or_default(), request)
@@ -89,6 +109,39 @@ impl Site {
             }
             Scheme::Http | Scheme::Https => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
         }
+    }
+
+    /// Which mail client asks how to reach the desk, at a name where it should.
+    fn asker(&self, scheme: Scheme, request: &Parts) -> Option<Asker> {
+        if scheme != Scheme::Https || !self.0.clients.are_served() {
+            return None;
+        }
+        let asker = Asker::at(request.uri.path())?;
+        let host = host_of(request)?;
+        let terms = self.0.terms.read().unwrap_or_else(PoisonError::into_inner);
+        let led = || terms.autoconfig.iter().flat_map(Tls::client_hosts).any(|name| name == host);
+        (host == self.0.hostname.as_str() || led()).then_some(asker)
+    }
+
+    fn outlook(&self, body: &[u8]) -> Response<Full<Bytes>> {
+        let told = match autoconfig::outlook_asks(body) {
+            Some(address) => autoconfig::outlook(&self.0.clients, &address),
+            None => autoconfig::outlook_refused(),
+        };
+        typed(XML, told)
+    }
+
+    fn apple(&self, query: &str) -> Response<Full<Bytes>> {
+        let Some(address) = autoconfig::apple_asks(query) else {
+            return text(StatusCode::BAD_REQUEST, "say whose it is to be: ?email=name@example.org\n");
+        };
+        let Some(profile) = autoconfig::apple(&self.0.clients, &address) else {
+            return text(StatusCode::NOT_FOUND, "mail is not sent here\n");
+        };
+        let mut answer = typed("application/x-apple-aspen-config", profile);
+        let name = HeaderValue::from_static("attachment; filename=\"mail.mobileconfig\"");
+        answer.headers_mut().insert(CONTENT_DISPOSITION, name);
+        answer
     }
 
     fn has_policy(&self, host: &str) -> bool {
@@ -106,7 +159,8 @@ impl Terms {
         if policy.is_some() {
             hosts.extend(domains.iter().map(Tls::policy_host));
         }
-        Self { hosts, policy }
+        hosts.extend(tls.autoconfig.iter().flat_map(Tls::client_hosts));
+        Self { hosts, policy, autoconfig: tls.autoconfig.clone() }
     }
 }
 
@@ -135,13 +189,31 @@ fn redirect(host: &str, request: &Parts) -> Response<Full<Bytes>> {
     let mut to = format!("https://{host}");
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
     let _ = write!(to, "{}{path}", if path.starts_with('/') { "" } else { "/" });
-    let mut answer = text(StatusCode::PERMANENT_REDIRECT, "this is served over https:// alone\n");
+    // Outlook follows the older words alone ([MS-OXDISCO] §3.1.5.3).
+    let outlook = Asker::at(request.uri.path()) == Some(Asker::Outlook);
+    let status = if outlook { StatusCode::FOUND } else { StatusCode::PERMANENT_REDIRECT };
+    let mut answer = text(status, "this is served over https:// alone\n");
     match HeaderValue::from_str(&to) {
         Ok(to) => _ = answer.headers_mut().insert(LOCATION, to),
         Err(_) => *answer.status_mut() = StatusCode::BAD_REQUEST,
     }
     answer
 }
+
+/// What a body was too long for.
+#[must_use]
+pub fn too_long() -> Response<Full<Bytes>> {
+    text(StatusCode::PAYLOAD_TOO_LARGE, "no such request is so long\n")
+}
+
+fn not_allowed(allowed: &'static str, body: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, body);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+/// What Thunderbird and Outlook take.
+const XML: &str = "text/xml; charset=utf-8";
 
 fn typed(kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut answer = text(StatusCode::OK, "");

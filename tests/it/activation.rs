@@ -17,7 +17,8 @@ use crate::kit::desk::send;
 use crate::kit::peers::program;
 
 /// Addresses that can't be listened at here: what is passed stands in their place, or nothing starts.
-const LISTEN: &str = "[smtp]\nlisten = [\"192.0.2.1:25\"]\n[submission]\nlisten_tls = [\"192.0.2.1:465\"]\n";
+const LISTEN: &str = "[smtp]\nlisten = [\"192.0.2.1:25\"]\n[imap]\nlisten_tls = [\"192.0.2.1:993\"]\n\
+                      [submission]\nlisten_tls = [\"192.0.2.1:465\"]\n";
 
 fn config(more: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -50,10 +51,10 @@ fn activate(activate: &Path, sockets: &[String], names: &str) -> Command {
 async fn sockets_by_name_take_the_place_of_what_is_configured() {
     let Some(program) = program("systemd-socket-activate") else { return };
     // 587 is not passed, and opened as configured.
-    let (_folder, file) = config(&format!("{LISTEN}listen = [\"127.0.0.1:0\"]\n"));
-    let ports = [free(), free(), free()];
-    // Two doors to the world, and one for members that begins with TLS.
-    let command = activate(&program, &ports.map(|port| port.to_string()), "smtp:submissions:smtp");
+    let (folder, file) = config(&format!("{LISTEN}listen = [\"127.0.0.1:0\"]\n"));
+    let ports = [free(), free(), free(), free()];
+    // Two doors to the world, and two for members that begin with TLS.
+    let command = activate(&program, &ports.map(|port| port.to_string()), "smtp:submissions:smtp:imaps");
     // Whoever connects before the daemon runs is served by it.
     let early = tokio::spawn(async move {
         while tokio::net::TcpStream::connect(ports[0]).await.is_err() {
@@ -64,7 +65,12 @@ async fn sockets_by_name_take_the_place_of_what_is_configured() {
     let daemon = tokio::task::spawn_blocking(move || Daemon::start_by(command, &file)).await.unwrap();
     let status = daemon.start.last().unwrap().value("STATUS").unwrap();
     let expected = format!("SMTP on {}, {}; submission on {}, 127.0.0.1:", ports[0], ports[2], ports[1]);
-    assert!(status.starts_with(&expected), "{status}");
+    assert!(status.starts_with(&expected) && status.contains(&format!("; IMAP on {};", ports[3])), "{status}");
+    let own = CertificateDer::from_pem_file(folder.path().join("data/certs/self-signed.pem")).unwrap();
+    let stream = TcpStream::connect(ports[3]).await.unwrap();
+    let mut stream = shake(&believer(own), "mx.desk.example.org", stream).await.unwrap();
+    let greeted = ask(&mut stream, "a LOGOUT\r\n").await;
+    assert!(greeted.starts_with("* OK [CAPABILITY IMAP4rev1 ") && greeted.contains("\r\na OK "), "{greeted}");
     assert!(early.await.unwrap().starts_with("550 5.1.1 "));
     let reply = send(ports[2], "carol@example.com", &["nobody@desk.example.org"], b"Subject: x\n\nx\n").await;
     assert!(reply.starts_with("550 5.1.1 "), "{reply}");
@@ -77,7 +83,8 @@ async fn sockets_by_name_take_the_place_of_what_is_configured() {
 async fn the_webs_doors_know_of_each_other_when_systemd_opens_them() {
     let Some(program) = program("systemd-socket-activate") else { return };
     // No word of [web].
-    let off = "[submission]\nlisten = []\nlisten_tls = []\n[smtp]\nlisten = [\"127.0.0.1:0\"]\n";
+    let off =
+        "[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten_tls = []\n[smtp]\nlisten = [\"127.0.0.1:0\"]\n";
     let (folder, file) = config(off);
     let ports = [free(), free()];
     let command = activate(&program, &ports.map(|port| port.to_string()), "http:https");
@@ -126,10 +133,10 @@ fn a_socket_that_nothing_serves_is_an_error_that_says_what_to_do() {
     let (_other, off) = config("smtp.listen = []\n");
     for (name, unix, config, expected) in [
         (
-            "imaps",
+            "pop3s",
             false,
             &file,
-            "systemd: passes a socket named \"imaps\", which nothing here serves; FileDescriptorName= must be one of \
+            "systemd: passes a socket named \"pop3s\", which nothing here serves; FileDescriptorName= must be one of \
              smtp, submissions, submission, imaps, imap, http, https",
         ),
         ("smtp:smtp", false, &file, "systemd: LISTEN_FDNAMES=smtp:smtp does not name 1 sockets"),

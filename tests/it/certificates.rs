@@ -259,7 +259,10 @@ async fn a_config_with_an_error_changes_nothing_and_keys_that_wait_are_named() {
 
     let right = |text: String| text.replace("idel", "idle").replace("127.0.0.1:0", "127.0.0.2:0");
     let Reloaded::Applied { waiting, .. } = desk.reload(right).await else { panic!("applied") };
-    assert_eq!(waiting, ["limits.idle", "smtp.listen", "submission.listen", "submission.listen_tls"]);
+    assert_eq!(
+        waiting,
+        ["imap.listen", "imap.listen_tls", "limits.idle", "smtp.listen", "submission.listen", "submission.listen_tls"]
+    );
     assert_eq!(seen(&desk, &authority).await, second.own());
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 const COMMANDS: &str = "\
 serve
 demo --fresh
-init --hostname --domain --data-dir --relay --password-file --listen --submission-tls --submission --property --property-name --language --member --member-name --force
+init --hostname --domain --data-dir --relay --password-file --listen --submission-tls --submission --imap-tls --imap --property --property-name --language --member --member-name --force
 check
 dns
 metrics
@@ -34,6 +34,7 @@ member show ADDRESS
 member edit ADDRESS --name --alias --remove-alias --property --role --remove-property --copies --password-stdin
 member resume ADDRESS
 member remove ADDRESS
+member setup MEMBER
 member app-password add MEMBER --name
 member app-password list MEMBER
 member app-password revoke MEMBER --name

@@ -56,7 +56,7 @@ fn check_names_what_the_machine_lacks() {
     let told = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");
-    assert!(lines[0].starts_with("warning: guichet.toml:11: relay.mode: \"capture\" is for trying out"), "{told}");
+    assert!(lines[0].starts_with("warning: guichet.toml:13: relay.mode: \"capture\" is for trying out"), "{told}");
     assert!(lines[1].starts_with("guichet.toml:3: data_dir: data does not exist"), "{told}");
     assert!(lines[2].starts_with("guichet.toml:6: smtp.listen: 127.0.0.1:"), "{told}");
     assert_eq!(output.status.code(), Some(78));

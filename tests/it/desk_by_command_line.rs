@@ -44,6 +44,7 @@ fn what_is_not_there_is_named_with_what_is_near() {
     for (args, said) in [
         (&["property", "show", "acm"][..], "there is no property acm; did you mean acme?"),
         (&["member", "show", "jane@acme.co"], "there is no member jane@acme.co; did you mean jane@acme.com?"),
+        (&["member", "setup", "jane@acme.co"], "there is no member jane@acme.co; did you mean jane@acme.com?"),
         (&["department", "show", "acme", "biling"], "there is no department biling; did you mean billing?"),
         (&["contact", "show", "bop@example.org"], "there is no contact bop@example.org; did you mean bob@example.org?"),
         (&["ticket", "show", "acme-7"], "there is no ticket acme-7; did you mean acme-1?"),
@@ -389,6 +390,65 @@ fn an_app_password_is_told_once_and_revoked_by_its_device() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("did you mean \"phone\"?"), "{again:?}");
     let list = String::from_utf8(desk.ok(&["member", "app-password", "list", "jane@acme.com"])).unwrap();
     assert!(list.contains("phone") && list.contains("never") && !list.contains("laptop"), "{list}");
+}
+
+#[test]
+fn a_members_setup_is_all_that_is_typed_into_a_client() {
+    let desk = Desk::new();
+    let off = String::from_utf8(desk.ok(&["member", "setup", "jane"])).unwrap();
+    assert!(off.contains("IMAP is off here") && off.contains("SMTP is off here"), "{off}");
+    assert_eq!(desk.json(&["member", "setup", "jane"])["imap"], json!([]));
+
+    let listens = ["--imap-tls", "127.0.0.1:993", "--submission-tls", "127.0.0.1:465", "--submission", "127.0.0.1:587"];
+    let data = desk.folder.path().join("data");
+    let init = ["init", "--force", "--hostname", "desk.example.org", "--property", "acme", "--member", "jane@acme.com"];
+    let again = [&init[..], &["--data-dir", data.to_str().unwrap(), "--listen", "127.0.0.1:0"], &listens].concat();
+    assert!(desk.run(&again, "").status.success());
+    desk.ok(&["property", "edit", "acme", "--public", "support@acme.com", "--address", "help@desk.example.org"]);
+    desk.ok(&["member", "add", "team@acme.com", "--name", "Team", "--property", "acme", "--list"]);
+    let port = |port: u16, security: &str| json!({ "host": "desk.example.org", "port": port, "security": security });
+    let identity = |address: &str| json!({ "address": address, "name": "Acme Support", "property": "acme" });
+    let identities = ["acme@desk.example.org", "help@desk.example.org", "support@acme.com"].map(identity);
+    let mut setup = json!({
+        "address": "jane@acme.com", "name": "Jane Doe", "imap": [port(993, "tls")],
+        "smtp": [port(465, "tls"), port(587, "starttls")], "identities": identities,
+        "finds_itself": false, "apple": null, "self_signed": true
+    });
+    assert_eq!(desk.json(&["member", "setup", "jane@acme.com"]), setup);
+
+    let said = String::from_utf8(desk.ok(&["member", "setup", "jane"])).unwrap();
+    assert!(said.contains("self-signed: clients refuse it") && !said.contains("iPhone"), "{said}");
+
+    // With HTTPS there is more to offer.
+    let text = fs::read_to_string(&desk.config).unwrap();
+    let text = text
+        .replace("#: listen_tls = []", "listen_tls = [\"127.0.0.1:443\"]")
+        .replace("#: acme = false", "acme = true")
+        .replace("#: autoconfig = []", "autoconfig = [\"acme.com\"]");
+    fs::write(&desk.config, text).unwrap();
+    (setup["finds_itself"], setup["self_signed"]) = (json!(true), json!(false));
+    setup["apple"] = json!("https://desk.example.org/apple.mobileconfig?email=jane%40acme.com");
+    assert_eq!(desk.json(&["member", "setup", "jane"]), setup);
+    let said = String::from_utf8(desk.ok(&["member", "setup", "jane"])).unwrap();
+    assert!(!said.contains("self-signed"), "{said}");
+    for line in [
+        "Jane Doe <jane@acme.com>, in a mail client",
+        "  incoming      IMAP, desk.example.org, port 993 with TLS (SSL/TLS)",
+        "  outgoing      SMTP, desk.example.org, port 465 with TLS (SSL/TLS)",
+        "                or port 587 with STARTTLS",
+        "  user name     jane@acme.com, for both",
+        "  password      an app password: guichet member app-password add jane@acme.com --name DEVICE",
+        "  identities    Acme Support <acme@desk.example.org>",
+        "                Acme Support <support@acme.com>",
+        "  by itself     a client that is told the address finds the servers",
+        "  iPhone, Mac   open https://desk.example.org/apple.mobileconfig?email=jane%40acme.com on it",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}\n{said}");
+    }
+    let list = desk.run(&["member", "setup", "team@acme.com"], "");
+    assert_eq!(list.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&list.stderr).into_owned();
+    assert_eq!(told, "guichet: team@acme.com is a list, which has no login: set up whoever reads it\n");
 }
 
 #[test]

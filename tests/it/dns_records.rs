@@ -87,6 +87,8 @@ fn every_record_that_an_operator_needs_is_printed() {
         "_smtp._tls.desk.example.org TXT v=TLSRPTv1; rua=mailto:postmaster@desk.example.org",
         "_submissions._tcp.desk.example.org SRV 0 1 465 mx.desk.example.org",
         "_submission._tcp.desk.example.org SRV 0 1 587 mx.desk.example.org",
+        "_imaps._tcp.desk.example.org SRV 0 1 993 mx.desk.example.org",
+        "_imap._tcp.desk.example.org SRV 0 0 0 .",
         "acme.example TXT v=spf1 include:desk.example.org ~all",
         "_dmarc.acme.example TXT v=DMARC1; p=none",
     ] {
@@ -96,8 +98,12 @@ fn every_record_that_an_operator_needs_is_printed() {
         let keys = all.iter().filter(|(name, ..)| name.ends_with(&format!("._domainkey.{domain}")));
         assert_eq!(keys.filter(|(.., value)| value.starts_with("v=DKIM1; k=")).count(), 2, "{domain}");
     }
-    // Nothing listens for IMAP, and there is no policy.
-    assert!(!shown.iter().any(|shown| shown.contains("imap") || shown.contains("mta-sts")), "{}", shown.join("\n"));
+    // There is no policy, and mail clients are led here by nobody's domain.
+    assert!(
+        !shown.iter().any(|shown| shown.contains("mta-sts") || shown.contains("autoconfig")),
+        "{}",
+        shown.join("\n")
+    );
 
     let one = records(&config, &["dns", "ACME.example."]);
     assert!(one.len() == 4 && one.iter().all(|(name, ..)| name.ends_with("acme.example")), "{one:?}");
@@ -167,6 +173,40 @@ async fn our_policy_is_printed_and_asked_for_with_the_records_that_announce_it()
 }
 
 #[test]
+fn mail_clients_of_other_domains_are_led_here_where_the_operator_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let text = fs::read_to_string(&config).unwrap();
+    let led = "[web]\nlisten_tls = [\"[::]:443\"]\n[tls]\nacme = true\nautoconfig = [\"Team.example\"]\n\
+               [imap]\nlisten = [\"[::]:143\"]\n[submission]\nlisten = []\n";
+    fs::write(&config, format!("{text}{led}")).unwrap();
+    let shown = |(name, kind, value): &(String, String, String)| format!("{name} {kind} {value}");
+    let one: Vec<_> = records(&config, &["dns", "TEAM.example"]).iter().map(shown).collect();
+    assert_eq!(
+        one,
+        [
+            "autoconfig.team.example CNAME mx.desk.example.org",
+            "autodiscover.team.example CNAME mx.desk.example.org",
+            "_autodiscover._tcp.team.example SRV 0 1 443 mx.desk.example.org",
+            "_imaps._tcp.team.example SRV 0 1 993 mx.desk.example.org",
+            "_imap._tcp.team.example SRV 0 1 143 mx.desk.example.org",
+            "_submissions._tcp.team.example SRV 0 1 465 mx.desk.example.org",
+            "_submission._tcp.team.example SRV 0 0 0 .",
+        ]
+    );
+    let all: Vec<_> = records(&config, &["dns"]).iter().map(shown).collect();
+    assert!(one.iter().all(|record| all.contains(record)), "{all:#?}");
+    let loaded = Config::load(&config).unwrap();
+    let guichet::config::Certificates::Acme(acme) = loaded.tls.certificates else { panic!("acme") };
+    let names: Vec<_> = acme.names.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["mx.desk.example.org", "autoconfig.team.example", "autodiscover.team.example"]);
+
+    // A desk that serves no mail clients says nothing of them.
+    fs::write(&config, format!("{text}[imap]\nlisten_tls = []\n[submission]\nlisten_tls = []\nlisten = []\n")).unwrap();
+    assert!(!records(&config, &["dns"]).iter().any(|(_, kind, _)| kind == "SRV"));
+}
+
+#[test]
 fn bind_reads_the_zone_as_it_is_pasted() {
     let Some(named_checkzone) = peers::program("named-checkzone") else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -204,7 +244,10 @@ fn understood(line: &str) -> Option<(String, String, String)> {
     let value = if kind == "TXT" {
         line.split_once("TXT")?.1.trim().trim_matches('"').split("\" \"").collect()
     } else {
-        parts.map(|part| part.trim_end_matches('.')).collect::<Vec<_>>().join(" ")
+        parts
+            .map(|part| part.strip_suffix('.').filter(|name| !name.is_empty()).unwrap_or(part))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     Some((name.trim_end_matches('.').to_owned(), kind.to_owned(), value))
 }
@@ -432,6 +475,23 @@ async fn the_command_fails_for_what_is_required_and_warns_about_the_rest() {
     let output = run(&["dns", "--check"]).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stdout));
+    // Services: one as it should be, one that is nowhere as it should be, one elsewhere, one not there.
+    dns.service("_imaps._tcp.desk.example.org", HOST, 993).service("_imap._tcp.desk.example.org", "", 0);
+    dns.service("_submission._tcp.desk.example.org", HOST, 25);
+    let json: Value = serde_json::from_slice(&run(&["dns", "--check", "--json"]).await.stdout).unwrap();
+    for (service, ok, found) in [
+        ("_imaps", true, Some("0 1 993 mx.desk.example.org")),
+        ("_imap", true, Some("0 0 0 .")),
+        ("_submissions", false, None),
+        ("_submission", false, Some("0 1 25 mx.desk.example.org")),
+    ] {
+        let name = format!("{service}._tcp.desk.example.org");
+        let record = json["records"].as_array().unwrap().iter().find(|record| record["name"] == *name).unwrap();
+        assert_eq!((record["ok"].as_bool(), record["found"].as_str()), (Some(ok), found), "{record}");
+    }
+    dns.forget("_imap._tcp.desk.example.org").service("_imap._tcp.desk.example.org", HOST, 143);
+    let told = run(&["dns", "--check"]).await.stdout;
+    assert!(String::from_utf8_lossy(&told).contains("it names a server for what is off here"));
     dns.forget("_dmarc.desk.example.org");
     let output = run(&["dns", "--check"]).await;
     assert!(output.status.success());

@@ -136,6 +136,7 @@ every_target! {
     threads_hold "threads",
     replies_of_the_next_server_hold "next-server",
     imap_commands_hold "imap",
+    what_clients_are_told_holds "clients",
     policies_and_reports_hold "tls",
     records_hold "records",
     configs_hold "config",

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use guichet::metrics::{Attempt, Connection, Message, Metrics, Refusal};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use guichet::metrics::{Attempt, Connection, ImapConnection, Message, Metrics, Protocol, Refusal};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::kit::daemon::guichet;
@@ -127,6 +127,44 @@ async fn every_refusal_is_counted_once_by_what_it_is_for() {
         let mut expected: Vec<&str> = expected.into_iter().map(name).collect();
         expected.sort_unstable();
         assert_eq!((refused, counted), (expected.len(), expected), "{what}:\n{answers}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imap_connections_are_counted_by_themselves() {
+    let desk = TestDesk::with("[limits]\nimap_connections_per_address = 2\n").await;
+    let metrics = desk.metrics();
+    let greeted = async || {
+        let mut stream = BufReader::new(TcpStream::connect(desk.imap().1).await.unwrap());
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        (stream, line)
+    };
+    let ((mut first, said), (second, _)) = (greeted().await, greeted().await);
+    assert!(said.starts_with("* OK "), "{said}");
+    let (_, refused) = greeted().await;
+    assert!(refused.starts_with("* BYE [UNAVAILABLE] too many connections"), "{refused}");
+    assert_eq!((metrics.open(Protocol::Imap), metrics.open(Protocol::Smtp)), (2, 0));
+    let counted = (metrics.counted(ImapConnection::Taken), metrics.counted(ImapConnection::TurnedAway));
+    assert_eq!((counted, metrics.counted(Connection::Taken)), ((2, 1), 0));
+    // A place is free when a session is over, and counted no more.
+    first.write_all(b"a LOGOUT\r\n").await.unwrap();
+    first.read_to_string(&mut String::new()).await.unwrap();
+    drop(second);
+    while metrics.open(Protocol::Imap) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let printed = tokio::task::spawn_blocking({
+        let config = desk.config_file();
+        move || guichet(&config, &["metrics"])
+    });
+    let text = String::from_utf8(printed.await.unwrap().stdout).unwrap();
+    for line in [
+        "guichet_imap_connections_total{outcome=\"taken\"} 2",
+        "guichet_imap_connections_total{outcome=\"turned-away\"} 1",
+        "guichet_open_imap_connections 0",
+    ] {
+        assert!(text.lines().any(|printed| printed == line), "{line} is missing in\n{text}");
     }
 }
 

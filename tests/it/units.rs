@@ -13,15 +13,17 @@ use tempfile::TempDir;
 use crate::kit::peers::program;
 
 /// The keys of the configuration that a socket unit may stand for, and their ports.
-const KEYS: [(&str, u16); 5] = [
+const KEYS: [(&str, u16); 7] = [
     ("smtp.listen", 25),
     ("submission.listen_tls", 465),
     ("submission.listen", 587),
+    ("imap.listen_tls", 993),
+    ("imap.listen", 143),
     ("web.listen", 80),
     ("web.listen_tls", 443),
 ];
 /// As many of them as are listened at without a word in the configuration.
-const BY_ITSELF: usize = 3;
+const BY_ITSELF: usize = 4;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd")
@@ -117,7 +119,7 @@ fn each_socket_unit_stands_for_a_key_at_its_usual_port() {
         assert_eq!(value(unit, "FileDescriptorName"), name);
         assert_eq!(value(unit, "ListenStream"), port.to_string());
         assert_eq!(value(unit, "Service"), "guichet.service");
-        // The web's ports are often somebody else's: who wants them enables them.
+        // The web's ports are often somebody else's, and few need 143: who wants them enables them.
         for list in ["Sockets", "Also"] {
             let there = value(&service, list).split(' ').any(|other| other == file);
             assert_eq!(there, nth < BY_ITSELF, "{list}= and {file}");
@@ -128,9 +130,9 @@ fn each_socket_unit_stands_for_a_key_at_its_usual_port() {
     let text = "hostname = \"desk.example.org\"\ndomains = [\"desk.example.org\"]\npostmaster = \"acme\"\n\
                 relay.mode = \"capture\"\n";
     let config = Config::parse(text, Path::new("guichet.toml")).unwrap();
-    let defaults = [config.smtp.listen, config.submission.listen_tls, config.submission.listen];
+    let defaults = [config.smtp.listen, config.submission.listen_tls, config.submission.listen, config.imap.listen_tls];
     assert_eq!(defaults.map(|listen| listen[0].port()), KEYS.map(|(_, port)| port)[..BY_ITSELF]);
-    assert!(config.web.listen.is_empty() && config.web.listen_tls.is_empty());
+    assert!(config.imap.listen.is_empty() && config.web.listen.is_empty() && config.web.listen_tls.is_empty());
 }
 
 #[test]

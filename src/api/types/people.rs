@@ -88,6 +88,54 @@ pub struct EditMember {
     pub password: Option<String>,
 }
 
+/// `GET /members/{address}/setup`: what is typed into a member's mail client. The password is one of
+/// his app passwords.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// His address, and the user name of both servers.
+    pub address: Address,
+    pub name: String,
+    /// Where it reads, the best way first; empty where that is off.
+    pub imap: Vec<ServerPort>,
+    /// Where it sends, likewise.
+    pub smtp: Vec<ServerPort>,
+    /// As whom he may write besides himself.
+    pub identities: Vec<Identity>,
+    /// Whether clients find all this from the address, since its domain leads them here
+    /// (`tls.autoconfig`).
+    pub finds_itself: bool,
+    /// Where Apple's devices get a profile; `null` where it is not served.
+    pub apple: Option<String>,
+    /// Whether the servers show a certificate that clients don't know.
+    pub self_signed: bool,
+}
+
+/// A server's port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerPort {
+    pub host: String,
+    pub port: u16,
+    pub security: Security,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    /// From the first octet on.
+    Tls,
+    Starttls,
+}
+
+/// An address that a member may write as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub address: Address,
+    /// The property's name for readers.
+    pub name: String,
+    pub property: PropertySlug,
+}
+
 /// `GET /members/{address}/app-passwords`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppPasswords {

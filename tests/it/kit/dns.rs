@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TLSA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, SRV, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -109,6 +109,11 @@ impl Dns {
 
     pub fn pointer(&self, name: &str, host: &str) -> &Self {
         self.record(name, RData::PTR(PTR(named(host))))
+    }
+
+    /// A service is at a host's port, or nowhere: at port 0 of no host.
+    pub fn service(&self, name: &str, host: &str, port: u16) -> &Self {
+        self.record(name, RData::SRV(SRV::new(0, u16::from(port != 0), port, named(host))))
     }
 
     pub fn alias(&self, name: &str, of: &str) -> &Self {
