@@ -93,7 +93,7 @@ fn json_has_the_documented_fields() {
     fields(&ticket["requester"], "name address");
     fields(&ticket["assignee"], "kind id name");
     fields(&ticket["participants"][0], "role name address state");
-    let entry = "id kind author state reason machine verified message_id text attachments copies event door at";
+    let entry = "id kind author state reason machine verified message_id text attachments copies event door client at";
     fields(&ticket["entries"][0], entry);
     fields(&ticket["entries"][0]["author"], "kind name address");
     fields(&ticket["entries"][0]["attachments"][0], "name type size");
