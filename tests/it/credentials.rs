@@ -61,7 +61,7 @@ fn what_was_not_given_is_told_by_name() {
         let output = run(&file, &given, what);
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{told}");
-        let expected = "guichet.toml:12: tls.key: the service has no credential guichet.tls-key; \
+        let expected = "guichet.toml:14: tls.key: the service has no credential guichet.tls-key; \
                         LoadCredential=guichet.tls-key:/path/of/the/file in its unit gives it";
         assert!(told.contains(expected), "{told}");
         assert!(told.contains("relay.password_file: ") && told.contains("its first line is empty"), "{told}");

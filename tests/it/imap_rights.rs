@@ -28,6 +28,13 @@ async fn desk() -> TestDesk {
     desk
 }
 
+fn revoke(tx: &mut Tx<'_>, _: &Act<'_>) -> Result<(), ActionError> {
+    for password in app_password::list(tx, ALICE)? {
+        app_password::revoke(tx, ALICE, &password.name)?;
+    }
+    Ok(())
+}
+
 fn leave(tx: &mut Tx<'_>, act: &Act<'_>) -> Result<(), ActionError> {
     let changes = member::Changes { remove_properties: vec!["acme".to_owned()], ..Default::default() };
     member::edit(tx, act, ALICE, changes).map(drop)
@@ -40,7 +47,7 @@ fn leave_department(tx: &mut Tx<'_>, _: &Act<'_>) -> Result<(), ActionError> {
 
 /// Each with a mailbox that it takes from her.
 const ENDS: [(&str, End); 7] = [
-    ("INBOX", ("her app password is revoked", |tx, _| app_password::revoke(tx, ALICE, "mail client").map(drop))),
+    ("INBOX", ("her app password is revoked", revoke)),
     ("Drafts", ("she is removed", |tx, act| member::remove(tx, act, ALICE).map(drop))),
     ("acme/Open", ("she leaves the property", leave)),
     ("INBOX", ("she leaves the property", leave)),
@@ -85,7 +92,7 @@ async fn nothing_is_put_among_tickets_by_whoever_may_no_longer() {
     let put = alice.append("acme/Open", "", &mail).await;
     assert!(put.status.starts_with("NO [TRYCREATE] "), "{put:?}");
     assert!(desk.find("acme-2").is_none());
-    desk.act(|tx, _| app_password::revoke(tx, ALICE, "mail client").map(drop)).await;
+    desk.act(revoke).await;
     alice.say(&format!("APPEND INBOX {{{}+}}\r\n{}", mail.len(), mail)).await;
     assert!(alice.hears(|_| true).await.starts_with("* BYE "));
     assert!(desk.find("bulle-1").is_none());
