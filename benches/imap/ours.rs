@@ -108,7 +108,14 @@ async fn furnish(file: &Path, members: u32, messages: u32) -> anyhow::Result<Str
     let Ok(opened) = daemon::open(&Config::load(file)?).await else {
         bail!("the store of {} can't be made", file.display());
     };
-    let act = Act { desk: &opened.desk, now: Timestamp::now(), door: By::Cli, actor: Actor::System, trace: None };
+    let act = Act {
+        desk: &opened.desk,
+        now: Timestamp::now(),
+        door: By::Cli,
+        actor: Actor::System,
+        trace: None,
+        client: None,
+    };
     let password = opened
         .store
         .transact(|tx| {
@@ -152,7 +159,14 @@ async fn fill(opened: &Opened, messages: u32) -> anyhow::Result<()> {
                 (first..tickets.min(first + BATCH)).try_for_each(|ticket| {
                     let now = start + SignedDuration::from_secs(10 * i64::from(ticket));
                     let desk = &opened.desk;
-                    let act = Act { desk, now, door: By::Smtp, actor: Actor::System, trace: Some(desk.mint_trace()) };
+                    let act = Act {
+                        desk,
+                        now,
+                        door: By::Smtp,
+                        actor: Actor::System,
+                        trace: Some(desk.mint_trace()),
+                        client: None,
+                    };
                     two(tx, &act, message(2 * ticket), message(2 * ticket + 1))
                 })
             })

@@ -92,7 +92,12 @@ impl Seat {
     }
 
     /// STATUS.
-    pub(super) async fn status(&mut self, named: &Named, items: &[StatusItem], out: &mut Out<'_>) -> Result<(), Trouble> {
+    pub(super) async fn status(
+        &mut self,
+        named: &Named,
+        items: &[StatusItem],
+        out: &mut Out<'_>,
+    ) -> Result<(), Trouble> {
         if named.folder.is_level() {
             return Err(Trouble::no("CANNOT", "this only holds other mailboxes"));
         }

@@ -284,9 +284,8 @@ impl Seat {
         let selected = self.selected()?;
         let number = |hit: &Hit| if uid { Some(hit.uid) } else { selected.number(hit.uid) };
         let numbers: Vec<u32> = hits.iter().filter_map(number).collect();
-        let last_change = |hits: &mut dyn Iterator<Item = &Hit>| {
-            hits.map(|hit| hit.modseq).max().filter(|_| with_modseq)
-        };
+        let last_change =
+            |hits: &mut dyn Iterator<Item = &Hit>| hits.map(|hit| hit.modseq).max().filter(|_| with_modseq);
         let mut modseq = last_change(&mut hits.iter());
         let Some(returns) = returns else {
             let numbers: String = numbers.iter().map(|number| format!(" {number}")).collect();
