@@ -284,19 +284,23 @@ impl Play {
         let daemon::Opened { store, desk } = daemon::open(config).await.unwrap();
         let (stopper, stop) = stop::channel();
         let news = Arc::new(News::default());
+        let intake = Arc::new(Intake {
+            store: store.clone(),
+            desk: Arc::clone(&desk),
+            trust: Authenticator::new(resolver(&["127.0.0.1:9".to_owned()]).unwrap(), "mx.desk.example.org"),
+            looks: Looks::new(LookAlikeCap { count: 1_000, minutes: 60 }),
+            quota: Quota::new(1_000),
+            gate: Gate::open(1_000, 1_000),
+        });
+        let metrics = Arc::new(Metrics::default());
         let server = Server {
             hostname: "mx.desk.example.org".to_owned(),
-            desk: guichet::imap::Desk {
-                store: store.clone(),
-                desk: Arc::clone(&desk),
-                intake: Arc::new(intake(&store, &desk)),
-                append_limit: 100_000,
-            },
+            desk: guichet::imap::Desk { store: store.clone(), desk: Arc::clone(&desk), intake, append_limit: 100_000 },
             logins: Arc::new(Logins {
                 store: store.clone(),
                 desk: Arc::clone(&desk),
                 throttle: Throttle::new(100),
-                metrics: Arc::new(Metrics::default()),
+                metrics: Arc::clone(&metrics),
             }),
             news: Arc::clone(&news),
             tls: Some(Acceptor::for_mail(certificates).unwrap()),
@@ -304,7 +308,7 @@ impl Play {
             connections: ConnectionLimits::new(1, 1),
             deadlines: Deadlines::default(),
             errors: dialogue.errors,
-            metrics: Arc::new(Metrics::default()),
+            metrics,
         };
         // Shorter than a record with one octet in it.
         let (ours, theirs) = tokio::io::duplex(if pieces == Pieces::Octets { 16 } else { 1 << 16 });
@@ -312,8 +316,7 @@ impl Play {
         let mut tasks = JoinSet::new();
         tasks.spawn(news.follow(store.clone(), stop.clone()));
         tasks.spawn(async move {
-            // Errors are the client's matter: it sees the end.
-            let _ = server.converse(theirs, IpAddr::V4(Ipv4Addr::LOCALHOST), start, stop).await;
+            server.converse(theirs, IpAddr::V4(Ipv4Addr::LOCALHOST), start, stop).await;
         });
         let mut play = Self {
             store,
