@@ -207,7 +207,7 @@ pub(super) fn imap(
         connections: ConnectionLimits::new(limits.imap_connections, limits.imap_connections_per_address),
         deadlines: imap::server::Deadlines { drain: limits.drain, ..imap::server::Deadlines::default() },
         errors: at_most(limits.errors),
-        metrics: Arc::clone(&logins.metrics),
+        metrics: Arc::clone(&host.logins.metrics),
     }
 }
 

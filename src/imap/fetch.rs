@@ -259,7 +259,7 @@ fn write(desk: &Desk, member: MemberId, number: u32, message: &Found, wanted: &W
             }
             FetchItem::BinarySize(part) => {
                 let size = section::binary_size(&message.octets, part);
-                decoded &= size.is_ok();
+                known &= size.is_ok();
                 let size = size.ok().flatten().unwrap_or(0);
                 begin(out, &format!("BINARY.SIZE[{}] {size}", numbers(part)));
             }

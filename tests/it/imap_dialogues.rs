@@ -33,15 +33,21 @@ use guichet::desk::entry::Door;
 use guichet::desk::ticket::{Priority, Status};
 use guichet::imap::news::News;
 use guichet::imap::server::{Deadlines, Server};
+use guichet::intake::Intake;
+use guichet::intake::gate::Gate;
+use guichet::intake::looks::{LookAlikeCap, Looks};
+use guichet::intake::quota::Quota;
 use guichet::login::Logins;
 use guichet::login::throttle::Throttle;
 use guichet::metrics::Metrics;
 use guichet::net::limits::ConnectionLimits;
+use guichet::net::resolver::resolver;
 use guichet::net::stop::{self, Stopper};
 use guichet::net::tls::{Acceptor, Certificates};
 use guichet::smtp::body::Spool;
 use guichet::smtp::server::Start;
 use guichet::store::{Store, Tx};
+use guichet::trust::Authenticator;
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -266,14 +272,25 @@ impl Play {
         let daemon::Opened { store, desk } = daemon::open(config).await.unwrap();
         let (stopper, stop) = stop::channel();
         let news = Arc::new(News::default());
+        let metrics = Arc::new(Metrics::default());
+        // Nobody is asked of anything: no name server has this address.
+        let resolver = resolver(&["127.0.0.1:9".to_owned()]).unwrap();
+        let intake = Arc::new(Intake {
+            store: store.clone(),
+            desk: Arc::clone(&desk),
+            trust: Authenticator::new(resolver, "mx.desk.example.org".to_owned()),
+            looks: Looks::new(LookAlikeCap { count: 1_000, minutes: 10 }),
+            quota: Quota::new(1_000),
+            gate: Gate::open(1_000, 1_000),
+        });
         let server = Server {
             hostname: "mx.desk.example.org".to_owned(),
-            desk: guichet::imap::Desk { store: store.clone(), desk: Arc::clone(&desk), append_limit: 100_000 },
+            desk: guichet::imap::Desk { store: store.clone(), desk: Arc::clone(&desk), intake, append_limit: 100_000 },
             logins: Arc::new(Logins {
                 store: store.clone(),
                 desk: Arc::clone(&desk),
                 throttle: Throttle::new(100),
-                metrics: Arc::new(Metrics::default()),
+                metrics: Arc::clone(&metrics),
             }),
             news: Arc::clone(&news),
             tls: Some(Acceptor::for_mail(certificates).unwrap()),
@@ -281,6 +298,7 @@ impl Play {
             connections: ConnectionLimits::new(1, 1),
             deadlines: Deadlines::default(),
             errors: dialogue.errors,
+            metrics,
         };
         // Shorter than a record with one octet in it.
         let (ours, theirs) = tokio::io::duplex(if pieces == Pieces::Octets { 16 } else { 1 << 16 });
@@ -448,7 +466,14 @@ impl Play {
     async fn meanwhile(&mut self, what: &str) {
         let desk = Arc::clone(&self.desk);
         let done = self.store.transact(|tx| {
-            let act = Act { desk: &desk, now: Timestamp::now(), door: Door::Cli, actor: Actor::System, trace: None };
+            let act = Act {
+                desk: &desk,
+                now: Timestamp::now(),
+                door: Door::Cli,
+                actor: Actor::System,
+                trace: None,
+                client: None,
+            };
             do_it(tx, &act, what)
         });
         done.await.unwrap();

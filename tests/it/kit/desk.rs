@@ -284,11 +284,6 @@ impl TestDesk {
         (self.running().listens.imap_tls[0], self.running().listens.imap[0])
     }
 
-    /// Where members read: TLS from the start, and STARTTLS.
-    pub fn imap(&self) -> (SocketAddr, SocketAddr) {
-        (self.running().imap_tls[0], self.running().imap[0])
-    }
-
     /// Where HTTPS and HTTP are answered.
     pub fn web(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         (self.running().listens.web_tls.first().copied(), self.running().listens.web.first().copied())
