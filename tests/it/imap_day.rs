@@ -60,6 +60,13 @@ async fn hears_of(client: &mut Client, count: u32) {
     client.hears(|response| response == line).await;
 }
 
+/// The one message that a search finds.
+async fn the_one(client: &mut Client, keys: &str) -> u32 {
+    let found = client.search(keys).await;
+    assert_eq!(found.len(), 1, "{keys}: {found:?}");
+    found[0]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_by_imap_and_submission_alone() {
     let desk = TestDesk::start().await;
@@ -125,10 +132,33 @@ async fn a_day_by_imap_and_submission_alone() {
     // What each has read is his own.
     assert_eq!((bob.search("UNSEEN").await.len(), alice.search("UNSEEN").await.len()), (2, 2));
 
-    // He reads the newest and answers it by submission.
-    let newest = *bob.search("ALL").await.last().unwrap();
+    // Alice drops a note for him into Notes, in answer to what Carol wrote; her client has a name.
+    alice.must("ID (\"name\" \"Hand\" \"version\" \"1\")").await;
+    let smoke = {
+        let uid = the_one(&mut alice, "BODY smokes").await;
+        alice.read(uid).await
+    };
+    let note = letter(ALICE).subject("Re: Coffee machine").text("Its guarantee is over.\n");
+    let nowhere = alice.append("acme/Notes", "\\Seen", &note.message()).await;
+    assert!(nowhere.status.starts_with("NO [CANNOT] "), "{nowhere:?}");
+    let known = desk.inbox("carol@example.com").await.len();
+    bob.idle().await;
+    let note = note.answers(&field(&smoke, "Message-ID").unwrap());
+    let noted = alice.append("acme/Notes", "\\Seen", &note.message()).await;
+    assert!(noted.is_ok(), "{noted:?}");
+    hears_of(&mut bob, 3).await;
+    bob.done().await;
+    assert_eq!(bob.search("BODY guarantee").await.len(), 1);
+    assert_eq!(desk.inbox("carol@example.com").await.len(), known, "a note is the team's own");
+    let ticket = show(&desk, &coffee);
+    let entry = ticket["entries"].as_array().unwrap().iter().rfind(|entry| entry["kind"] == "note").unwrap();
+    assert_eq!((&entry["author"]["name"], &entry["door"]), (&"Alice".into(), &"imap".into()));
+    assert_eq!(entry["client"], "Hand 1");
+
+    // He reads what she wrote last and answers it by submission.
+    let newest = the_one(&mut bob, "BODY smokes").await;
     let asked = bob.read(newest).await;
-    assert_eq!((bob.search("UNSEEN").await.len(), alice.search("UNSEEN").await.len()), (1, 2));
+    assert_eq!((bob.search("UNSEEN").await.len(), alice.search("UNSEEN").await.len()), (2, 1));
     let answer = reply(BOB, &asked).text("Pull the plug, Carol.\n");
     assert_eq!(bob_sends.post(&answer).await, coffee);
     let received = desk.last("carol@example.com").await;
@@ -143,7 +173,7 @@ async fn a_day_by_imap_and_submission_alone() {
     assert_eq!(bob.search("ALL").await.len(), 1);
     alice.must("SELECT acme/Pending").await;
     assert_eq!(alice.search("ANSWERED").await.len(), 1);
-    assert_eq!(alice.search("ALL").await.len(), 3);
+    assert_eq!(alice.search("ALL").await.len(), 4);
     alike(&desk).await;
 
     // Carol answers. Both read that, and both answer: whoever is second is asked whether he still means it.
@@ -153,7 +183,7 @@ async fn a_day_by_imap_and_submission_alone() {
     alice.hears(|response| response.ends_with(" EXISTS")).await;
     alice.done().await;
     bob.must("SELECT INBOX").await;
-    let (hers, his) = (alice.search("BODY quiet").await[0], bob.search("BODY quiet").await[0]);
+    let (hers, his) = (the_one(&mut alice, "BODY quiet").await, the_one(&mut bob, "BODY quiet").await);
     let (hers, his) = (alice.read(hers).await, bob.read(his).await);
     assert_eq!(field(&hers, "Message-ID"), field(&his, "Message-ID"));
     assert_ne!(field(&hers, "Reply-To"), field(&his, "Reply-To"), "an answer is its reader's own");
@@ -172,11 +202,29 @@ async fn a_day_by_imap_and_submission_alone() {
     bob_sends.offer(&reply_by_address(BOB, &notice).text("Yes\n")).await;
     assert!(desk.last("carol@example.com").await.contains("There is none today."));
 
+    // Dave wrote to Bob himself. He drags that in, twice by mistake, and it is one ticket, of which Dave is
+    // told nothing.
+    let private = letter("Dave <dave@example.com>").to("bob@private.example").subject("Tea").text("Have you any?\n");
+    alice.must("SELECT acme/Open").await;
+    alice.idle().await;
+    for _ in 0..2 {
+        let dragged = bob.append("acme/Open", "", &private.message()).await;
+        assert!(dragged.is_ok(), "{dragged:?}");
+    }
+    alice.hears(|response| response.ends_with(" EXISTS")).await;
+    alice.done().await;
+    let hers = the_one(&mut alice, "SUBJECT Tea").await;
+    assert!(alice.read(hers).await.contains("Have you any?"));
+    let tea = show(&desk, "acme-2");
+    assert_eq!((&tea["requester"]["address"], &tea["door"]), (&"dave@example.com".into(), &"imap".into()));
+    assert!(desk.inbox("dave@example.com").await.is_empty() && desk.find("acme-3").is_none());
+
     // In the evening Alice cleans up: junk into Junk, and what is done is deleted, which archives it.
     let junk =
         desk.post(&letter("Eve <eve@example.com>").to(ACME).subject("You won").text("A coffee machine.\n")).await;
     alice.must("SELECT INBOX").await;
-    alice.must("STORE 1 +FLAGS ($Junk)").await;
+    let won = the_one(&mut alice, "SUBJECT won").await;
+    alice.must(&format!("UID STORE {won} +FLAGS ($Junk)")).await;
     assert_eq!(show(&desk, &junk)["status"], "spam");
     alice.must("SELECT acme/Pending").await;
     alice.must("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
