@@ -91,7 +91,7 @@ impl Client {
             self.messages.clear();
             self.flags.clear();
         }
-        let mut out = Out::new(&mut sent, Duration::from_secs(60), &mut kept);
+        let mut out = Out::new(&mut sent, Duration::from_mins(1), &mut kept);
         let done = self.seat.perform(&tagged, &mut out).await;
         out.send().await.unwrap();
         let silent = line.starts_with("FETCH") || line.starts_with("STORE") || line.starts_with("SEARCH");
