@@ -208,7 +208,6 @@ impl Folders {
                 let his = Some(Assignee::Member(self.member));
                 nobodys.chain(departments).chain(self.properties.iter().map(|id| Shelf::Open(*id, his))).collect()
             }
-            Folder::Drafts => Vec::new(),
             Folder::Sent => vec![Shelf::Sent(self.member)],
             Folder::Archive => everywhere(Status::Closed).collect(),
             Folder::Junk => everywhere(Status::Spam).collect(),
@@ -220,7 +219,11 @@ impl Folders {
                 vec![Shelf::Work(property, Assignee::Department(department))]
             }
             Folder::Member(property, member) => vec![Shelf::Work(property, Assignee::Member(member))],
-            Folder::Property(_) | Folder::Notes(_) | Folder::Departments(_) | Folder::Members(_) => Vec::new(),
+            Folder::Drafts
+            | Folder::Property(_)
+            | Folder::Notes(_)
+            | Folder::Departments(_)
+            | Folder::Members(_) => Vec::new(),
         };
         shelves.extend(own);
         shelves

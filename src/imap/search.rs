@@ -288,7 +288,7 @@ impl Seat {
             |hits: &mut dyn Iterator<Item = &Hit>| hits.map(|hit| hit.modseq).max().filter(|_| with_modseq);
         let mut modseq = last_change(&mut hits.iter());
         let Some(returns) = returns else {
-            let numbers: String = numbers.iter().map(|number| format!(" {number}")).collect();
+            let numbers = numbers.iter().fold(String::new(), |text, number| text + " " + &number.to_string());
             let modseq = modseq.map(|modseq| format!(" (MODSEQ {modseq})")).unwrap_or_default();
             out.line(&format!("* {verb}{numbers}{modseq}"));
             return Ok(Done::coded(None, "searched"));
