@@ -288,15 +288,9 @@ impl Seat {
             |hits: &mut dyn Iterator<Item = &Hit>| hits.map(|hit| hit.modseq).max().filter(|_| with_modseq);
         let mut modseq = last_change(&mut hits.iter());
         let Some(returns) = returns else {
-            let mut line = format!("* {verb}");
-            for number in numbers {
-                line.push(' ');
-                line.push_str(&number.to_string());
-            }
-            if let Some(modseq) = modseq {
-                line.push_str(&format!(" (MODSEQ {modseq})"));
-            }
-            out.line(&line);
+            let numbers = numbers.iter().fold(String::new(), |text, number| text + " " + &number.to_string());
+            let modseq = modseq.map(|modseq| format!(" (MODSEQ {modseq})")).unwrap_or_default();
+            out.line(&format!("* {verb}{numbers}{modseq}"));
             return Ok(Done::coded(None, "searched"));
         };
         let asked = |what| returns.contains(&what);
