@@ -293,10 +293,8 @@ impl Seat {
                 line.push(' ');
                 line.push_str(&number.to_string());
             }
-            if let Some(modseq) = modseq {
-                line.push_str(&format!(" (MODSEQ {modseq})"));
-            }
-            out.line(&line);
+            let modseq = modseq.map(|modseq| format!(" (MODSEQ {modseq})")).unwrap_or_default();
+            out.line(&(line + &modseq));
             return Ok(Done::coded(None, "searched"));
         };
         let asked = |what| returns.contains(&what);
