@@ -306,8 +306,7 @@ impl Play {
         let mut tasks = JoinSet::new();
         tasks.spawn(news.follow(store.clone(), stop.clone()));
         tasks.spawn(async move {
-            // Errors are the client's matter: it sees the end.
-            let _ = server.converse(theirs, IpAddr::V4(Ipv4Addr::LOCALHOST), start, stop).await;
+            server.converse(theirs, IpAddr::V4(Ipv4Addr::LOCALHOST), start, stop).await;
         });
         let mut play = Self {
             store,

@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use guichet::actions::ticket;
+use guichet::actions::{ActionError, ticket};
 use guichet::desk::copy::Scope;
 use guichet::desk::ticket::Status;
 use rustls::pki_types::ServerName;
@@ -70,12 +69,20 @@ impl Client {
         client
     }
 
-    /// A session of a member, on a device of his own.
+    /// A session of a member, on a device of his own: the first is called `mail client`.
     pub async fn log_in(desk: &TestDesk, who: &str) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(1);
         let user = format!("{who}@team.example");
-        let device = format!("mail client {}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let password = desk.app_password(&user, &device).await;
+        let mut device = "mail client".to_owned();
+        let mut others = 1;
+        let password = loop {
+            match desk.try_app_password(&user, &device).await {
+                Err(ActionError::Taken { .. }) => {
+                    others += 1;
+                    device = format!("mail client {others}");
+                }
+                made => break made.unwrap(),
+            }
+        };
         let mut client = Self::connect(desk.imap().0, &desk.certificate()).await;
         client.must(&format!("LOGIN {user} \"{password}\"")).await;
         client
@@ -188,14 +195,12 @@ impl Client {
             let end = self.line_end(at).await;
             let line = String::from_utf8_lossy(&self.came[at..end]).into_owned();
             let literal = line.strip_suffix('}').and_then(|line| line.rsplit_once('{'));
-            match literal.and_then(|(_, octets)| octets.parse::<usize>().ok()) {
-                Some(octets) => at = end + 2 + octets,
-                None => {
-                    let response = String::from_utf8_lossy(&self.came[..end]).into_owned();
-                    self.came.drain(..end + 2);
-                    return response;
-                }
-            }
+            let Some(octets) = literal.and_then(|(_, octets)| octets.parse::<usize>().ok()) else {
+                let response = String::from_utf8_lossy(&self.came[..end]).into_owned();
+                self.came.drain(..end + 2);
+                return response;
+            };
+            at = end + 2 + octets;
         }
     }
 
