@@ -76,7 +76,7 @@ impl Client {
         let mut others = 1;
         let password = loop {
             match desk.try_app_password(&user, &device).await {
-                Err(ActionError::Taken { .. }) => {
+                Err(ActionError::Doubled(_)) => {
                     others += 1;
                     device = format!("mail client {others}");
                 }
