@@ -163,7 +163,7 @@ impl Server<'_> {
         let mut took = (0..times).map(|_| once()).collect::<anyhow::Result<Vec<_>>>()?;
         let cpu = self.processes.cpu().saturating_sub(cpu);
         took.sort();
-        Ok(Cost { time: milliseconds(took[took.len() / 2]), cpu: milliseconds(cpu) / times as f64 })
+        Ok(Cost { time: milliseconds(took[took.len() / 2]), cpu: milliseconds(cpu) / count(times) })
     }
 
     /// A command to somebody who has the mailbox selected; `found` is how many answers it has, by `what`
@@ -207,13 +207,18 @@ impl Server<'_> {
         })?;
         let took = start.elapsed();
         let cpu = self.processes.cpu().saturating_sub(cpu);
-        let all = (each * connections) as f64;
+        let all = count(each * connections);
         Ok(Cost { time: milliseconds(took) / all, cpu: milliseconds(cpu) / all })
     }
 }
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
+}
+
+/// A count to divide by.
+fn count(things: usize) -> f64 {
+    u32::try_from(things).map_or(f64::INFINITY, f64::from)
 }
 
 /// One thing to measure: what it is called, how many times as fast as Dovecot it is to be, and how it is
@@ -235,9 +240,10 @@ impl Bench {
             let messages = self.options.messages();
             let desk = Desk::start(self.dir.path().join("desk"), self.dns, 1, messages);
             let desk = self.runtime.block_on(desk)?;
-            let dovecot = match self.options.peers {
-                true => Some(self.runtime.block_on(Dovecot::start(self.dir.path(), messages))?),
-                false => None,
+            let dovecot = if self.options.peers {
+                Some(self.runtime.block_on(Dovecot::start(self.dir.path(), messages))?)
+            } else {
+                None
             };
             let ours = Server { door: &desk.door, processes: &desk.processes, mailbox: "acme/Open", messages };
             let theirs = dovecot.as_ref().map(|dovecot| Server {
@@ -347,7 +353,7 @@ impl Bench {
         let before = server.processes.memory();
         let mut idlers = Idlers::gather(server.door, server.mailbox, connections)?;
         std::thread::sleep(Duration::from_secs(2));
-        let memory = (server.processes.memory() - before) * 1_024.0 / connections as f64;
+        let memory = (server.processes.memory() - before) * 1_024.0 / count(connections);
         let (mut ways, mut missed, mut cpu) = (Vec::new(), 0, Duration::ZERO);
         let rounds = self.options.times(12);
         for _ in 0..rounds {
@@ -370,7 +376,7 @@ impl Bench {
         }
         ways.sort_by(f64::total_cmp);
         let way = |share: usize| ways.get(ways.len() * share / 100).copied().unwrap_or(f64::NAN);
-        Ok(Idle { half: way(50), most: way(99), missed, memory, cpu: milliseconds(cpu) / rounds as f64 })
+        Ok(Idle { half: way(50), most: way(99), missed, memory, cpu: milliseconds(cpu) / count(rounds) })
     }
 
     /// What a mail costs a desk of many members who read by IMAP alone.
@@ -384,7 +390,7 @@ impl Bench {
         for members in [5, 50, 200] {
             let dir = self.dir.path().join(format!("desk-{members}"));
             let mails = mails::new_ones(if self.options.quick { 500 } else { 3_000 });
-            let taken = mails.len() as f64;
+            let taken = count(mails.len());
             let (took, cpu) = self.runtime.block_on(async {
                 let desk = Desk::start(dir, self.dns, members, 0).await?;
                 let cpu = desk.processes.cpu();

@@ -219,11 +219,9 @@ impl Folders {
                 vec![Shelf::Work(property, Assignee::Department(department))]
             }
             Folder::Member(property, member) => vec![Shelf::Work(property, Assignee::Member(member))],
-            Folder::Drafts
-            | Folder::Property(_)
-            | Folder::Notes(_)
-            | Folder::Departments(_)
-            | Folder::Members(_) => Vec::new(),
+            Folder::Drafts | Folder::Property(_) | Folder::Notes(_) | Folder::Departments(_) | Folder::Members(_) => {
+                Vec::new()
+            }
         };
         shelves.extend(own);
         shelves
