@@ -163,7 +163,7 @@ impl Server<'_> {
         let mut took = (0..times).map(|_| once()).collect::<anyhow::Result<Vec<_>>>()?;
         let cpu = self.processes.cpu().saturating_sub(cpu);
         took.sort();
-        Ok(Cost { time: milliseconds(took[took.len() / 2]), cpu: milliseconds(cpu) / count(times) })
+        Ok(Cost { time: milliseconds(took[took.len() / 2]), cpu: milliseconds(cpu) / number(times) })
     }
 
     /// A command to somebody who has the mailbox selected; `found` is how many answers it has, by `what`
@@ -207,7 +207,7 @@ impl Server<'_> {
         })?;
         let took = start.elapsed();
         let cpu = self.processes.cpu().saturating_sub(cpu);
-        let all = count(each * connections);
+        let all = number(each * connections);
         Ok(Cost { time: milliseconds(took) / all, cpu: milliseconds(cpu) / all })
     }
 }
@@ -217,7 +217,7 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 /// A count to divide by.
-fn count(things: usize) -> f64 {
+fn number(things: usize) -> f64 {
     u32::try_from(things).map_or(f64::INFINITY, f64::from)
 }
 
@@ -353,7 +353,7 @@ impl Bench {
         let before = server.processes.memory();
         let mut idlers = Idlers::gather(server.door, server.mailbox, connections)?;
         std::thread::sleep(Duration::from_secs(2));
-        let memory = (server.processes.memory() - before) * 1_024.0 / count(connections);
+        let memory = (server.processes.memory() - before) * 1_024.0 / number(connections);
         let (mut ways, mut missed, mut cpu) = (Vec::new(), 0, Duration::ZERO);
         let rounds = self.options.times(12);
         for _ in 0..rounds {
@@ -376,7 +376,7 @@ impl Bench {
         }
         ways.sort_by(f64::total_cmp);
         let way = |share: usize| ways.get(ways.len() * share / 100).copied().unwrap_or(f64::NAN);
-        Ok(Idle { half: way(50), most: way(99), missed, memory, cpu: milliseconds(cpu) / count(rounds) })
+        Ok(Idle { half: way(50), most: way(99), missed, memory, cpu: milliseconds(cpu) / number(rounds) })
     }
 
     /// What a mail costs a desk of many members who read by IMAP alone.
@@ -390,7 +390,7 @@ impl Bench {
         for members in [5, 50, 200] {
             let dir = self.dir.path().join(format!("desk-{members}"));
             let mails = mails::new_ones(if self.options.quick { 500 } else { 3_000 });
-            let taken = count(mails.len());
+            let taken = number(mails.len());
             let (took, cpu) = self.runtime.block_on(async {
                 let desk = Desk::start(dir, self.dns, members, 0).await?;
                 let cpu = desk.processes.cpu();
