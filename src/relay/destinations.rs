@@ -12,7 +12,7 @@ use std::ops::Bound;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::pause::Pause;
+use super::pause::{Outage, Pause};
 use super::route::Destination;
 pub use super::under_way::Limits;
 use super::under_way::{Offer, UnderWay};
@@ -47,6 +47,7 @@ pub struct Destinations {
     under_way: UnderWay,
     /// Whose turn it was last.
     last: Option<Destination>,
+    outage: Outage,
 }
 
 #[derive(Default)]
@@ -109,7 +110,7 @@ impl State {
 impl Destinations {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { states: BTreeMap::new(), under_way: UnderWay::new(limits), last: None }
+        Self { states: BTreeMap::new(), under_way: UnderWay::new(limits), last: None, outage: Outage::default() }
     }
 
     /// Whether there is room for copies that are read from the queue.
@@ -196,15 +197,19 @@ impl Destinations {
         match heard {
             Heard::Nothing => {}
             Heard::Up => {
+                self.outage.is_over();
                 state.window = (state.window.max(1) + 1).min(self.under_way.most());
                 if state.pause.take().is_some() {
                     tracing::info!(%destination, "up again");
                 }
             }
-            Heard::Broken => state.window = 1,
+            Heard::Broken => {
+                self.outage.is_over();
+                state.window = 1;
+            }
             Heard::Down(words) => {
                 state.window = 1;
-                state.pause = Some(Pause::begin(destination, state.pause.take(), words, now));
+                state.pause = Some(Pause::begin(destination, state.pause.take(), words, &mut self.outage, now));
                 while state.waiting.len() > MOST_PAUSED
                     && let Some(last) = state.waiting.pop_last()
                 {
