@@ -199,6 +199,7 @@ pub(super) fn imap(
             desk: Arc::clone(&opened.desk),
             intake: Arc::clone(&host.intake),
             append_limit: config.smtp.max_message_size,
+            rolls: Arc::default(),
         },
         logins: Arc::clone(&host.logins),
         news: Arc::clone(news),

@@ -1,6 +1,7 @@
 //! What is kept of a message once a mailbox has shown it, so that it is not read again.
 
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::copy::Scope;
@@ -25,6 +26,26 @@ pub struct Shape {
     pub structure: Vec<u8>,
 }
 
+/// A [`Shape`] as it is kept, without copies of its parts.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Glance<'a> {
+    pub size: u32,
+    pub header: u32,
+    at: &'a str,
+    pub reply: Option<Reply>,
+    pub envelope: &'a [u8],
+    pub body: &'a [u8],
+    pub structure: &'a [u8],
+}
+
+impl Glance<'_> {
+    /// When the message came to the desk.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at.parse().unwrap_or_default()
+    }
+}
+
 /// What the reply addresses of one message have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
@@ -45,6 +66,39 @@ pub struct Rendering {
     pub header: Vec<u8>,
 }
 
+/// The header of a [`Rendering`] as it is kept, without a copy.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct RenderedHeader<'a>(IgnoredAny, pub &'a [u8]);
+
 /// What it is searched and sorted by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said(#[serde(with = "serde_bytes")] pub Vec<u8>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glance_sees_what_is_kept() {
+        let shape = Shape {
+            size: 4_000,
+            header: 300,
+            at: "2026-11-23T10:00:00.5Z".parse().unwrap(),
+            reply: Some(Reply { ticket: TicketId(7), scope: Scope::Public, key: 1 }),
+            envelope: b"(\"e\")".to_vec(),
+            body: b"(\"b\")".to_vec(),
+            structure: b"(\"s\")".to_vec(),
+        };
+        let kept = rmp_serde::to_vec(&shape).unwrap();
+        let glance: Glance<'_> = rmp_serde::from_slice(&kept).unwrap();
+        assert_eq!((glance.size, glance.header, glance.at(), glance.reply), (4_000, 300, shape.at, shape.reply));
+        assert_eq!(
+            (glance.envelope, glance.body, glance.structure),
+            (&*shape.envelope, &*shape.body, &*shape.structure)
+        );
+
+        let rendering = Rendering { plan: vec![1, 2], header: b"Subject: x\r\n\r\n".to_vec() };
+        let kept = rmp_serde::to_vec(&rendering).unwrap();
+        assert_eq!(rmp_serde::from_slice::<RenderedHeader<'_>>(&kept).unwrap().1, rendering.header);
+    }
+}

@@ -5,19 +5,20 @@ use std::collections::BTreeSet;
 use super::command::{FetchItem, Partial, Section, What};
 use super::flags;
 use super::selected::{Selected, found};
-use super::shapes::{Item, Source, make_his, prepare};
-use super::write::{Out, literal, set};
+use super::shapes::{Exchange, Item, Source, each, make, prepare};
+use super::write::{Out, decimal, literal, set};
 use super::{Desk, Trouble};
 use crate::actions::views;
 use crate::desk::id::MemberId;
-use crate::desk::shape::Shape;
+use crate::desk::shape::{Glance, RenderedHeader, Shape};
 use crate::desk::shelf::{Mine, Row, Trail, Turn};
 use crate::mime::shape::section;
 use crate::store::tables::{RENDERINGS, SHAPES, VIEW_LOG};
-use crate::store::{Order, Read as _, StoreError, View};
+use crate::store::{Kept, Order, Read as _, StoreError, View};
 
-/// Messages that are read at a time, where their text is not wanted, and where it is.
+/// Messages that are read at a time where their flags are wanted, what is kept of them, and their text.
 const MANY: usize = 500;
+const SOME: usize = 125;
 const FEW: usize = 8;
 
 /// What one FETCH asks for.
@@ -68,16 +69,8 @@ fn depth(item: &FetchItem) -> Depth {
     }
 }
 
-/// One message with what was read of it.
-struct Found {
-    uid: u32,
-    row: Row,
-    mine: Mine,
-    shape: Option<Shape>,
-    /// Its header, or all of it.
-    octets: Vec<u8>,
-    source: Option<Source>,
-}
+/// One message as it stands in the mailbox.
+type Standing = (u32, Row, Mine);
 
 /// What a FETCH could not bring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,76 +91,75 @@ pub(super) async fn fetch(
     out: &mut Out<'_>,
 ) -> Result<Missing, Trouble> {
     let depth = wanted.depth();
-    let mut missing = Missing::default();
-    for some in uids.chunks(if depth == Depth::Message { FEW } else { MANY }) {
-        let mut rows = desk.store.read(|view| found(view, &selected.shelves, member, some))?;
-        missing.gone |= rows.len() < some.len();
+    let exchange = Exchange::new(desk, member);
+    let mut teller = Teller { selected, wanted, exchange, missing: Missing::default() };
+    let at_a_time = match depth {
+        Depth::Row => MANY,
+        Depth::Shape | Depth::Header => SOME,
+        Depth::Message => FEW,
+    };
+    for some in uids.chunks(at_a_time) {
+        let mut standing = desk.store.read(|view| found(view, &selected.shelves, member, some))?;
+        teller.missing.gone |= standing.len() < some.len();
         if let Some(since) = wanted.changed_since {
-            rows.retain(|(_, row, mine)| row.modseq.max(mine.modseq) > since);
-        }
-        if depth > Depth::Row {
-            let items: Vec<_> = rows.iter().map(|(_, row, _)| Item::of(row)).collect();
-            prepare(desk, member, &items).await?;
+            standing.retain(|(_, row, mine)| row.modseq.max(mine.modseq) > since);
         }
         if wanted.reads() && !selected.read_only {
-            see(desk, member, &mut rows).await?;
+            see(desk, member, &mut standing).await?;
         }
-        let read = |(uid, row, mine)| {
-            desk.store.read(|view| {
-                read(view, member, depth, Found { uid, row, mine, shape: None, octets: Vec::new(), source: None })
-            })
-        };
-        let messages = rows.into_iter().map(read).collect::<Result<Vec<_>, Trouble>>()?;
-        let messages = if depth == Depth::Message { render(messages).await? } else { messages };
-        for mut message in messages {
-            // Rows of what is being erased have nothing behind them.
-            if depth > Depth::Row && message.shape.is_none() {
-                missing.gone = true;
-                continue;
+        match depth {
+            Depth::Row => standing.iter().for_each(|one| teller.tell(one, None, &[], out.bytes)),
+            Depth::Shape | Depth::Header => {
+                let mut new = teller.tell_kept(desk, depth, &standing, false, out.bytes)?;
+                if !new.is_empty() {
+                    make(desk, member, &new).await?;
+                    new = teller.tell_kept(desk, depth, &standing, true, out.bytes)?;
+                }
+                // Rows of what is being erased have nothing behind them.
+                teller.missing.gone |= !new.is_empty();
             }
-            let Some(number) = selected.number(message.uid) else { continue };
-            if let Some(shape) = &message.shape {
-                let end = shape.header as usize;
-                make_his(desk, member, shape.reply, &mut message.octets, end);
+            Depth::Message => {
+                let items: Vec<_> = standing.iter().map(|(_, row, _)| Item::of(row)).collect();
+                prepare(desk, member, &items).await?;
+                let read = desk.store.read(|view| items.iter().map(|item| read(view, member, *item)).collect());
+                let messages = render(read?).await?;
+                for (one, message) in standing.iter().zip(messages) {
+                    let Some((shape, mut octets)) = message else {
+                        teller.missing.gone = true;
+                        continue;
+                    };
+                    let shape: Glance<'_> = shape.stored().glance()?;
+                    let end = octets.len().min(shape.header as usize);
+                    teller.exchange.make_his(shape.reply, &mut octets[..end]);
+                    teller.tell(one, Some(shape), &octets, out.bytes);
+                    out.relieve().await?;
+                }
             }
-            missing.unknown_encoding |= !write(desk, member, number, &message, wanted, out.bytes);
-            out.relieve().await?;
         }
+        out.relieve().await?;
     }
-    Ok(missing)
+    Ok(teller.missing)
 }
 
-fn read(view: &View<'_>, member: MemberId, depth: Depth, mut found: Found) -> Result<Found, Trouble> {
-    let item = Item::of(&found.row);
-    if depth >= Depth::Shape {
-        found.shape = view.get(&SHAPES, &item.entry)?;
-    }
-    if depth == Depth::Header {
-        found.octets = view.get(&RENDERINGS, &item.entry)?.map(|rendering| rendering.header).unwrap_or_default();
-    }
-    if depth == Depth::Message {
-        found.source = Source::read(view, member, item)?;
-        if found.source.is_none() {
-            found.shape = None;
-        }
-    }
-    Ok(found)
+/// What a message is made of, with its shape; nothing where it is gone.
+type Made<T> = Option<(Kept<Shape>, T)>;
+
+fn read(view: &View<'_>, member: MemberId, item: Item) -> Result<Made<Source>, Trouble> {
+    let shape = view.glance(&SHAPES, &item.entry, |stored| stored.keep())?;
+    Ok(shape.zip(Source::read(view, member, item)?))
 }
 
 /// Makes the bytes of messages where that may take its time.
-async fn render(messages: Vec<Found>) -> Result<Vec<Found>, Trouble> {
+async fn render(messages: Vec<Made<Source>>) -> Result<Vec<Made<Vec<u8>>>, Trouble> {
     let making = tokio::task::spawn_blocking(move || {
-        let make = |mut message: Found| {
-            message.octets = message.source.take().map(Source::bytes).unwrap_or_default();
-            message
-        };
-        messages.into_iter().map(make).collect()
+        let make = |(shape, source): (Kept<Shape>, Source)| (shape, source.bytes());
+        messages.into_iter().map(|message| message.map(make)).collect()
     });
     making.await.map_err(|error| Trouble::Broken(error.to_string()))
 }
 
 /// Marks messages as read by the member.
-async fn see(desk: &Desk, member: MemberId, rows: &mut [(u32, Row, Mine)]) -> Result<(), Trouble> {
+async fn see(desk: &Desk, member: MemberId, rows: &mut [Standing]) -> Result<(), Trouble> {
     let unseen: Vec<_> = rows.iter().filter(|(.., mine)| !mine.seen).map(|(_, row, _)| Item::of(row)).collect();
     if unseen.is_empty() {
         return Ok(());
@@ -184,92 +176,158 @@ async fn see(desk: &Desk, member: MemberId, rows: &mut [(u32, Row, Mine)]) -> Re
     Ok(())
 }
 
-/// One untagged FETCH; whether all encodings were known.
-fn write(desk: &Desk, member: MemberId, number: u32, message: &Found, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> bool {
-    let mut known = true;
-    out.extend_from_slice(format!("* {number} FETCH (").as_bytes());
-    let mut first = true;
-    let mut begin = |out: &mut Vec<u8>, name: &str| {
-        if !std::mem::take(&mut first) {
-            out.push(b' ');
-        }
-        out.extend_from_slice(name.as_bytes());
-    };
-    let named = |name: &FetchItem| wanted.items.contains(name);
-    let Found { uid, row, mine, .. } = message;
-    if wanted.uid && !named(&FetchItem::Uid) {
-        begin(out, &format!("UID {uid}"));
-    }
-    for item in wanted.items {
-        let shaped = |pick: fn(&Shape) -> &Vec<u8>| message.shape.as_ref().map(pick).cloned().unwrap_or_default();
-        match item {
-            FetchItem::Uid => begin(out, &format!("UID {uid}")),
-            FetchItem::Flags => begin(out, &format!("FLAGS {}", flags::list(*uid, row, mine))),
-            FetchItem::ModSeq => begin(out, &format!("MODSEQ ({})", row.modseq.max(mine.modseq))),
-            FetchItem::EmailId => begin(out, &format!("EMAILID ({})", Item::of(row).email_id())),
-            FetchItem::ThreadId => {
-                let thread = Item::of(row).thread_id().map_or_else(|| "NIL".to_owned(), |id| format!("({id})"));
-                begin(out, &format!("THREADID {thread}"));
-            }
-            FetchItem::InternalDate => {
-                let at = message.shape.as_ref().map(|shape| shape.at).unwrap_or_default();
-                begin(out, &format!("INTERNALDATE \"{}\"", at.strftime("%d-%b-%Y %H:%M:%S +0000")));
-            }
-            FetchItem::Rfc822Size => {
-                begin(out, &format!("RFC822.SIZE {}", message.shape.as_ref().map_or(0, |shape| shape.size)));
-            }
-            FetchItem::Envelope => {
-                begin(out, "ENVELOPE ");
-                let mut envelope = shaped(|shape| &shape.envelope);
-                let (reply, end) = (message.shape.as_ref().and_then(|shape| shape.reply), envelope.len());
-                make_his(desk, member, reply, &mut envelope, end);
-                out.extend_from_slice(&envelope);
-            }
-            FetchItem::Body => {
-                begin(out, "BODY ");
-                out.extend_from_slice(&shaped(|shape| &shape.body));
-            }
-            FetchItem::BodyStructure => {
-                begin(out, "BODYSTRUCTURE ");
-                out.extend_from_slice(&shaped(|shape| &shape.structure));
-            }
-            FetchItem::Section { section, partial, old_name, .. } => {
-                let name = old_name.map_or_else(|| section_name(section, *partial), ToOwned::to_owned);
-                begin(out, &name);
-                out.push(b' ');
-                match cut(&message.octets, section) {
-                    Some(octets) => literal_of(out, &octets, *partial),
-                    None => out.extend_from_slice(b"NIL"),
-                }
-            }
-            FetchItem::Binary { part, partial, .. } => {
-                begin(out, &format!("BINARY[{}]{} ", numbers(part), origin(*partial)));
-                match section::binary(&message.octets, part) {
-                    Ok(Some(octets)) if octets.contains(&0) => {
-                        out.push(b'~');
-                        literal_of(out, &octets, *partial);
+/// Writes answers.
+struct Teller<'a> {
+    selected: &'a Selected,
+    wanted: &'a Wanted<'a>,
+    exchange: Exchange<'a>,
+    missing: Missing,
+}
+
+impl Teller<'_> {
+    /// Tells what is kept of messages, right from where it is kept. Answers which have nothing kept yet;
+    /// for these it has to be made, and nothing was told then unless this is for the `last` time.
+    fn tell_kept(
+        &mut self,
+        desk: &Desk,
+        depth: Depth,
+        standing: &[Standing],
+        last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Item>, Trouble> {
+        let entries: Vec<_> = standing.iter().map(|(_, row, _)| row.entry).collect();
+        let start = out.len();
+        let mut new = Vec::new();
+        desk.store.read(|view| {
+            let mut shapes: Vec<Option<Kept<Shape>>> = Vec::new();
+            each(view, &SHAPES, &entries, |at, stored| {
+                match stored {
+                    None => new.push(Item::of(&standing[at].1)),
+                    Some(_) if !last && !new.is_empty() => {}
+                    Some(stored) if depth == Depth::Shape => {
+                        self.tell(&standing[at], Some(stored.glance()?), &[], out);
                     }
-                    Ok(Some(octets)) => literal_of(out, &octets, *partial),
-                    Ok(None) => out.extend_from_slice(b"NIL"),
-                    Err(section::UnknownEncoding) => {
-                        known = false;
-                        out.extend_from_slice(b"NIL");
+                    Some(stored) => {
+                        shapes.resize_with(at, || None);
+                        shapes.push(Some(stored.keep()));
                     }
                 }
-            }
-            FetchItem::BinarySize(part) => {
-                let size = section::binary_size(&message.octets, part);
-                known &= size.is_ok();
-                let size = size.ok().flatten().unwrap_or(0);
-                begin(out, &format!("BINARY.SIZE[{}] {size}", numbers(part)));
+                Ok::<_, Trouble>(())
+            })?;
+            let mut octets = Vec::new();
+            each(view, &RENDERINGS, if shapes.is_empty() { &[] } else { &entries }, |at, stored| {
+                let (Some(Some(shape)), Some(stored)) = (shapes.get(at), stored) else { return Ok::<_, Trouble>(()) };
+                let shape: Glance<'_> = shape.stored().glance()?;
+                let header = stored.glance::<RenderedHeader<'_>>()?.1;
+                octets.clear();
+                octets.extend_from_slice(header);
+                self.exchange.make_his(shape.reply, &mut octets);
+                self.tell(&standing[at], Some(shape), &octets, out);
+                Ok(())
+            })
+        })?;
+        if !last && !new.is_empty() {
+            out.truncate(start);
+        }
+        Ok(new)
+    }
+
+    /// One untagged FETCH, of a message that the session counts.
+    fn tell(&mut self, standing: &Standing, shape: Option<Glance<'_>>, octets: &[u8], out: &mut Vec<u8>) {
+        let (uid, row, mine) = standing;
+        let Some(number) = self.selected.number(*uid) else { return };
+        let wanted = self.wanted;
+        out.extend_from_slice(b"* ");
+        decimal(out, u64::from(number));
+        out.extend_from_slice(b" FETCH (");
+        let start = out.len();
+        let named = |name: &FetchItem| wanted.items.contains(name);
+        let besides = |asked: bool, item| (asked && !named(&item)).then_some(item);
+        let (first, last) = (besides(wanted.uid, FetchItem::Uid), besides(wanted.modseq, FetchItem::ModSeq));
+        for item in first.iter().chain(wanted.items).chain(&last) {
+            match item {
+                FetchItem::Uid => {
+                    begin(out, start, "UID ");
+                    decimal(out, u64::from(*uid));
+                }
+                FetchItem::Flags => {
+                    begin(out, start, "FLAGS ");
+                    flags::write(out, *uid, row, mine);
+                }
+                FetchItem::ModSeq => {
+                    begin(out, start, "MODSEQ (");
+                    decimal(out, row.modseq.max(mine.modseq));
+                    out.push(b')');
+                }
+                FetchItem::EmailId => begin(out, start, &format!("EMAILID ({})", Item::of(row).email_id())),
+                FetchItem::ThreadId => {
+                    let thread = Item::of(row).thread_id().map_or_else(|| "NIL".to_owned(), |id| format!("({id})"));
+                    begin(out, start, &format!("THREADID {thread}"));
+                }
+                FetchItem::InternalDate => {
+                    let at = shape.map(|shape| shape.at()).unwrap_or_default();
+                    begin(out, start, &format!("INTERNALDATE \"{}\"", at.strftime("%d-%b-%Y %H:%M:%S +0000")));
+                }
+                FetchItem::Rfc822Size => {
+                    begin(out, start, "RFC822.SIZE ");
+                    decimal(out, shape.map_or(0, |shape| u64::from(shape.size)));
+                }
+                FetchItem::Envelope => {
+                    begin(out, start, "ENVELOPE ");
+                    let at = out.len();
+                    out.extend_from_slice(shape.map_or(&[], |shape| shape.envelope));
+                    self.exchange.make_his(shape.and_then(|shape| shape.reply), &mut out[at..]);
+                }
+                FetchItem::Body => {
+                    begin(out, start, "BODY ");
+                    out.extend_from_slice(shape.map_or(&[], |shape| shape.body));
+                }
+                FetchItem::BodyStructure => {
+                    begin(out, start, "BODYSTRUCTURE ");
+                    out.extend_from_slice(shape.map_or(&[], |shape| shape.structure));
+                }
+                FetchItem::Section { section, partial, old_name, .. } => {
+                    let name = old_name.map_or_else(|| section_name(section, *partial), ToOwned::to_owned);
+                    begin(out, start, &name);
+                    out.push(b' ');
+                    match cut(octets, section) {
+                        Some(octets) => literal_of(out, &octets, *partial),
+                        None => out.extend_from_slice(b"NIL"),
+                    }
+                }
+                FetchItem::Binary { part, partial, .. } => {
+                    begin(out, start, &format!("BINARY[{}]{} ", numbers(part), origin(*partial)));
+                    match section::binary(octets, part) {
+                        Ok(Some(octets)) if octets.contains(&0) => {
+                            out.push(b'~');
+                            literal_of(out, &octets, *partial);
+                        }
+                        Ok(Some(octets)) => literal_of(out, &octets, *partial),
+                        Ok(None) => out.extend_from_slice(b"NIL"),
+                        Err(section::UnknownEncoding) => {
+                            self.missing.unknown_encoding = true;
+                            out.extend_from_slice(b"NIL");
+                        }
+                    }
+                }
+                FetchItem::BinarySize(part) => {
+                    let size = section::binary_size(octets, part);
+                    self.missing.unknown_encoding |= size.is_err();
+                    let size = size.ok().flatten().unwrap_or(0);
+                    begin(out, start, &format!("BINARY.SIZE[{}] {size}", numbers(part)));
+                }
             }
         }
+        out.extend_from_slice(b")\r\n");
     }
-    if wanted.modseq && !named(&FetchItem::ModSeq) {
-        begin(out, &format!("MODSEQ ({})", row.modseq.max(mine.modseq)));
+}
+
+/// Begins an item of an answer whose items begin there.
+fn begin(out: &mut Vec<u8>, start: usize, name: &str) {
+    if out.len() > start {
+        out.push(b' ');
     }
-    out.extend_from_slice(b")\r\n");
-    known
+    out.extend_from_slice(name.as_bytes());
 }
 
 fn cut<'a>(octets: &'a [u8], section: &Section) -> Option<std::borrow::Cow<'a, [u8]>> {

@@ -23,8 +23,8 @@ const AT_A_TIME: usize = 500;
 const NOT_KEPT: [&str; 8] =
     ["$MDNSent", "$Forwarded", "Forwarded", "$Submitted", "$SubmitPending", "Junk", "NonJunk", "$Phishing"];
 
-/// The flags of a message as a parenthesised list.
-pub(super) fn list(uid: u32, row: &Row, mine: &Mine) -> String {
+/// Writes the flags of a message as a parenthesised list.
+pub(super) fn write(out: &mut Vec<u8>, uid: u32, row: &Row, mine: &Mine) {
     let marks = &row.marks;
     let system = [
         (marks.answered, "\\Answered"),
@@ -34,8 +34,14 @@ pub(super) fn list(uid: u32, row: &Row, mine: &Mine) -> String {
         (marks.draft, "\\Draft"),
     ];
     let system = system.into_iter().filter(|(set, _)| *set).map(|(_, name)| name);
-    let all: Vec<_> = system.chain(marks.keywords.iter().map(String::as_str)).collect();
-    format!("({})", all.join(" "))
+    out.push(b'(');
+    for (n, flag) in system.chain(marks.keywords.iter().map(String::as_str)).enumerate() {
+        if n > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(flag.as_bytes());
+    }
+    out.push(b')');
 }
 
 /// Whether a message has a flag.

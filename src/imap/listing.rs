@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use super::Trouble;
 use super::command::{List, ListBy, Name, StatusItem};
 use super::reader::encode_name;
+use super::rolls::Roll;
 use super::seat::{Done, Seat, modseq, uid_next};
-use super::shapes::{Item, prepare};
+use super::selected::{mine, rows};
+use super::shapes::{Item, each, prepare};
 use super::write::Out;
 use crate::desk::folder::{DELIMITER, Folder, Named};
-use crate::desk::shelf::Row;
-use crate::store::tables::{ROWS, SHAPES, SUBSCRIPTIONS};
-use crate::store::{Order, Read as _};
+use crate::desk::shape::Glance;
+use crate::desk::shelf::{Mine, Shelf};
+use crate::store::Read as _;
+use crate::store::tables::{SHAPES, SUBSCRIPTIONS};
 
 impl Seat {
     /// LIST, LSUB, XLIST.
@@ -106,27 +109,23 @@ impl Seat {
         let shelves = self.folders.shelves(named.folder);
         let validity = self.validity(named.folder, &shelves).await?;
         let member = self.member.id;
-        let (rows, next, changed) = self.desk.store.read(|view| {
-            let mut rows: Vec<(u32, Row)> = Vec::new();
-            for shelf in &shelves {
-                let of_it = view.starting(&ROWS, (*shelf,), Order::Up, usize::MAX)?;
-                rows.extend(of_it.into_iter().map(|((_, uid), row)| (uid, row)));
-            }
-            Ok::<_, Trouble>((rows, uid_next(view, &shelves)?, modseq(view, &shelves, member)?))
+        let (roll, next, changed) = self.desk.store.read(|view| {
+            let roll = self.desk.rolls.of(view, &shelves)?;
+            Ok::<_, Trouble>((roll, uid_next(view, &shelves)?, modseq(view, &shelves, member)?))
         })?;
         let mut told = Vec::new();
         for item in items {
             let (name, value) = match item {
-                StatusItem::Messages => ("MESSAGES", rows.len().to_string()),
+                StatusItem::Messages => ("MESSAGES", roll.uids().len().to_string()),
                 StatusItem::Recent => ("RECENT", "0".to_owned()),
                 StatusItem::UidNext => ("UIDNEXT", next.to_string()),
                 StatusItem::UidValidity => ("UIDVALIDITY", validity.to_string()),
-                StatusItem::Unseen => ("UNSEEN", self.count(&rows, |_, mine| !mine.seen)?.to_string()),
+                StatusItem::Unseen => ("UNSEEN", self.count(&roll, |_, mine| !mine.seen)?.to_string()),
                 StatusItem::Deleted => {
-                    ("DELETED", self.count(&rows, |uid, mine| mine.deleted.contains(&uid))?.to_string())
+                    ("DELETED", self.count(&roll, |uid, mine| mine.deleted.contains(&uid))?.to_string())
                 }
                 StatusItem::HighestModSeq => ("HIGHESTMODSEQ", changed.to_string()),
-                StatusItem::Size => ("SIZE", self.size(&rows).await?.to_string()),
+                StatusItem::Size => ("SIZE", self.size(&shelves).await?.to_string()),
                 StatusItem::MailboxId => ("MAILBOXID", format!("({})", named.folder.id())),
                 StatusItem::AppendLimit => ("APPENDLIMIT", self.desk.append_limit.to_string()),
             };
@@ -137,28 +136,26 @@ impl Seat {
         Ok(())
     }
 
-    fn count(
-        &self,
-        rows: &[(u32, Row)],
-        counts: impl Fn(u32, &crate::desk::shelf::Mine) -> bool,
-    ) -> Result<usize, Trouble> {
-        let entries = rows.iter().map(|(_, row)| row.entry);
-        let mine = self.desk.store.read(|view| super::selected::mine(view, self.member.id, entries))?;
-        Ok(rows.iter().zip(&mine).filter(|((uid, _), mine)| counts(*uid, mine)).count())
+    fn count(&self, roll: &Roll, counts: impl Fn(u32, &Mine) -> bool) -> Result<usize, Trouble> {
+        let mine = self.desk.store.read(|view| mine(view, self.member.id, roll.entries().iter().copied()))?;
+        Ok(roll.uids().iter().zip(&mine).filter(|(uid, mine)| counts(**uid, mine)).count())
     }
 
-    /// Octets of all messages.
-    async fn size(&self, rows: &[(u32, Row)]) -> Result<u64, Trouble> {
+    /// Octets of all messages on some shelves.
+    async fn size(&self, shelves: &[Shelf]) -> Result<u64, Trouble> {
+        let rows = self.desk.store.read(|view| rows(view, shelves))?;
         let items: Vec<_> = rows.iter().map(|(_, row)| Item::of(row)).collect();
         let mut size = 0;
         for some in items.chunks(500) {
             prepare(&self.desk, self.member.id, some).await?;
-            size += self.desk.store.read(|view| {
-                let mut size = 0;
-                for item in some {
-                    size += view.get(&SHAPES, &item.entry)?.map_or(0, |shape| u64::from(shape.size));
-                }
-                Ok::<_, Trouble>(size)
+            let entries: Vec<_> = some.iter().map(|item| item.entry).collect();
+            self.desk.store.read(|view| {
+                each(view, &SHAPES, &entries, |_, stored| {
+                    if let Some(stored) = stored {
+                        size += u64::from(stored.glance::<Glance<'_>>()?.size);
+                    }
+                    Ok::<_, Trouble>(())
+                })
             })?;
         }
         Ok(size)

@@ -17,6 +17,7 @@ mod model;
 mod moves;
 pub mod news;
 pub mod reader;
+pub mod rolls;
 mod search;
 pub mod seat;
 pub mod selected;
@@ -42,6 +43,7 @@ pub struct Desk {
     pub intake: Arc<Intake>,
     /// The largest message that APPEND takes, in octets (RFC 7889).
     pub append_limit: u64,
+    pub rolls: Arc<rolls::Rolls>,
 }
 
 /// Why a command was not carried out.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::{Input, Reader, ReaderLimits};
+use super::rolls::Rolls;
 use super::seat::Seat;
 use super::selected::{found, rows};
 use super::write::Out;
@@ -51,7 +52,7 @@ struct Client {
 }
 
 impl Client {
-    async fn log_in(office: &Office, who: &str, device: &str, qresync: bool) -> Self {
+    async fn log_in(office: &Office, rolls: &Arc<Rolls>, who: &str, device: &str, qresync: bool) -> Self {
         let (password, secret) = office.act(|tx, act| app_password::add(tx, act, who, device)).await.unwrap();
         let keys = Keys::of(&secret, &password.salt);
         let login = by_password(&[password], &keys).unwrap();
@@ -64,7 +65,7 @@ impl Client {
             quota: Quota::new(1_000),
             gate: Gate::open(1_000, 1_000),
         });
-        let desk = Desk { store, desk: rules, intake, append_limit: 1_000_000 };
+        let desk = Desk { store, desk: rules, intake, append_limit: 1_000_000, rolls: Arc::clone(rolls) };
         let mut seat = Seat::take(desk, login, Ipv4Addr::LOCALHOST.into()).unwrap();
         if qresync {
             seat.enable(&["QRESYNC".to_owned()]);
@@ -189,7 +190,9 @@ impl Client {
             .unwrap();
         assert_eq!(uids, there, "in {:?}", self.folder);
         for (uid, row, mine) in truth {
-            let list = flags::list(uid, &row, &mine);
+            let mut list = Vec::new();
+            flags::write(&mut list, uid, &row, &mine);
+            let list = String::from_utf8(list).unwrap();
             let list = list.trim_matches(['(', ')']);
             let expected: BTreeSet<String> = list.split_whitespace().map(ToOwned::to_owned).collect();
             assert_eq!(self.flags[&uid], expected, "{uid} in {:?}", self.folder);
@@ -292,12 +295,13 @@ async fn whatever_happens_each_client_sees_what_there_is() {
     for seed in 0..12 {
         let mut random = Random(seed);
         let office = Office::open().await;
+        let rolls = Arc::default();
         let mut tickets = vec![office.ticket("carol").await.reference.to_string()];
         let mut clients = vec![
-            Client::log_in(&office, "alice", "phone", false).await,
-            Client::log_in(&office, "alice", "laptop", true).await,
-            Client::log_in(&office, "bob", "phone", false).await,
-            Client::log_in(&office, "bob", "laptop", true).await,
+            Client::log_in(&office, &rolls, "alice", "phone", false).await,
+            Client::log_in(&office, &rolls, "alice", "laptop", true).await,
+            Client::log_in(&office, &rolls, "bob", "phone", false).await,
+            Client::log_in(&office, &rolls, "bob", "laptop", true).await,
         ];
         for _ in 0..250 {
             if random.below(3) == 0 {

@@ -15,14 +15,16 @@ use super::Trouble;
 use super::command::{Command, SearchReturn, SortBy, SortCriterion, ThreadAlgorithm};
 use super::seat::{Done, Seat};
 use super::selected::found;
-use super::shapes::{Item, Source, fields, prepare};
+use super::shapes::{Item, Source, each, fields, prepare, searched};
 use super::write::{Out, set};
+use crate::desk::id::EntryId;
+use crate::desk::shape::{Glance, RenderedHeader};
 use crate::desk::shelf::{Mine, Row};
 use crate::mime::charset;
-use crate::mime::shape::fields::Fields;
+use crate::mime::shape::fields::{Fields, Searched};
 use crate::mime::shape::thread;
-use crate::store::Read as _;
-use crate::store::tables::{RENDERINGS, SHAPES};
+use crate::store::tables::{RENDERINGS, SAID, SHAPES};
+use crate::store::{Record, Stored, Table, View};
 
 /// Messages that are looked at at a time, and that are read at a time.
 const MANY: usize = 500;
@@ -73,6 +75,7 @@ impl Seat {
         let mut hits = self.find(&question).await?;
         match command {
             Command::Thread { uid, algorithm, .. } => {
+                self.complete(&mut hits).await?;
                 self.thread(*uid, *algorithm, &hits, out).await?;
                 Ok(Done::coded(None, "threaded"))
             }
@@ -96,84 +99,48 @@ impl Seat {
     async fn find(&self, question: &Question) -> Result<Vec<Hit>, Trouble> {
         let selected = self.selected()?;
         let member = self.member.id;
-        let depth = question.depth();
         let mut hits = Vec::new();
         for some in selected.uids().chunks(MANY) {
-            let rows = self.desk.store.read(|view| found(view, &selected.shelves, member, some))?;
+            let standing = self.desk.store.read(|view| found(view, &selected.shelves, member, some))?;
             // First what costs nothing.
-            let (mut open, mut rest) = (Vec::new(), Vec::new());
-            for (uid, row, mine) in rows {
-                let candidate = Candidate {
-                    uid,
-                    row: &row,
-                    mine: &mine,
-                    size: 0,
-                    at: Timestamp::UNIX_EPOCH,
-                    fields: None,
-                    header: None,
-                    message: None,
-                };
-                let answer = if depth == Depth::Row { question.ask(&candidate) } else { None };
-                match answer {
+            let mut open = Vec::new();
+            for (uid, row, mine) in standing {
+                let one = Open { uid, row, mine, kept: None, said: None, header: None };
+                match one.ask(question, None, None) {
+                    Some(true) => hits.push(one.hit()),
                     Some(false) => {}
-                    Some(true) => rest.push(Hit::of(uid, &row, &mine, Timestamp::UNIX_EPOCH, 0)),
-                    None => open.push((uid, row, mine)),
+                    None => open.push(one),
                 }
             }
-            hits.append(&mut rest);
             if open.is_empty() {
                 continue;
             }
-            let items: Vec<_> = open.iter().map(|(_, row, _)| Item::of(row)).collect();
-            prepare(&self.desk, member, &items).await?;
+            // Then what is kept of messages; of those that nothing is kept of yet, once it is made.
             let mut undecided = Vec::new();
-            self.desk.store.read(|view| {
-                for (uid, row, mine) in open {
-                    let Some(shape) = view.get(&SHAPES, &row.entry)? else { continue };
-                    let fields = if depth >= Depth::Fields { fields(view, row.entry)? } else { None };
-                    let header = if depth >= Depth::Header { view.get(&RENDERINGS, &row.entry)? } else { None };
-                    let candidate = Candidate {
-                        uid,
-                        row: &row,
-                        mine: &mine,
-                        size: shape.size,
-                        at: shape.at,
-                        fields: fields.as_ref(),
-                        header: header.as_ref().map(|rendering| rendering.header.as_slice()),
-                        message: None,
-                    };
-                    match question.ask(&candidate) {
-                        Some(false) => {}
-                        Some(true) => hits.push(Hit::of(uid, &row, &mine, shape.at, shape.size)),
-                        None => undecided.push((uid, row, mine, shape, fields, header)),
-                    }
-                }
-                Ok::<_, Trouble>(())
-            })?;
+            let mut new = if question.needs_kept() { Vec::new() } else { std::mem::take(&mut open) };
+            self.desk.store.read(|view| look(view, question, &mut open, &mut hits, &mut new))?;
+            undecided.append(&mut open);
+            if !new.is_empty() {
+                let items: Vec<_> = new.iter().map(|one| Item::of(&one.row)).collect();
+                prepare(&self.desk, member, &items).await?;
+                // What is not there now is gone, and not found.
+                self.desk.store.read(|view| look(view, question, &mut new, &mut hits, &mut Vec::new()))?;
+                undecided.append(&mut new);
+            }
             // What is left can only be answered by reading.
             while !undecided.is_empty() {
                 let few: Vec<_> = undecided.drain(..undecided.len().min(FEW)).collect();
                 let sources = self.desk.store.read(|view| {
-                    few.iter()
-                        .map(|(_, row, ..)| Source::read(view, member, Item::of(row)))
-                        .collect::<Result<Vec<_>, _>>()
+                    few.iter().map(|one| Source::read(view, member, Item::of(&one.row))).collect::<Result<Vec<_>, _>>()
                 })?;
-                for ((uid, row, mine, shape, fields, header), source) in few.into_iter().zip(sources) {
-                    let Some(source) = source else { continue };
-                    let reading = tokio::task::spawn_blocking(move || source.bytes());
-                    let message = reading.await.map_err(|error| Trouble::Broken(error.to_string()))?;
-                    let candidate = Candidate {
-                        uid,
-                        row: &row,
-                        mine: &mine,
-                        size: shape.size,
-                        at: shape.at,
-                        fields: fields.as_ref(),
-                        header: header.as_ref().map(|rendering| rendering.header.as_slice()),
-                        message: Some(&message),
-                    };
-                    if question.ask(&candidate) == Some(true) {
-                        hits.push(Hit::of(uid, &row, &mine, shape.at, shape.size));
+                let making = tokio::task::spawn_blocking(move || {
+                    sources.into_iter().map(|source| source.map(Source::bytes)).collect::<Vec<_>>()
+                });
+                let messages = making.await.map_err(|error| Trouble::Broken(error.to_string()))?;
+                for (one, message) in few.into_iter().zip(messages) {
+                    let Some(message) = message else { continue };
+                    if one.ask(question, one.searched()?, Some(&message)) == Some(true) {
+                        hits.push(one.hit());
                     }
                 }
             }
@@ -189,29 +156,32 @@ impl Seat {
             let items: Vec<_> = some.iter().map(|hit| hit.item).collect();
             prepare(&self.desk, self.member.id, &items).await?;
             self.desk.store.read(|view| {
-                for hit in some {
-                    if let Some(fields) = fields(view, hit.item.entry)? {
-                        all.insert(hit.uid, fields);
+                let entries: Vec<_> = items.iter().map(|item| item.entry).collect();
+                each(view, &SAID, &entries, |at, stored| {
+                    if let Some(stored) = stored {
+                        all.insert(some[at].uid, fields(stored.glance()?)?);
                     }
-                }
-                Ok::<_, Trouble>(())
+                    Ok::<_, Trouble>(())
+                })
             })?;
         }
         Ok(all)
     }
 
-    /// Arrival times and sizes, which SORT may ask for although SEARCH did not.
+    /// Adds arrival times and sizes.
     async fn complete(&self, hits: &mut [Hit]) -> Result<(), Trouble> {
         for some in hits.chunks_mut(MANY) {
             let items: Vec<_> = some.iter().map(|hit| hit.item).collect();
             prepare(&self.desk, self.member.id, &items).await?;
             self.desk.store.read(|view| {
-                for hit in some {
-                    if let Some(shape) = view.get(&SHAPES, &hit.item.entry)? {
-                        (hit.at, hit.size) = (shape.at, shape.size);
+                let entries: Vec<_> = items.iter().map(|item| item.entry).collect();
+                each(view, &SHAPES, &entries, |at, stored| {
+                    if let Some(stored) = stored {
+                        let shape: Glance<'_> = stored.glance()?;
+                        (some[at].at, some[at].size) = (shape.at(), shape.size);
                     }
-                }
-                Ok::<_, Trouble>(())
+                    Ok::<_, Trouble>(())
+                })
             })?;
         }
         Ok(())
@@ -327,10 +297,96 @@ impl Seat {
     }
 }
 
-impl Hit {
-    fn of(uid: u32, row: &Row, mine: &Mine, at: Timestamp, size: u32) -> Self {
-        Self { uid, item: Item::of(row), modseq: row.modseq.max(mine.modseq), at, size }
+/// A message that is not decided on, with what was read of it.
+struct Open {
+    uid: u32,
+    row: Row,
+    mine: Mine,
+    /// Its size, and when it came.
+    kept: Option<(u32, Timestamp)>,
+    said: Option<Vec<u8>>,
+    header: Option<Vec<u8>>,
+}
+
+impl Open {
+    /// The answer, where what is known suffices for one.
+    fn ask(&self, question: &Question, fields: Option<Searched<'_>>, message: Option<&[u8]>) -> Option<bool> {
+        let Self { uid, row, mine, kept, header, .. } = self;
+        question.ask(&Candidate { uid: *uid, row, mine, kept: *kept, fields, header: header.as_deref(), message })
     }
+
+    fn searched(&self) -> Result<Option<Searched<'_>>, Trouble> {
+        self.said.as_deref().map(searched).transpose()
+    }
+
+    /// It is found.
+    fn hit(&self) -> Hit {
+        let (size, at) = self.kept.unwrap_or((0, Timestamp::UNIX_EPOCH));
+        Hit { uid: self.uid, item: Item::of(&self.row), modseq: self.row.modseq.max(self.mine.modseq), at, size }
+    }
+}
+
+/// Looks at what is kept of all that is open, for as long as something is; what nothing is kept of
+/// becomes `new`.
+fn look(
+    view: &View<'_>,
+    question: &Question,
+    open: &mut Vec<Open>,
+    hits: &mut Vec<Hit>,
+    new: &mut Vec<Open>,
+) -> Result<(), Trouble> {
+    if question.needs(Depth::Shape) {
+        look_into(view, &SHAPES, open, hits, new, |one, stored| {
+            let shape: Glance<'_> = stored.glance()?;
+            one.kept = Some((shape.size, shape.at()));
+            Ok(one.ask(question, None, None))
+        })?;
+    }
+    if question.needs(Depth::Fields) {
+        look_into(view, &SAID, open, hits, new, |one, stored| {
+            let said: &[u8] = stored.glance()?;
+            let answer = one.ask(question, Some(searched(said)?), None);
+            one.said = answer.is_none().then(|| said.to_vec());
+            Ok(answer)
+        })?;
+    }
+    if question.needs(Depth::Header) {
+        look_into(view, &RENDERINGS, open, hits, new, |one, stored| {
+            let header = stored.glance::<RenderedHeader<'_>>()?.1;
+            one.header = Some(header.to_vec());
+            Ok(one.ask(question, one.searched()?, None))
+        })?;
+    }
+    Ok(())
+}
+
+/// Looks at what one table has of it.
+fn look_into<V: Record>(
+    view: &View<'_>,
+    table: &Table<EntryId, V>,
+    open: &mut Vec<Open>,
+    hits: &mut Vec<Hit>,
+    new: &mut Vec<Open>,
+    mut see: impl FnMut(&mut Open, Stored<'_, V>) -> Result<Option<bool>, Trouble>,
+) -> Result<(), Trouble> {
+    let entries: Vec<_> = open.iter().map(|one| one.row.entry).collect();
+    // `None` for what is not there.
+    let mut answers = vec![None; open.len()];
+    each(view, table, &entries, |at, stored| {
+        if let Some(stored) = stored {
+            answers[at] = Some(see(&mut open[at], stored)?);
+        }
+        Ok::<_, Trouble>(())
+    })?;
+    for (one, answer) in std::mem::take(open).into_iter().zip(answers) {
+        match answer {
+            None => new.push(one),
+            Some(None) => open.push(one),
+            Some(Some(true)) => hits.push(one.hit()),
+            Some(Some(false)) => {}
+        }
+    }
+    Ok(())
 }
 
 fn is_known_charset(name: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -15,7 +16,7 @@ use super::{Desk, Trouble};
 use crate::actions::{Act, app_password, find, post};
 use crate::desk::entry::Door;
 use crate::desk::folder::{DELIMITER, Folder, Folders, Named};
-use crate::desk::id::MemberId;
+use crate::desk::id::{EntryId, MemberId};
 use crate::desk::login::Login;
 use crate::desk::member::Member;
 use crate::desk::shelf::{Gathered, Peak, Shelf};
@@ -310,14 +311,16 @@ impl Seat {
         let shelves = self.folders.shelves(folder);
         let validity = self.validity(folder, &shelves).await?;
         let member = self.member.id;
-        let (selected, rows, next, modseq, unseen) = self.desk.store.read(|view| {
-            let (selected, rows) = Selected::open(view, folder, shelves.clone(), validity, read_only, member)?;
-            let mine = super::selected::mine(view, member, rows.iter().map(|(_, row)| row.entry))?;
-            let unseen = mine.iter().position(|mine| !mine.seen);
-            Ok::<_, Trouble>((selected, rows, uid_next(view, &shelves)?, modseq(view, &shelves, member)?, unseen))
+        let told_unseen = !self.enabled.rev2;
+        let (selected, roll, next, modseq, unseen) = self.desk.store.read(|view| {
+            let roll = self.desk.rolls.of(view, &shelves)?;
+            let unseen = if told_unseen { first_unseen(view, member, roll.entries())? } else { None };
+            let (next, modseq) = (uid_next(view, &shelves)?, modseq(view, &shelves, member)?);
+            let selected =
+                Selected::open(view, folder, shelves.clone(), Arc::clone(&roll), validity, read_only, member);
+            Ok::<_, Trouble>((selected, roll, next, modseq, unseen))
         })?;
-        let keywords: BTreeSet<&str> =
-            rows.iter().flat_map(|(_, row)| &row.marks.keywords).map(String::as_str).collect();
+        let keywords = roll.keywords().iter().map(String::as_str);
         let flags = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "$Junk", "$NotJunk"];
         let flags: Vec<_> = flags.into_iter().chain(keywords).collect();
         out.line(&format!("* FLAGS ({})", flags.join(" ")));
@@ -440,7 +443,7 @@ impl Seat {
         let Some(selected) = &mut self.selected else { return Ok(0) };
         let member = self.member.id;
         let (News { more, mut changed }, highest) = self.desk.store.read(|view| {
-            let news = selected.sync(view)?;
+            let news = selected.sync(view, &self.desk.rolls)?;
             Ok::<_, Trouble>((news, modseq(view, &selected.shelves, member)?))
         })?;
         if may_expunge && selected.has_left() {
@@ -528,6 +531,18 @@ fn validity(
     }
     let gathered = tx.get(&GATHERED, key)?.filter(|gathered| gathered.shelves == shelves);
     Ok(gathered.map(|gathered| gathered.validity))
+}
+
+/// Which of some messages is the first that a member has not seen.
+fn first_unseen(view: &View<'_>, member: MemberId, entries: &[EntryId]) -> Result<Option<usize>, StoreError> {
+    const AT_A_TIME: usize = 500;
+    for (n, some) in entries.chunks(AT_A_TIME).enumerate() {
+        let mine = super::selected::mine(view, member, some.iter().copied())?;
+        if let Some(at) = mine.iter().position(|mine| !mine.seen) {
+            return Ok(Some(n * AT_A_TIME + at));
+        }
+    }
+    Ok(None)
 }
 
 /// More than any UID that a mailbox had.

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::command::{Bound as End, Set};
+use super::rolls::{Roll, Rolls};
 use crate::desk::folder::Folder;
 use crate::desk::id::{EntryId, MemberId, PropertyId};
 use crate::desk::shelf::{Mine, Row, Shelf, Trail, Turn};
@@ -27,8 +29,11 @@ pub struct Selected {
     /// By EXAMINE.
     pub read_only: bool,
     member: MemberId,
-    /// In ascending order, those included that left and were not announced.
-    uids: Vec<u32>,
+    /// All messages, as far as the log was read.
+    roll: Arc<Roll>,
+    /// What the session counts, in ascending order, where that is more: those included that left and
+    /// were not announced.
+    counted: Option<Vec<u32>>,
     /// Those that left and were not announced.
     left: BTreeSet<u32>,
     /// How far the log was read.
@@ -45,47 +50,47 @@ pub struct News {
 }
 
 impl Selected {
-    /// Reads which messages there are.
+    /// Selects a mailbox that has this roll in a state of the store.
     pub fn open(
         view: &View<'_>,
         folder: Folder,
         shelves: Vec<Shelf>,
+        roll: Arc<Roll>,
         validity: u32,
         read_only: bool,
         member: MemberId,
-    ) -> Result<(Self, Vec<(u32, Row)>), StoreError> {
-        let rows = rows(view, &shelves)?;
-        let uids = rows.iter().map(|(uid, _)| *uid).collect();
+    ) -> Self {
         let synced = view.version();
-        Ok((Self { folder, shelves, validity, read_only, member, uids, left: BTreeSet::new(), synced }, rows))
+        Self { folder, shelves, validity, read_only, member, roll, counted: None, left: BTreeSet::new(), synced }
     }
 
     /// How many messages the session counts.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.uids.len()
+        self.uids().len()
     }
 
     /// All UIDs that it counts.
     #[must_use]
     pub fn uids(&self) -> &[u32] {
-        &self.uids
+        self.counted.as_deref().unwrap_or(self.roll.uids())
     }
 
     /// Its number for a UID.
     #[must_use]
     pub fn number(&self, uid: u32) -> Option<u32> {
-        self.uids.binary_search(&uid).ok().map(numbered)
+        self.uids().binary_search(&uid).ok().map(numbered)
     }
 
     /// What numbers stand for: their UIDs, in ascending order and each once. Numbers that there are
     /// none for are left out where they are UIDs; else the answer is `None` (RFC 3501 §6.4.8, §9).
     #[must_use]
     pub fn resolve(&self, set: &Set, by_uid: bool, saved: &BTreeSet<u32>) -> Option<Vec<u32>> {
+        let known = self.uids();
         let Set::Ranges(ranges) = set else {
-            return Some(saved.iter().copied().filter(|uid| self.uids.binary_search(uid).is_ok()).collect());
+            return Some(saved.iter().copied().filter(|uid| known.binary_search(uid).is_ok()).collect());
         };
-        let last = if by_uid { self.uids.last().copied().unwrap_or(0) } else { numbered_len(self.uids.len()) };
+        let last = if by_uid { known.last().copied().unwrap_or(0) } else { numbered_len(known.len()) };
         let number = |end: End| match end {
             End::Number(number) => number,
             End::Last => last,
@@ -96,8 +101,8 @@ impl Selected {
             let (one, other) = (number(*one), number(*other));
             let (from, to) = (one.min(other), one.max(other));
             if by_uid {
-                let first = self.uids.partition_point(|uid| *uid < from);
-                let end = self.uids.partition_point(|uid| *uid <= to);
+                let first = known.partition_point(|uid| *uid < from);
+                let end = known.partition_point(|uid| *uid <= to);
                 spans.push((first, end));
             } else {
                 if from == 0 || to > last {
@@ -112,7 +117,7 @@ impl Selected {
         for (first, end) in spans {
             let first = first.max(done);
             if first < end {
-                uids.extend_from_slice(&self.uids[first..end]);
+                uids.extend_from_slice(&known[first..end]);
                 done = end;
             }
         }
@@ -125,29 +130,28 @@ impl Selected {
     }
 
     /// Reads what changed since it last did.
-    pub fn sync(&mut self, view: &View<'_>) -> Result<News, StoreError> {
+    pub fn sync(&mut self, view: &View<'_>, rolls: &Rolls) -> Result<News, StoreError> {
         let mut news = News::default();
         let now = view.version();
         if now == self.synced {
             return Ok(news);
         }
+        let known = |uid: &u32| self.uids().binary_search(uid).is_ok();
+        let (mut came, mut left) = (Vec::new(), BTreeSet::new());
         let mut from = Bound::Included((self.synced + 1, FIRST));
-        let mut came = Vec::new();
         loop {
             let page = view.range(&VIEW_LOG, (from, Bound::Unbounded), Order::Up, PAGE)?;
             for ((_, trail), turn) in &page {
                 match (trail, turn) {
                     (Trail::Row(shelf, uid), Turn::Changed) if self.shelves.contains(shelf) => {
-                        if self.uids.binary_search(uid).is_ok() {
+                        if known(uid) {
                             news.changed.insert(*uid);
                         } else {
                             came.push(*uid);
                         }
                     }
-                    (Trail::Row(shelf, uid), Turn::Left)
-                        if self.shelves.contains(shelf) && self.uids.binary_search(uid).is_ok() =>
-                    {
-                        self.left.insert(*uid);
+                    (Trail::Row(shelf, uid), Turn::Left) if self.shelves.contains(shelf) && known(uid) => {
+                        left.insert(*uid);
                     }
                     (Trail::Mine(member, ticket, entry), _) if *member == self.member => {
                         let shown = view.get(&SHOWN, &(*ticket, *entry))?.unwrap_or_default();
@@ -163,10 +167,20 @@ impl Selected {
         came.sort_unstable();
         came.dedup();
         // Numbers grow with the commits: what came stands behind what is known.
-        debug_assert!(came.first() > self.uids.last() || came.is_empty());
+        debug_assert!(came.first() > self.uids().last() || came.is_empty());
         news.more = !came.is_empty();
-        self.uids.extend(came);
-        news.changed.retain(|uid| !self.left.contains(uid) && self.uids.binary_search(uid).is_ok());
+        self.left.append(&mut left);
+        self.counted = if self.left.is_empty() {
+            None
+        } else {
+            let mut counted = self.counted.take().unwrap_or_else(|| self.roll.uids().to_vec());
+            counted.extend(came);
+            Some(counted)
+        };
+        self.roll = rolls.of(view, &self.shelves)?;
+        debug_assert_eq!(self.count(), self.roll.uids().len() + self.left.len());
+        let counted = self.counted.as_deref().unwrap_or(self.roll.uids());
+        news.changed.retain(|uid| !self.left.contains(uid) && counted.binary_search(uid).is_ok());
         self.synced = now;
         Ok(news)
     }
@@ -175,20 +189,12 @@ impl Selected {
     /// those before it are forgotten.
     pub fn forget(&mut self) -> Vec<(u32, u32)> {
         let left = std::mem::take(&mut self.left);
-        if left.is_empty() {
-            return Vec::new();
-        }
         let mut told = Vec::with_capacity(left.len());
-        let mut at: u32 = 0;
-        self.uids.retain(|uid| {
-            let goes = left.contains(uid);
-            if goes {
-                told.push((*uid, at + 1));
-            } else {
-                at += 1;
-            }
-            !goes
-        });
+        for uid in left {
+            // Each before it took one from its number.
+            told.extend(self.number(uid).map(|number| (uid, number - numbered_len(told.len()))));
+        }
+        self.counted = None;
         told
     }
 
@@ -234,23 +240,35 @@ pub fn found(
 ) -> Result<Vec<(u32, Row, Mine)>, StoreError> {
     let (Some(&first), Some(&last)) = (uids.first(), uids.last()) else { return Ok(Vec::new()) };
     let wanted = |uid: u32| uids.binary_search(&uid).is_ok();
-    let mut rows = Vec::with_capacity(uids.len());
+    let mut standing = Vec::with_capacity(uids.len());
+    let limit = 2 * uids.len() + 8;
     for shelf in shelves {
         // Numbers are given in the whole desk, so how many lie between says little; the first page
         // tells whether reading on costs less than asking for each.
-        let mut page = view.range(&ROWS, (*shelf, first)..=(*shelf, last), Order::Up, 2 * uids.len() + 8)?;
-        if page.len() == 2 * uids.len() + 8 {
-            page.clear();
+        let (before, mut seen) = (standing.len(), 0);
+        view.visit(&ROWS, (*shelf, first)..=(*shelf, last), limit, |(_, uid), row| {
+            seen += 1;
+            if wanted(uid) {
+                standing.push((uid, row.read()?, Mine::default()));
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        if seen == limit {
+            standing.truncate(before);
             for uid in uids {
                 let row = view.get(&ROWS, &(*shelf, *uid))?;
-                page.extend(row.map(|row| ((*shelf, *uid), row)));
+                standing.extend(row.map(|row| (*uid, row, Mine::default())));
             }
         }
-        rows.extend(page.into_iter().map(|((_, uid), row)| (uid, row)).filter(|(uid, _)| wanted(*uid)));
     }
-    rows.sort_unstable_by_key(|(uid, _)| *uid);
-    let mine = mine(view, member, rows.iter().map(|(_, row)| row.entry))?;
-    Ok(rows.into_iter().zip(mine).map(|((uid, row), mine)| (uid, row, mine)).collect())
+    if shelves.len() > 1 {
+        standing.sort_unstable_by_key(|(uid, ..)| *uid);
+    }
+    let mine = mine(view, member, standing.iter().map(|(_, row, _)| row.entry))?;
+    for (one, mine) in standing.iter_mut().zip(mine) {
+        one.2 = mine;
+    }
+    Ok(standing)
 }
 
 /// What a member sees of the flags of some messages, in their order.
@@ -281,7 +299,8 @@ mod tests {
             validity: 1,
             read_only: false,
             member: MemberId(1),
-            uids: uids.to_vec(),
+            roll: Arc::new(Roll::with(uids)),
+            counted: None,
             left: BTreeSet::new(),
             synced: 0,
         }
@@ -317,7 +336,8 @@ mod tests {
 
     #[test]
     fn what_left_is_counted_until_the_session_is_told() {
-        let mut inbox = selected(&[3, 7, 8, 20]);
+        let mut inbox = selected(&[7, 20]);
+        inbox.counted = Some(vec![3, 7, 8, 20]);
         inbox.left.extend([3, 8]);
         assert_eq!((inbox.count(), inbox.number(20)), (4, Some(4)));
         // Each number is right once those before were taken out.

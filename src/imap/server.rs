@@ -32,6 +32,8 @@ use crate::smtp::server::{Start, negotiated};
 
 /// Octets that are read at once.
 const READ_BUFFER: usize = 8 << 10;
+/// The same from somebody who idles: DONE.
+const IDLE_BUFFER: usize = 128;
 
 /// A connection, encrypted or compressed or not.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -342,6 +344,13 @@ impl Driver<'_> {
             }
             self.send(stream).await?;
             (at, filled) = (0, 0);
+            let idling = self.session.is_idling();
+            // Many idle for long, and say little.
+            if idling {
+                self.said = Vec::new();
+            }
+            buffer.resize(if idling { IDLE_BUFFER } else { READ_BUFFER }, 0);
+            buffer.shrink_to_fit();
             match self.wait(stream, &mut buffer).await? {
                 Woken::Octets(0) => return Ok(()),
                 Woken::Octets(octets) => filled = octets,

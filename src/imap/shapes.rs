@@ -5,8 +5,6 @@
 //! that an answer goes to. It is kept as nobody's and exchanged for the reader's own, which has the
 //! same length.
 
-use memchr::memmem;
-
 use super::{Desk, Trouble};
 use crate::actions::find;
 use crate::desk::entry::Entry;
@@ -16,10 +14,11 @@ use crate::desk::shelf::Row;
 use crate::desk::ticket::Person;
 use crate::desk::token::ReplyToken;
 use crate::mime::copy::{Plan, build, conversation};
-use crate::mime::shape::{fields::Fields, shape};
+use crate::mime::shape::fields::{Fields, Searched};
+use crate::mime::shape::shape;
 use crate::relay::render::{ANYBODY, for_mailbox};
 use crate::store::tables::{ENTRIES, OWN, RENDERINGS, SAID, SHAPES};
-use crate::store::{Read, StoreError, Tx, View};
+use crate::store::{Read, Record, StoreError, Stored, Table, Tx, View};
 
 /// A message, whoever keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,17 +150,54 @@ impl Made {
     }
 }
 
+/// Shows what a table has of some entries, in their order; `None` for those that it has nothing of.
+pub(super) fn each<V: Record, E: From<StoreError>>(
+    view: &impl Read,
+    table: &Table<EntryId, V>,
+    entries: &[EntryId],
+    mut see: impl FnMut(usize, Option<Stored<'_, V>>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut at = 0;
+    // Entries of a mailbox mostly lie close together, and to read on costs less than to look for each.
+    if let (true, [first, .., last]) = (entries.is_sorted_by(|one, other| one < other), entries) {
+        view.visit(table, *first..=*last, 2 * entries.len() + 8, |entry, stored| {
+            while entries.get(at).is_some_and(|wanted| *wanted < entry) {
+                see(at, None)?;
+                at += 1;
+            }
+            if entries.get(at) == Some(&entry) {
+                see(at, Some(stored))?;
+                at += 1;
+            }
+            Ok::<_, E>(())
+        })?;
+    }
+    for (at, entry) in entries.iter().enumerate().skip(at) {
+        if let Some(seen) = view.glance(table, entry, |stored| see(at, Some(stored)))? {
+            seen?;
+        } else {
+            see(at, None)?;
+        }
+    }
+    Ok(())
+}
+
 /// Sees to it that messages have their shape: those that were never shown get it now.
 pub async fn prepare(desk: &Desk, member: MemberId, items: &[Item]) -> Result<(), Trouble> {
+    let entries: Vec<_> = items.iter().map(|item| item.entry).collect();
     let missing = desk.store.read(|view| {
         let mut missing = Vec::new();
-        for item in items {
-            if view.get(&SHAPES, &item.entry)?.is_none() {
-                missing.push(*item);
-            }
-        }
+        each(view, &SHAPES, &entries, |at, stored| {
+            missing.extend(stored.is_none().then(|| items[at]));
+            Ok::<_, Trouble>(())
+        })?;
         Ok::<_, Trouble>(missing)
     })?;
+    make(desk, member, &missing).await
+}
+
+/// Gives messages their shape that have none.
+pub(super) async fn make(desk: &Desk, member: MemberId, missing: &[Item]) -> Result<(), Trouble> {
     for few in missing.chunks(AT_A_TIME) {
         let new = desk.store.read(|view| {
             let each = few.iter().map(|item| New::read(view, desk, member, *item));
@@ -177,22 +213,51 @@ pub async fn prepare(desk: &Desk, member: MemberId, items: &[Item]) -> Result<()
 /// Messages that are made at a time: all of their bytes are in memory then.
 const AT_A_TIME: usize = 32;
 
-/// What messages are searched by; nothing for one that is gone.
-pub fn fields(view: &View<'_>, entry: EntryId) -> Result<Option<Fields>, Trouble> {
-    let Some(said) = view.get(&SAID, &entry)? else { return Ok(None) };
-    rmp_serde::from_slice(&said.0).map(Some).map_err(|error| Trouble::Broken(error.to_string()))
+/// What messages are sorted by, of what is kept for it.
+pub(super) fn fields(said: &[u8]) -> Result<Fields, Trouble> {
+    rmp_serde::from_slice(said).map_err(|error| Trouble::Broken(error.to_string()))
 }
 
-/// Exchanges nobody's reply address in octets for a member's, up to `end`.
-pub fn make_his(desk: &Desk, member: MemberId, reply: Option<Reply>, octets: &mut [u8], end: usize) {
-    let Some(Reply { ticket, scope, key }) = reply else { return };
-    let token = |member| ReplyToken { ticket, person: Person::Member(member), scope }.encode(&desk.desk.keys, key);
-    // A key that is gone: the address stays nobody's, and answers to it go to the property.
-    let (Ok(nobodys), Ok(his)) = (token(ANYBODY), token(member)) else { return };
-    let end = end.min(octets.len());
-    let mut from = 0;
-    while let Some(at) = memmem::find(&octets[from..end], nobodys.as_bytes()) {
-        octets[from + at..][..his.len()].copy_from_slice(his.as_bytes());
-        from += at + his.len();
+/// What they are searched by.
+pub(super) fn searched(said: &[u8]) -> Result<Searched<'_>, Trouble> {
+    rmp_serde::from_slice(said).map_err(|error| Trouble::Broken(error.to_string()))
+}
+
+/// Exchanges nobody's reply address in messages for a member's.
+pub(super) struct Exchange<'a> {
+    desk: &'a Desk,
+    member: MemberId,
+    /// Nobody's and his, as they were made last: messages of one ticket often follow each other.
+    last: Option<(Reply, String, String)>,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(desk: &'a Desk, member: MemberId) -> Self {
+        Self { desk, member, last: None }
     }
+
+    /// Does so in some octets of a message.
+    pub(super) fn make_his(&mut self, reply: Option<Reply>, octets: &mut [u8]) {
+        let Some(reply) = reply else { return };
+        if self.last.as_ref().is_none_or(|(last, ..)| *last != reply) {
+            let Reply { ticket, scope, key } = reply;
+            let token =
+                |member| ReplyToken { ticket, person: Person::Member(member), scope }.encode(&self.desk.desk.keys, key);
+            // A key that is gone: the address stays nobody's, and answers to it go to the property.
+            let (Ok(nobodys), Ok(his)) = (token(ANYBODY), token(self.member)) else { return };
+            self.last = Some((reply, nobodys, his));
+        }
+        let Some((_, nobodys, his)) = &self.last else { return };
+        let mut from = 0;
+        while let Some(at) = find(&octets[from..], nobodys.as_bytes()) {
+            octets[from + at..][..his.len()].copy_from_slice(his.as_bytes());
+            from += at + his.len();
+        }
+    }
+}
+
+/// Where a text is in a short one. What `memmem` makes ready for each text that it looks for costs more
+/// than to look.
+fn find(octets: &[u8], text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(*text.first()?, octets).find(|at| octets[*at..].starts_with(text))
 }

@@ -53,9 +53,25 @@ impl<'a> Out<'a> {
     }
 }
 
+/// A number.
+pub fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    // The longest has twenty digits.
+    let (mut digits, mut first) = ([0; 20], 20);
+    loop {
+        first -= 1;
+        digits[first] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[first..]);
+        }
+    }
+}
+
 /// A literal: a length, and that many octets of anything but NUL.
 pub fn literal(out: &mut Vec<u8>, octets: &[u8]) {
-    out.extend_from_slice(format!("{{{}}}\r\n", octets.len()).as_bytes());
+    out.push(b'{');
+    decimal(out, octets.len() as u64);
+    out.extend_from_slice(b"}\r\n");
     out.extend_from_slice(octets);
 }
 
@@ -118,6 +134,15 @@ mod tests {
             (&[u32::MAX - 1, u32::MAX], "4294967294:4294967295"),
         ] {
             assert_eq!(set(numbers.iter().copied()), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for number in [0, 7, 10, 4_294_967_295, u64::MAX] {
+            let mut out = Vec::new();
+            decimal(&mut out, number);
+            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
         }
     }
 

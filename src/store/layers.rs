@@ -6,8 +6,7 @@
 //! deleted. So the engine never holds more than what came since the last snapshot but one, and
 //! opening it, or building it again, takes that long at most.
 
-use std::collections::VecDeque;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -165,12 +164,8 @@ impl Index for Layers {
 
     fn range(&self, span: &Span, order: Order, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), IndexError> {
         let mut merged = Merged::new(self.layers(), span, order, FIRST_CHUNK);
-        let mut next = || merged.next().inspect_err(|_| self.give_up());
-        while let Some((key, value)) = next()? {
-            if !visit(&key, &value) {
-                break;
-            }
-        }
+        let mut next = || merged.show(|key, value| visit(key, value)).inspect_err(|_| self.give_up());
+        while next()? == Some(true) {}
         Ok(())
     }
 
@@ -297,11 +292,24 @@ pub(super) struct Merged<'a> {
 
 impl<'a> Merged<'a> {
     fn new(layers: impl Iterator<Item = Layer<'a>>, span: &Span, order: Order, chunk: usize) -> Self {
-        let cursor = |layer| Cursor { layer, order, left: Some(span.clone()), chunk, taken: VecDeque::new() };
+        let cursor = |layer| Cursor {
+            layer,
+            order,
+            left: Some(span.clone()),
+            chunk,
+            bytes: Vec::new(),
+            taken: Vec::new(),
+            next: 0,
+        };
         Self { cursors: layers.map(cursor).collect(), order }
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Pair>, IndexError> {
+        self.show(|key, value| (key.to_vec(), value.to_vec()))
+    }
+
+    /// Shows the next pair, if there is one.
+    fn show<T>(&mut self, mut see: impl FnMut(&[u8], &[u8]) -> T) -> Result<Option<T>, IndexError> {
         loop {
             // The newest layer that has the next key decides what it is.
             let mut next: Option<usize> = None;
@@ -317,16 +325,18 @@ impl<'a> Merged<'a> {
                     next = Some(n);
                 }
             }
-            let Some((key, value)) = next.and_then(|next| self.cursors[next].taken.pop_front()) else {
-                return Ok(None);
-            };
-            for cursor in &mut self.cursors {
-                if cursor.key() == Some(&key) {
-                    cursor.taken.pop_front();
+            let Some(next) = next else { return Ok(None) };
+            let (newer, older) = self.cursors.split_at_mut(next + 1);
+            let Some(cursor) = newer.last_mut() else { return Ok(None) };
+            for other in older {
+                if other.key() == cursor.key() {
+                    other.next += 1;
                 }
             }
-            if let Some(value) = value {
-                return Ok(Some((key, value)));
+            let seen = cursor.key().zip(cursor.value()).map(|(key, value)| see(key, value));
+            cursor.next += 1;
+            if seen.is_some() {
+                return Ok(seen);
             }
         }
     }
@@ -339,28 +349,51 @@ struct Cursor<'a> {
     /// What was not looked at; `None` at the end.
     left: Option<Span>,
     chunk: usize,
-    taken: VecDeque<(Vec<u8>, Option<Vec<u8>>)>,
+    /// What was taken, keys and values one behind the other.
+    bytes: Vec<u8>,
+    taken: Vec<Taken>,
+    /// Which of them is next.
+    next: usize,
+}
+
+/// Where a pair is among the bytes.
+struct Taken {
+    key: Range<usize>,
+    /// `None` where it is deleted.
+    value: Option<Range<usize>>,
 }
 
 impl Cursor<'_> {
     fn key(&self) -> Option<&[u8]> {
-        self.taken.front().map(|(key, _)| key.as_slice())
+        Some(&self.bytes[self.taken.get(self.next)?.key.clone()])
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        Some(&self.bytes[self.taken.get(self.next)?.value.clone()?])
     }
 
     fn fill(&mut self) -> Result<(), IndexError> {
-        if !self.taken.is_empty() {
+        if self.next < self.taken.len() {
             return Ok(());
         }
         let Some(span) = self.left.take() else { return Ok(()) };
-        let (mut octets, mut full) = (0, false);
+        self.bytes.clear();
+        self.taken.clear();
+        self.next = 0;
+        let (bytes, taken, chunk) = (&mut self.bytes, &mut self.taken, self.chunk);
+        let mut full = false;
         self.layer.range(&span, self.order, &mut |key, value| {
-            octets += key.len() + value.map_or(0, <[u8]>::len);
-            self.taken.push_back((key.to_vec(), value.map(<[u8]>::to_vec)));
-            full = self.taken.len() >= self.chunk || octets >= MOST_OCTETS;
+            let mut take = |piece: &[u8]| {
+                let start = bytes.len();
+                bytes.extend_from_slice(piece);
+                start..bytes.len()
+            };
+            taken.push(Taken { key: take(key), value: value.map(&mut take) });
+            full = taken.len() >= chunk || bytes.len() >= MOST_OCTETS;
             !full
         })?;
-        if full && let Some((last, _)) = self.taken.back() {
-            let last = Bound::Excluded(last.clone());
+        if full && let Some(last) = self.taken.last() {
+            let last = Bound::Excluded(self.bytes[last.key.clone()].to_vec());
             self.left = Some(match self.order {
                 Order::Up => (last, span.1),
                 Order::Down => (span.0, last),
@@ -566,8 +599,7 @@ mod tests {
         let mut pairs = frozen.pairs();
         for n in 0..100 {
             assert_eq!(pairs.next().unwrap().unwrap(), (vec![0x20, n], vec![n; LARGE]));
-            let values = pairs.cursors.iter().flat_map(|cursor| &cursor.taken);
-            let held: usize = values.filter_map(|(_, value)| value.as_ref()).map(Vec::len).sum();
+            let held: usize = pairs.cursors.iter().map(|cursor| cursor.bytes.len()).sum();
             assert!(held < MOST_OCTETS + LARGE, "{held} octets after {n}");
         }
         assert!(pairs.next().unwrap().is_none());

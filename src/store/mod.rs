@@ -44,7 +44,7 @@ pub use index::{Engine, Index, IndexError, MemoryEngine, MemoryIndex, Order, Spa
 pub use journal::Position;
 pub use key::{Key, StartOf};
 pub use progress::{Progress, Step, Work};
-pub use table::{Counter, FIRST_PREFIX, Record, Table};
+pub use table::{Counter, FIRST_PREFIX, Kept, Record, Stored, Table};
 pub use transaction::{Read, Stamped, Tx, View};
 pub use verify::VerifyReport;
 

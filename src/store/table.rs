@@ -4,8 +4,8 @@
 
 use std::marker::PhantomData;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::key::Key;
@@ -97,15 +97,77 @@ impl<K: Key, V: Record> Table<K, V> {
     }
 
     pub(super) fn read_value(&self, bytes: &[u8]) -> Result<V, StoreError> {
-        let damaged = |why: String| StoreError::Record { table: self.name, why };
-        let (version, rest) = bytes.split_first().ok_or_else(|| damaged("it is empty".into()))?;
-        if *version == V::VERSION {
-            return rmp_serde::from_slice(rest).map_err(|error| damaged(error.to_string()));
+        Stored::new(self, bytes).read()
+    }
+}
+
+/// A record as it is stored.
+pub struct Stored<'a, V> {
+    table: &'static str,
+    bytes: &'a [u8],
+    types: PhantomData<fn() -> V>,
+}
+
+impl<'a, V: Record> Stored<'a, V> {
+    pub(super) fn new<K>(table: &Table<K, V>, bytes: &'a [u8]) -> Self {
+        Self { table: table.name, bytes, types: PhantomData }
+    }
+
+    /// Reads it.
+    pub fn read(&self) -> Result<V, StoreError> {
+        let (version, rest) = self.split()?;
+        if version == V::VERSION {
+            return self.decode(rest);
         }
-        if *version > V::VERSION {
-            return Err(damaged(format!("version {version} was written by a newer release")));
+        if version > V::VERSION {
+            return Err(self.damaged(format!("version {version} was written by a newer release")));
         }
-        V::upgrade(*version, rest).ok_or_else(|| damaged(format!("version {version} can't be read any more")))
+        let read = V::upgrade(version, rest);
+        read.ok_or_else(|| self.damaged(format!("version {version} can't be read any more")))
+    }
+
+    /// Reads it as something that is written in the same form, and may borrow what it needs and pass
+    /// over the rest. Records of an older version can only be [read](Self::read).
+    pub fn glance<T: Deserialize<'a>>(&self) -> Result<T, StoreError> {
+        match self.split()? {
+            (version, rest) if version == V::VERSION => self.decode(rest),
+            (version, _) => Err(self.damaged(format!("version {version} can't be read in part"))),
+        }
+    }
+
+    /// A copy, for when the store may be read no longer.
+    #[must_use]
+    pub fn keep(&self) -> Kept<V> {
+        Kept { table: self.table, bytes: self.bytes.to_vec(), types: PhantomData }
+    }
+
+    fn split(&self) -> Result<(u8, &'a [u8]), StoreError> {
+        self.bytes
+            .split_first()
+            .map(|(version, rest)| (*version, rest))
+            .ok_or_else(|| self.damaged("it is empty".into()))
+    }
+
+    fn decode<T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, StoreError> {
+        rmp_serde::from_slice(bytes).map_err(|error| self.damaged(error.to_string()))
+    }
+
+    fn damaged(&self, why: String) -> StoreError {
+        StoreError::Record { table: self.table, why }
+    }
+}
+
+/// A copy of a record as it is stored.
+pub struct Kept<V> {
+    table: &'static str,
+    bytes: Vec<u8>,
+    types: PhantomData<fn() -> V>,
+}
+
+impl<V: Record> Kept<V> {
+    #[must_use]
+    pub fn stored(&self) -> Stored<'_, V> {
+        Stored { table: self.table, bytes: &self.bytes, types: PhantomData }
     }
 }
 

@@ -10,7 +10,7 @@ use super::conflict::Reads;
 use super::counters::Counters;
 use super::index::{Index, Order, Span, Write, is_empty, starting_with};
 use super::key::{Key, StartOf};
-use super::table::{COUNTERS, Counter, RAWS, Record, Table};
+use super::table::{COUNTERS, Counter, RAWS, Record, Stored, Table};
 use super::{Shared, StoreError};
 use crate::desk::id::RawId;
 use crate::store::journal::Place;
@@ -48,16 +48,7 @@ pub trait Read {
         order: Order,
         limit: usize,
     ) -> Result<Vec<(K, V)>, StoreError> {
-        let whole = starting_with(vec![table.prefix()]);
-        let from = match range.start_bound() {
-            Bound::Unbounded => whole.0,
-            bound => bound.map(|key| table.key(key)),
-        };
-        let to = match range.end_bound() {
-            Bound::Unbounded => whole.1,
-            bound => bound.map(|key| table.key(key)),
-        };
-        decode(table, &self.span_bytes((from, to), order, limit)?)
+        decode(table, &self.span_bytes(span(table, &range), order, limit)?)
     }
 
     /// Up to `limit` pairs whose keys begin with these components: `(property,)` or
@@ -73,6 +64,44 @@ pub trait Read {
         start.encode_start(&mut bytes);
         decode(table, &self.span_bytes(starting_with(bytes), order, limit)?)
     }
+
+    /// Shows up to `limit` records of a range of keys in order, as they are stored: for whoever needs a
+    /// little of many.
+    fn visit<K: Key, V: Record, E: From<StoreError>>(
+        &self,
+        table: &Table<K, V>,
+        range: impl RangeBounds<K>,
+        limit: usize,
+        mut see: impl FnMut(K, Stored<'_, V>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (key, value) in self.span_bytes(span(table, &range), Order::Up, limit)? {
+            see(table.read_key(&key)?, Stored::new(table, &value))?;
+        }
+        Ok(())
+    }
+
+    /// Shows one record, if it is there, as [`visit`](Self::visit) does.
+    fn glance<K: Key, V: Record, T>(
+        &self,
+        table: &Table<K, V>,
+        key: &K,
+        see: impl FnOnce(Stored<'_, V>) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.get_bytes(table.key(key))?.map(|bytes| see(Stored::new(table, &bytes))))
+    }
+}
+
+fn span<K: Key, V: Record>(table: &Table<K, V>, range: &impl RangeBounds<K>) -> Span {
+    let whole = starting_with(vec![table.prefix()]);
+    let from = match range.start_bound() {
+        Bound::Unbounded => whole.0,
+        bound => bound.map(|key| table.key(key)),
+    };
+    let to = match range.end_bound() {
+        Bound::Unbounded => whole.1,
+        bound => bound.map(|key| table.key(key)),
+    };
+    (from, to)
 }
 
 fn decode<K: Key, V: Record>(table: &Table<K, V>, pairs: &[Pair]) -> Result<Vec<(K, V)>, StoreError> {
@@ -101,6 +130,30 @@ impl Read for View<'_> {
 
     fn span_bytes(&self, span: Span, order: Order, limit: usize) -> Result<Vec<Pair>, StoreError> {
         merge(self.index, &BTreeMap::new(), &span, order, limit)
+    }
+
+    /// Without a copy of them all.
+    fn visit<K: Key, V: Record, E: From<StoreError>>(
+        &self,
+        table: &Table<K, V>,
+        range: impl RangeBounds<K>,
+        limit: usize,
+        mut see: impl FnMut(K, Stored<'_, V>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut left, mut outcome) = (limit, Ok(()));
+        if left == 0 {
+            return outcome;
+        }
+        let visited = self.index.range(&span(table, &range), Order::Up, &mut |key, value| {
+            left -= 1;
+            outcome = match table.read_key(key) {
+                Ok(key) => see(key, Stored::new(table, value)),
+                Err(error) => Err(error.into()),
+            };
+            outcome.is_ok() && left > 0
+        });
+        visited.map_err(StoreError::from)?;
+        outcome
     }
 
     fn raw(&self, id: RawId) -> Result<Vec<u8>, StoreError> {

@@ -285,7 +285,13 @@ impl Play {
         });
         let server = Server {
             hostname: "mx.desk.example.org".to_owned(),
-            desk: guichet::imap::Desk { store: store.clone(), desk: Arc::clone(&desk), intake, append_limit: 100_000 },
+            desk: guichet::imap::Desk {
+                store: store.clone(),
+                desk: Arc::clone(&desk),
+                intake,
+                append_limit: 100_000,
+                rolls: Arc::default(),
+            },
             logins: Arc::new(Logins {
                 store: store.clone(),
                 desk: Arc::clone(&desk),

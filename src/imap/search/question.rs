@@ -13,11 +13,11 @@ use crate::imap::command::{Flag, SearchKey, Set};
 use crate::imap::flags;
 use crate::imap::selected::Selected;
 use crate::imap::shapes::Item;
-use crate::mime::shape::fields::Fields;
+use crate::mime::shape::fields::Searched;
 use crate::mime::shape::search::{Needle, header_contains, text_contains};
 
-/// How much of a message a question needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How deep one has to look into a message for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
     Row,
     Shape,
@@ -62,9 +62,9 @@ pub(super) struct Candidate<'a> {
     pub(super) uid: u32,
     pub(super) row: &'a Row,
     pub(super) mine: &'a Mine,
-    pub(super) size: u32,
-    pub(super) at: Timestamp,
-    pub(super) fields: Option<&'a Fields>,
+    /// Its size, and when it came.
+    pub(super) kept: Option<(u32, Timestamp)>,
+    pub(super) fields: Option<Searched<'a>>,
     pub(super) header: Option<&'a [u8]>,
     pub(super) message: Option<&'a [u8]>,
 }
@@ -120,8 +120,17 @@ impl Question {
         })
     }
 
-    pub(super) fn depth(&self) -> Depth {
-        match self {
+    /// Whether it asks for something that is kept of messages besides their rows.
+    pub(super) fn needs_kept(&self) -> bool {
+        [Depth::Shape, Depth::Fields, Depth::Header].into_iter().any(|depth| self.needs(depth))
+    }
+
+    /// Whether it asks for something that is found at this depth.
+    pub(super) fn needs(&self, depth: Depth) -> bool {
+        let found_at = match self {
+            Self::And(questions) => return questions.iter().any(|question| question.needs(depth)),
+            Self::Or(one, other) => return one.needs(depth) || other.needs(depth),
+            Self::Not(question) => return question.needs(depth),
             Self::All
             | Self::Among(_)
             | Self::Flag(_)
@@ -135,17 +144,18 @@ impl Question {
             }
             Self::Header(..) => Depth::Header,
             Self::Text { .. } => Depth::Message,
-            Self::And(questions) => questions.iter().map(Self::depth).max().unwrap_or(Depth::Row),
-            Self::Or(one, other) => one.depth().max(other.depth()),
-            Self::Not(question) => question.depth(),
-        }
+        };
+        found_at == depth
     }
 
     /// The answer, where what was read suffices for one.
     pub(super) fn ask(&self, candidate: &Candidate<'_>) -> Option<bool> {
         let Candidate { uid, row, mine, .. } = *candidate;
-        let said =
-            |pick: fn(&Fields) -> &str, needle: &Needle| candidate.fields.map(|fields| needle.is_in(pick(fields)));
+        let said = |pick: for<'f> fn(&Searched<'f>) -> &'f str, needle: &Needle| {
+            candidate.fields.map(|fields| needle.is_in(pick(&fields)))
+        };
+        let size = candidate.kept.map(|(size, _)| size);
+        let at = candidate.kept.map(|(_, at)| at);
         // `Greater` stands for "that day or later" (RFC 3501 §6.4.4, SINCE).
         let lies = |day: Date, how: Ordering, than: Date| match how {
             Ordering::Greater => day >= than,
@@ -176,18 +186,18 @@ impl Question {
             Self::ModSeq(modseq) => Some(row.modseq.max(mine.modseq) >= *modseq),
             Self::EmailId(id) => Some(Item::of(row).email_id() == *id),
             Self::ThreadId(id) => Some(Item::of(row).thread_id().as_ref() == Some(id)),
-            Self::Larger(size) => Some(candidate.size > *size),
-            Self::Smaller(size) => Some(candidate.size < *size),
-            Self::Arrived(how, than) => Some(lies(candidate.at.to_zoned(TimeZone::UTC).date(), *how, *than)),
-            Self::Older(than) => Some(candidate.at <= *than),
-            Self::Younger(than) => Some(candidate.at >= *than),
-            Self::From(needle) => said(|fields| &fields.from, needle),
-            Self::To(needle) => said(|fields| &fields.to, needle),
-            Self::Cc(needle) => said(|fields| &fields.cc, needle),
-            Self::Bcc(needle) => said(|fields| &fields.bcc, needle),
-            Self::Subject(needle) => said(|fields| &fields.subject, needle),
+            Self::Larger(than) => size.map(|size| size > *than),
+            Self::Smaller(than) => size.map(|size| size < *than),
+            Self::Arrived(how, than) => at.map(|at| lies(at.to_zoned(TimeZone::UTC).date(), *how, *than)),
+            Self::Older(than) => at.map(|at| at <= *than),
+            Self::Younger(than) => at.map(|at| at >= *than),
+            Self::From(needle) => said(|fields| fields.from, needle),
+            Self::To(needle) => said(|fields| fields.to, needle),
+            Self::Cc(needle) => said(|fields| fields.cc, needle),
+            Self::Bcc(needle) => said(|fields| fields.bcc, needle),
+            Self::Subject(needle) => said(|fields| fields.subject, needle),
             Self::Sent(how, than) => {
-                candidate.fields.map(|fields| fields.day.is_some_and(|day| lies(day, *how, *than)))
+                candidate.fields.map(|fields| fields.day().is_some_and(|day| lies(day, *how, *than)))
             }
             Self::Header(field, needle) => candidate.header.map(|header| header_contains(header, field, needle)),
             Self::Text { needle, headers_too } => {

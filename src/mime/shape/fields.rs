@@ -2,6 +2,7 @@
 //! RFC 5256, RFC 5957).
 
 use jiff::{Timestamp, civil};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{self, Entry};
@@ -48,6 +49,36 @@ pub struct Fields {
     pub in_reply_to: Option<String>,
     /// The root first; of a long chain the root and the newest.
     pub references: Vec<String>,
+}
+
+/// The [`Fields`] that SEARCH asks for, as they are kept in MessagePack, without copies.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Searched<'a> {
+    pub from: &'a str,
+    pub to: &'a str,
+    pub cc: &'a str,
+    pub bcc: &'a str,
+    pub subject: &'a str,
+    _base_subject: IgnoredAny,
+    _is_answer: IgnoredAny,
+    _sort_from: IgnoredAny,
+    _sort_to: IgnoredAny,
+    _sort_cc: IgnoredAny,
+    _display_from: IgnoredAny,
+    _display_to: IgnoredAny,
+    _date: IgnoredAny,
+    day: Option<&'a str>,
+    _message_id: IgnoredAny,
+    _in_reply_to: IgnoredAny,
+    _references: IgnoredAny,
+}
+
+impl Searched<'_> {
+    /// As [`Fields::day`].
+    #[must_use]
+    pub fn day(&self) -> Option<civil::Date> {
+        self.day?.parse().ok()
+    }
 }
 
 impl Fields {
@@ -195,6 +226,9 @@ mod tests {
         assert_eq!(found, expected);
         let stored = rmp_serde::to_vec(&found).unwrap();
         assert_eq!(rmp_serde::from_slice::<Fields>(&stored).unwrap(), found);
+        let seen: Searched<'_> = rmp_serde::from_slice(&stored).unwrap();
+        assert_eq!((seen.from, seen.to, seen.cc), (&*found.from, &*found.to, &*found.cc));
+        assert_eq!((seen.bcc, seen.subject, seen.day()), ("", &*found.subject, found.day));
     }
 
     #[test]
