@@ -46,7 +46,8 @@ async fn an_older_store_has_its_mailboxes_when_the_daemon_has_opened_it() {
         Ok(tx.put(&SHELVED, &(), &Shelved::Through(first.0.unwrap(), first.1))?)
     })
     .await;
-    assert_ne!(counts(&mut bob).await, before);
+    let left = desk.read(|view| Ok(view.range(&ROWS, .., Order::Up, 100)?.len()));
+    assert!((1..=4).contains(&left), "one message's");
     desk.restart().await;
     assert_eq!(marker(&desk), Some(Shelved::All));
     let mut bob = connect(&desk, &password).await;
