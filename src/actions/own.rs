@@ -1,5 +1,7 @@
-//! What members keep for themselves in their mailboxes: drafts, and messages of theirs that belong to
-//! no ticket.
+//! What members keep for themselves in their mailboxes: drafts, messages of theirs that belong to no
+//! ticket, and which mailboxes they see.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -7,7 +9,7 @@ use super::views;
 use crate::desk::id::{EntryId, MemberId, RawId};
 use crate::desk::message_id::MessageId;
 use crate::desk::shelf::{Marks, Own, Place};
-use crate::store::tables::{ENTRY_IDS, OWN};
+use crate::store::tables::{ENTRY_IDS, OWN, SUBSCRIPTIONS};
 use crate::store::{Read, StoreError, Tx};
 
 /// A message to be kept.
@@ -51,6 +53,11 @@ pub fn mark(tx: &mut Tx<'_>, entry: EntryId, change: impl FnOnce(&mut Marks)) ->
     let Some(mut marks) = views::own_marks(tx, entry)? else { return Ok(()) };
     change(&mut marks);
     views::own_marked(tx, entry, marks)
+}
+
+/// The mailboxes that a member sees without asking, by their ids.
+pub fn subscribe(tx: &mut Tx<'_>, member: MemberId, folders: &BTreeSet<String>) -> Result<(), StoreError> {
+    tx.put(&SUBSCRIPTIONS, &member, &folders.iter().cloned().collect())
 }
 
 /// Forgets it.

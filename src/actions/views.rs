@@ -6,10 +6,12 @@
 //! earlier.
 
 use crate::desk::entry::Entry;
+use crate::desk::folder::{Folder, Folders};
 use crate::desk::id::{EntryId, MemberId, TicketId};
-use crate::desk::shelf::{self, Marks, Mine, Peak, Place, Row, Shelf, Shown, Trail, Turn};
+use crate::desk::shape::{Rendering, Said, Shape};
+use crate::desk::shelf::{self, Gathered, Marks, Mine, Peak, Place, Row, Shelf, Shown, Trail, Turn};
 use crate::desk::ticket::Ticket;
-use crate::store::tables::{GATHERED, MINE, PEAKS, ROWS, SHOWN, UIDS, VALIDITY, VIEW_LOG};
+use crate::store::tables::{GATHERED, MINE, PEAKS, RENDERINGS, ROWS, SAID, SHAPES, SHOWN, UIDS, VALIDITY, VIEW_LOG};
 use crate::store::{Order, Read, Stamped, StoreError, Tx};
 
 /// A ticket was saved: its messages follow it.
@@ -31,17 +33,10 @@ pub(super) fn ticket_saved(tx: &mut Tx<'_>, before: &Ticket, ticket: &Ticket) ->
 /// An entry was saved on a ticket, which is saved too.
 pub(super) fn entry_saved(tx: &mut Tx<'_>, ticket: &Ticket, entry: &Entry) -> Result<(), StoreError> {
     let key = (Some(ticket.id), entry.id);
-    let shown = tx.get(&SHOWN, &key)?;
     if !shelf::shows(entry) {
-        return match shown {
-            Some(shown) => {
-                let marks = shown.marks.clone();
-                put(tx, key, shown, Vec::new(), marks)
-            }
-            None => Ok(()),
-        };
+        return gone(tx, key);
     }
-    let shown = shown.unwrap_or_default();
+    let shown = tx.get(&SHOWN, &key)?.unwrap_or_default();
     let marks = Marks::of(ticket, shown.marks.answered);
     let shelves = shelf::of_ticket(ticket).into_iter().chain(shelf::of_author(entry)).collect();
     put(tx, key, shown, shelves, marks)?;
@@ -55,24 +50,43 @@ pub(super) fn entry_saved(tx: &mut Tx<'_>, ticket: &Ticket, entry: &Entry) -> Re
 /// An entry is to be seen anew, since what it says of itself has changed: under other numbers, for
 /// what stands under a number never changes (RFC 3501 §2.3.1.1).
 pub(super) fn entry_renewed(tx: &mut Tx<'_>, ticket: &Ticket, entry: &Entry) -> Result<(), StoreError> {
-    let key = (Some(ticket.id), entry.id);
-    if let Some(shown) = tx.get(&SHOWN, &key)? {
-        let marks = shown.marks.clone();
-        put(tx, key, shown, Vec::new(), marks)?;
-    }
+    gone(tx, (Some(ticket.id), entry.id))?;
     entry_saved(tx, ticket, entry)
 }
 
 /// An entry left a ticket.
 pub(super) fn entry_gone(tx: &mut Tx<'_>, ticket: TicketId, entry: EntryId) -> Result<(), StoreError> {
-    let key = (Some(ticket), entry);
-    match tx.get(&SHOWN, &key)? {
-        Some(shown) => {
-            let marks = shown.marks.clone();
-            put(tx, key, shown, Vec::new(), marks)
-        }
-        None => Ok(()),
+    gone(tx, (Some(ticket), entry))
+}
+
+/// A message leaves all shelves, and what it looked like is forgotten.
+fn gone(tx: &mut Tx<'_>, key: (Option<TicketId>, EntryId)) -> Result<(), StoreError> {
+    let Some(shown) = tx.get(&SHOWN, &key)? else { return Ok(()) };
+    tx.delete(&SHAPES, &key.1);
+    tx.delete(&RENDERINGS, &key.1);
+    tx.delete(&SAID, &key.1);
+    let marks = shown.marks.clone();
+    put(tx, key, shown, Vec::new(), marks)
+}
+
+/// Keeps what a message looks like that stood at these places, and what it is made of, found and sorted
+/// by. Somebody else may have been first: then his is what it looks like. Where it stands elsewhere by
+/// now, it may look otherwise, and nothing is kept.
+pub fn keep_shape(
+    tx: &mut Tx<'_>,
+    key: (Option<TicketId>, EntryId),
+    stood: &[(Shelf, u32)],
+    shape: &Shape,
+    rendering: &Rendering,
+    said: &Said,
+) -> Result<(), StoreError> {
+    let stands = tx.get(&SHOWN, &key)?.is_some_and(|shown| shown.at == stood);
+    if stands && tx.get(&SHAPES, &key.1)?.is_none() {
+        tx.put(&SHAPES, &key.1, shape)?;
+        tx.put(&RENDERINGS, &key.1, rendering)?;
+        tx.put(&SAID, &key.1, said)?;
     }
+    Ok(())
 }
 
 /// A member's answer to an entry, or his word that there is or is none.
@@ -139,6 +153,49 @@ pub(super) fn rights_changed(tx: &mut Tx<'_>, member: MemberId) -> Result<(), St
     Ok(())
 }
 
+/// UIDVALIDITY of a mailbox: one number for the desk; for those that are made of what the member has a
+/// part in his own, and new when that is other than it was. `None` where it has to be
+/// [given](give_validity) first.
+pub fn validity(
+    tx: &impl Read,
+    member: MemberId,
+    folder: Folder,
+    shelves: &[Shelf],
+) -> Result<Option<u32>, StoreError> {
+    if !Folders::is_gathered(folder) {
+        return tx.get(&VALIDITY, &());
+    }
+    let gathered = tx.get(&GATHERED, &(member, folder.id()))?.filter(|gathered| gathered.shelves == shelves);
+    Ok(gathered.map(|gathered| gathered.validity))
+}
+
+/// The same; where there is none it is given. `now` in seconds since 1970: higher than any before.
+pub fn give_validity(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    folder: Folder,
+    shelves: &[Shelf],
+    now: u32,
+) -> Result<u32, StoreError> {
+    if let Some(known) = validity(tx, member, folder, shelves)? {
+        return Ok(known);
+    }
+    let base = if let Some(base) = tx.get(&VALIDITY, &())? {
+        base
+    } else {
+        tx.put(&VALIDITY, &(), &now)?;
+        now
+    };
+    if !Folders::is_gathered(folder) {
+        return Ok(base);
+    }
+    let key = (member, folder.id());
+    let least = tx.get(&GATHERED, &key)?.map_or(base, |before| before.validity + 1);
+    let gathered = Gathered { shelves: shelves.to_vec(), validity: least.max(now) };
+    tx.put(&GATHERED, &key, &gathered)?;
+    Ok(gathered.validity)
+}
+
 /// Ends what all numbers of messages meant: what was given out after a backup was made is given out
 /// again to others once it is put back (RFC 3501 §2.3.1.1). `now` in seconds since 1970, so that
 /// UIDVALIDITY is higher than any that was told before.
@@ -179,8 +236,9 @@ pub(super) fn own_saved(
     marks: Marks,
 ) -> Result<(), StoreError> {
     let key = (None, entry);
+    let Some(place) = place else { return gone(tx, key) };
     let shown = tx.get(&SHOWN, &key)?.unwrap_or_default();
-    put(tx, key, shown, place.map(|place| Shelf::Own(member, place)).into_iter().collect(), marks)
+    put(tx, key, shown, vec![Shelf::Own(member, place)], marks)
 }
 
 /// The same, where it is.

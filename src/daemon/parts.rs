@@ -200,6 +200,7 @@ pub(super) fn imap(
             intake: Arc::clone(&host.intake),
             append_limit: config.smtp.max_message_size,
             rolls: Arc::default(),
+            memory: Arc::new(Memory::new(MEMORY)),
         },
         logins: Arc::clone(&host.logins),
         news: Arc::clone(news),

@@ -294,6 +294,36 @@ pub fn gesture(to: Folder) -> Option<Gesture> {
     })
 }
 
+/// Where a ticket goes whose message is deleted there, by being marked so and expunged; `None` where
+/// that says nothing of it.
+#[must_use]
+pub fn deleted(from: Folder) -> Option<Folder> {
+    match from {
+        Folder::Inbox | Folder::Open(_) | Folder::Pending(_) | Folder::Department(..) | Folder::Member(..) => {
+            Some(Folder::Archive)
+        }
+        Folder::Junk => Some(Folder::Trash),
+        Folder::Drafts
+        | Folder::Sent
+        | Folder::Archive
+        | Folder::Closed(_)
+        | Folder::Trash
+        | Folder::Property(_)
+        | Folder::Notes(_)
+        | Folder::Departments(_)
+        | Folder::Members(_) => None,
+    }
+}
+
+/// Whether a keyword is kept: some clients mark messages for themselves by, and as tags of a ticket they
+/// would only be clutter.
+#[must_use]
+pub fn is_kept(keyword: &str) -> bool {
+    const NOT: [&str; 8] =
+        ["$MDNSent", "$Forwarded", "Forwarded", "$Submitted", "$SubmitPending", "Junk", "NonJunk", "$Phishing"];
+    !NOT.iter().any(|not| not.eq_ignore_ascii_case(keyword))
+}
+
 /// Whose property a mailbox is, where it is one's.
 #[must_use]
 pub fn property(folder: Folder) -> Option<PropertyId> {
@@ -357,6 +387,34 @@ mod tests {
             (Folder::Notes(acme), None),
         ] {
             assert_eq!(gesture(folder), expected, "{folder:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_deleted_is_closed_or_thrown_away_and_never_destroyed() {
+        let (acme, billing, bob) = (PropertyId(1), DepartmentId(2), MemberId(3));
+        for (folder, expected) in [
+            (Folder::Inbox, Some(Folder::Archive)),
+            (Folder::Open(acme), Some(Folder::Archive)),
+            (Folder::Pending(acme), Some(Folder::Archive)),
+            (Folder::Department(acme, billing), Some(Folder::Archive)),
+            (Folder::Member(acme, bob), Some(Folder::Archive)),
+            (Folder::Junk, Some(Folder::Trash)),
+            (Folder::Trash, None),
+            (Folder::Archive, None),
+            (Folder::Closed(acme), None),
+            (Folder::Sent, None),
+            (Folder::Drafts, None),
+        ] {
+            assert_eq!(deleted(folder), expected, "{folder:?}");
+        }
+    }
+
+    #[test]
+    fn what_clients_mark_for_themselves_is_no_tag() {
+        for (keyword, kept) in [("vip", true), ("$Junk", true), ("junk", false), ("$mdnsent", false), ("$label1", true)]
+        {
+            assert_eq!(is_kept(keyword), kept, "{keyword}");
         }
     }
 }

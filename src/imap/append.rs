@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Trouble;
 use super::command::{Append, Flag, Name};
+use super::flags;
 use super::seat::{Done, Seat};
 use super::write::{Out, set};
 use crate::actions::{own, views};
@@ -16,6 +17,7 @@ use crate::desk::message_id::MessageId;
 use crate::desk::shelf::{Marks, Place};
 use crate::intake::placed::{Placed, Placement};
 use crate::mime::header::Header;
+use crate::mime::ids;
 use crate::smtp::body::{Body, BodyWriter, Spool};
 use crate::store::tables::SHOWN;
 use crate::store::{Read, StoreError};
@@ -24,6 +26,8 @@ use crate::store::{Read, StoreError};
 const MOST: usize = 100;
 /// Header fields that are looked at for the Message-ID.
 const FIELDS: usize = 500;
+/// How often the octets of a message are in memory while it is read and filed.
+const TIMES: u64 = 2;
 
 /// An APPEND on its way in.
 pub struct Appending {
@@ -83,12 +87,10 @@ impl Seat {
         let shelves = self.folders.shelves(folder);
         let mut uids = Vec::new();
         for (message, body) in append.messages {
-            let body = body.map_err(|error| Trouble::Broken(format!("a message could not be kept: {error}")))?;
+            let body = body.map_err(|error| spooled(&error))?;
+            let _room = self.desk.memory.room(body.len(), TIMES).await;
             let raw = tokio::task::spawn_blocking(|| body.read_all()).await;
-            let raw = raw
-                .map_err(io::Error::other)
-                .and_then(|raw| raw)
-                .map_err(|error| Trouble::Broken(error.to_string()))?;
+            let raw = raw.map_err(io::Error::other).and_then(|raw| raw).map_err(|error| spooled(&error))?;
             let key = self.append_one(folder, &message, raw.into()).await?;
             let shown =
                 self.desk.store.read(|view| view.get(&SHOWN, &key)).map_err(Trouble::Store)?.unwrap_or_default();
@@ -138,22 +140,23 @@ impl Seat {
     }
 }
 
+/// A disk that is full, most likely.
+fn spooled(error: &io::Error) -> Trouble {
+    tracing::error!(%error, "a message that a mail client puts into a mailbox can't be spooled");
+    Trouble::no("UNAVAILABLE", "the message can't be kept now; try again later")
+}
+
 fn marks(message: &Append, place: Place) -> Marks {
     let has = |flag| message.flags.contains(&flag);
-    let keywords = message.flags.iter().filter_map(|flag| match flag {
-        Flag::Keyword(keyword) => Some(keyword.clone()),
-        _ => None,
-    });
     Marks {
         flagged: has(Flag::Flagged),
         answered: has(Flag::Answered),
-        keywords: keywords.collect(),
+        keywords: flags::kept(&message.flags).cloned().collect(),
         draft: has(Flag::Draft) || place == Place::Drafts,
     }
 }
 
 fn message_id(raw: &[u8]) -> Option<MessageId> {
     let header = Header::read(raw, FIELDS);
-    let text = header.first("Message-ID")?.text();
-    text.trim_start_matches('<').trim_end_matches('>').parse().ok()
+    ids::all(&header.first("Message-ID")?.text()).into_iter().next()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::command::{FetchItem, Partial, Section, What};
 use super::flags;
 use super::selected::{Selected, found};
-use super::shapes::{Exchange, Item, Source, each, make, prepare};
+use super::shapes::{Exchange, Item, bytes, each, make, prepare, sizes, together};
 use super::write::{Out, decimal, literal, set};
 use super::{Desk, Trouble};
 use crate::actions::views;
@@ -16,10 +16,9 @@ use crate::mime::shape::section;
 use crate::store::tables::{RENDERINGS, SHAPES, VIEW_LOG};
 use crate::store::{Kept, Order, Read as _, StoreError, View};
 
-/// Messages that are read at a time where their flags are wanted, what is kept of them, and their text.
+/// Messages that are read at a time where their flags are wanted, and where more is.
 const MANY: usize = 500;
 const SOME: usize = 125;
-const FEW: usize = 8;
 
 /// What one FETCH asks for.
 pub(super) struct Wanted<'a> {
@@ -95,8 +94,7 @@ pub(super) async fn fetch(
     let mut teller = Teller { selected, wanted, exchange, missing: Missing::default() };
     let at_a_time = match depth {
         Depth::Row => MANY,
-        Depth::Shape | Depth::Header => SOME,
-        Depth::Message => FEW,
+        Depth::Shape | Depth::Header | Depth::Message => SOME,
     };
     for some in uids.chunks(at_a_time) {
         let mut standing = desk.store.read(|view| found(view, &selected.shelves, member, some))?;
@@ -121,41 +119,12 @@ pub(super) async fn fetch(
             Depth::Message => {
                 let items: Vec<_> = standing.iter().map(|(_, row, _)| Item::of(row)).collect();
                 prepare(desk, member, &items).await?;
-                let read = desk.store.read(|view| items.iter().map(|item| read(view, member, *item)).collect());
-                let messages = render(read?).await?;
-                for (one, message) in standing.iter().zip(messages) {
-                    let Some((shape, mut octets)) = message else {
-                        teller.missing.gone = true;
-                        continue;
-                    };
-                    let shape: Glance<'_> = shape.stored().glance()?;
-                    let end = octets.len().min(shape.header as usize);
-                    teller.exchange.make_his(shape.reply, &mut octets[..end]);
-                    teller.tell(one, Some(shape), &octets, out.bytes);
-                    out.relieve().await?;
-                }
+                teller.tell_whole(desk, member, &standing, &items, out).await?;
             }
         }
         out.relieve().await?;
     }
     Ok(teller.missing)
-}
-
-/// What a message is made of, with its shape; nothing where it is gone.
-type Made<T> = Option<(Kept<Shape>, T)>;
-
-fn read(view: &View<'_>, member: MemberId, item: Item) -> Result<Made<Source>, Trouble> {
-    let shape = view.glance(&SHAPES, &item.entry, |stored| stored.keep())?;
-    Ok(shape.zip(Source::read(view, member, item)?))
-}
-
-/// Makes the bytes of messages where that may take its time.
-async fn render(messages: Vec<Made<Source>>) -> Result<Vec<Made<Vec<u8>>>, Trouble> {
-    let making = tokio::task::spawn_blocking(move || {
-        let make = |(shape, source): (Kept<Shape>, Source)| (shape, source.bytes());
-        messages.into_iter().map(|message| message.map(make)).collect()
-    });
-    making.await.map_err(|error| Trouble::Broken(error.to_string()))
 }
 
 /// Marks messages as read by the member.
@@ -185,6 +154,44 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
+    /// Tells of messages what takes their text.
+    async fn tell_whole(
+        &mut self,
+        desk: &Desk,
+        member: MemberId,
+        standing: &[Standing],
+        items: &[Item],
+        out: &mut Out<'_>,
+    ) -> Result<(), Trouble> {
+        let entries: Vec<_> = items.iter().map(|item| item.entry).collect();
+        let sizes = sizes(desk, items)?;
+        let mut shapes: Vec<Option<Kept<Shape>>> = Vec::new();
+        desk.store.read(|view| {
+            each(view, &SHAPES, &entries, |_, stored| {
+                shapes.push(stored.map(|stored| stored.keep()));
+                Ok::<_, Trouble>(())
+            })
+        })?;
+        let mut at = 0;
+        while at < items.len() {
+            let (count, octets) = together(sizes[at..].iter().copied());
+            let (messages, _room) = bytes(desk, member, &items[at..at + count], octets).await?;
+            for (n, message) in messages.into_iter().enumerate() {
+                let (Some(shape), Some(mut octets)) = (&shapes[at + n], message) else {
+                    self.missing.gone = true;
+                    continue;
+                };
+                let shape: Glance<'_> = shape.stored().glance()?;
+                let end = octets.len().min(shape.header as usize);
+                self.exchange.make_his(shape.reply, &mut octets[..end]);
+                self.tell(&standing[at + n], Some(shape), &octets, out.bytes);
+                out.relieve().await?;
+            }
+            at += count;
+        }
+        Ok(())
+    }
+
     /// Tells what is kept of messages, right from where it is kept. Answers which have nothing kept yet;
     /// for these it has to be made, and nothing was told then unless this is for the `last` time.
     fn tell_kept(

@@ -12,16 +12,13 @@ use super::command::{Flag, StoreHow};
 use super::seat::Seat;
 use super::selected::{Selected, found};
 use crate::actions::{Act, ActionError, gesture, own, views};
+use crate::desk::folder::is_kept;
 use crate::desk::id::TicketId;
 use crate::desk::shelf::{Mine, Row};
 use crate::store::Tx;
 
 /// Messages whose flags are changed in one commit.
 const AT_A_TIME: usize = 500;
-
-/// What clients mark for themselves, and what would only be clutter as a tag. It is not kept.
-const NOT_KEPT: [&str; 8] =
-    ["$MDNSent", "$Forwarded", "Forwarded", "$Submitted", "$SubmitPending", "Junk", "NonJunk", "$Phishing"];
 
 /// Writes the flags of a message as a parenthesised list.
 pub(super) fn write(out: &mut Vec<u8>, uid: u32, row: &Row, mine: &Mine) {
@@ -168,14 +165,7 @@ impl Asked<'_> {
 
     /// Changes keywords, which are compared without case.
     fn keywords(&self, keywords: &mut BTreeSet<String>) {
-        let named = || {
-            self.flags.iter().filter_map(|flag| match flag {
-                Flag::Keyword(keyword) if !NOT_KEPT.iter().any(|not| not.eq_ignore_ascii_case(keyword)) => {
-                    Some(keyword)
-                }
-                _ => None,
-            })
-        };
+        let named = || kept(self.flags);
         let is_named = |known: &String| named().any(|keyword| keyword.eq_ignore_ascii_case(known));
         match self.how {
             StoreHow::Add => {}
@@ -188,4 +178,12 @@ impl Asked<'_> {
             }
         }
     }
+}
+
+/// The keywords among some flags that are kept.
+pub(super) fn kept(flags: &[Flag]) -> impl Iterator<Item = &String> {
+    flags.iter().filter_map(|flag| match flag {
+        Flag::Keyword(keyword) if is_kept(keyword) => Some(keyword),
+        _ => None,
+    })
 }

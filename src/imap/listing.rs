@@ -8,13 +8,13 @@ use super::reader::encode_name;
 use super::rolls::Roll;
 use super::seat::{Done, Seat, modseq, uid_next};
 use super::selected::{mine, rows};
-use super::shapes::{Item, each, prepare};
+use super::shapes::{Item, prepare, sizes};
 use super::write::Out;
+use crate::actions::own;
 use crate::desk::folder::{DELIMITER, Folder, Named};
-use crate::desk::shape::Glance;
 use crate::desk::shelf::{Mine, Shelf};
 use crate::store::Read as _;
-use crate::store::tables::{SHAPES, SUBSCRIPTIONS};
+use crate::store::tables::SUBSCRIPTIONS;
 
 impl Seat {
     /// LIST, LSUB, XLIST.
@@ -148,15 +148,7 @@ impl Seat {
         let mut size = 0;
         for some in items.chunks(500) {
             prepare(&self.desk, self.member.id, some).await?;
-            let entries: Vec<_> = some.iter().map(|item| item.entry).collect();
-            self.desk.store.read(|view| {
-                each(view, &SHAPES, &entries, |_, stored| {
-                    if let Some(stored) = stored {
-                        size += u64::from(stored.glance::<Glance<'_>>()?.size);
-                    }
-                    Ok::<_, Trouble>(())
-                })
-            })?;
+            size += sizes(&self.desk, some)?.into_iter().map(u64::from).sum::<u64>();
         }
         Ok(size)
     }
@@ -188,12 +180,8 @@ impl Seat {
         let mut subscribed = self.subscribed()?;
         let changed = if on { subscribed.insert(id) } else { subscribed.remove(&id) };
         if changed {
-            let subscribed: Vec<_> = subscribed.into_iter().collect();
-            self.desk
-                .store
-                .transact(|tx| tx.put(&SUBSCRIPTIONS, &self.member.id, &subscribed))
-                .await
-                .map_err(Trouble::Store)?;
+            let chosen = self.desk.store.transact(|tx| own::subscribe(tx, self.member.id, &subscribed));
+            chosen.await.map_err(Trouble::Store)?;
         }
         Ok(Done::coded(None, "done"))
     }

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use crate::actions::{self, ActionError};
 use crate::intake::Intake;
+use crate::net::limits::Memory;
 use crate::relay::render::RenderError;
 use crate::store::{Store, StoreError};
 
@@ -44,6 +45,8 @@ pub struct Desk {
     /// The largest message that APPEND takes, in octets (RFC 7889).
     pub append_limit: u64,
     pub rolls: Arc<rolls::Rolls>,
+    /// For large messages on their way in and out.
+    pub memory: Arc<Memory>,
 }
 
 /// Why a command was not carried out.

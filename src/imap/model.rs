@@ -21,6 +21,7 @@ use crate::intake::Intake;
 use crate::intake::gate::Gate;
 use crate::intake::looks::{LookAlikeCap, Looks};
 use crate::intake::quota::Quota;
+use crate::net::limits::Memory;
 use crate::net::resolver::resolver;
 use crate::trust::Authenticator;
 
@@ -65,7 +66,8 @@ impl Client {
             quota: Quota::new(1_000),
             gate: Gate::open(1_000, 1_000),
         });
-        let desk = Desk { store, desk: rules, intake, append_limit: 1_000_000, rolls: Arc::clone(rolls) };
+        let memory = Arc::new(Memory::new(1 << 20));
+        let desk = Desk { store, desk: rules, intake, append_limit: 1_000_000, rolls: Arc::clone(rolls), memory };
         let mut seat = Seat::take(desk, login, Ipv4Addr::LOCALHOST.into()).unwrap();
         if qresync {
             seat.enable(&["QRESYNC".to_owned()]);

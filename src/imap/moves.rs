@@ -11,7 +11,7 @@ use super::selected::found;
 use super::shapes::Item;
 use super::write::{Out, set};
 use crate::actions::{ActionError, gesture, own, views};
-use crate::desk::folder::Folder;
+use crate::desk::folder::{self, Folder};
 use crate::desk::id::{EntryId, TicketId};
 use crate::desk::shelf::Shelf;
 use crate::intake::placed::{Placed, Placement};
@@ -135,29 +135,15 @@ impl Seat {
         Ok(placed)
     }
 
-    /// What was marked as deleted leaves: the member's own for good; a ticket is closed by it, or goes
-    /// from junk into the trash. `only`: of these.
+    /// What was marked as deleted leaves: the member's own for good, a ticket where [`folder::deleted`]
+    /// says. `only`: of these.
     pub(super) async fn expunge(&mut self, only: Option<&[u32]>) -> Result<(), Trouble> {
         let selected = self.selected()?;
         if selected.read_only {
             return Ok(());
         }
         let (from, here) = (selected.folder, &selected.shelves);
-        let to = match from {
-            Folder::Inbox | Folder::Open(_) | Folder::Pending(_) | Folder::Department(..) | Folder::Member(..) => {
-                Some(Folder::Archive)
-            }
-            Folder::Junk => Some(Folder::Trash),
-            Folder::Drafts
-            | Folder::Sent
-            | Folder::Archive
-            | Folder::Closed(_)
-            | Folder::Trash
-            | Folder::Property(_)
-            | Folder::Notes(_)
-            | Folder::Departments(_)
-            | Folder::Members(_) => None,
-        };
+        let to = folder::deleted(from);
         let now = Timestamp::now();
         let member = self.member.id;
         let uids = only.unwrap_or(selected.uids());

@@ -15,7 +15,7 @@ use super::Trouble;
 use super::command::{Command, SearchReturn, SortBy, SortCriterion, ThreadAlgorithm};
 use super::seat::{Done, Seat};
 use super::selected::found;
-use super::shapes::{Item, Source, each, fields, prepare, searched};
+use super::shapes::{Item, bytes, each, fields, prepare, searched, sizes, together};
 use super::write::{Out, set};
 use crate::desk::id::EntryId;
 use crate::desk::shape::{Glance, RenderedHeader};
@@ -26,9 +26,8 @@ use crate::mime::shape::thread;
 use crate::store::tables::{RENDERINGS, SAID, SHAPES};
 use crate::store::{Record, Stored, Table, View};
 
-/// Messages that are looked at at a time, and that are read at a time.
+/// Messages that are looked at at a time.
 const MANY: usize = 500;
-const FEW: usize = 16;
 
 /// How an answer is to be written.
 struct Answer<'a> {
@@ -128,21 +127,19 @@ impl Seat {
                 undecided.append(&mut new);
             }
             // What is left can only be answered by reading.
-            while !undecided.is_empty() {
-                let few: Vec<_> = undecided.drain(..undecided.len().min(FEW)).collect();
-                let sources = self.desk.store.read(|view| {
-                    few.iter().map(|one| Source::read(view, member, Item::of(&one.row))).collect::<Result<Vec<_>, _>>()
-                })?;
-                let making = tokio::task::spawn_blocking(move || {
-                    sources.into_iter().map(|source| source.map(Source::bytes)).collect::<Vec<_>>()
-                });
-                let messages = making.await.map_err(|error| Trouble::Broken(error.to_string()))?;
-                for (one, message) in few.into_iter().zip(messages) {
+            let items: Vec<_> = undecided.iter().map(|one| Item::of(&one.row)).collect();
+            let sizes = sizes(&self.desk, &items)?;
+            let mut at = 0;
+            while at < undecided.len() {
+                let (count, octets) = together(sizes[at..].iter().copied());
+                let (messages, _room) = bytes(&self.desk, member, &items[at..at + count], octets).await?;
+                for (one, message) in undecided[at..].iter().zip(messages) {
                     let Some(message) = message else { continue };
                     if one.ask(question, one.searched()?, Some(&message)) == Some(true) {
                         hits.push(one.hit());
                     }
                 }
+                at += count;
             }
         }
         hits.sort_unstable_by_key(|hit| hit.uid);

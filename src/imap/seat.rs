@@ -13,14 +13,14 @@ use super::reader::encode_name;
 use super::selected::{News, Selected};
 use super::write::{Out, set};
 use super::{Desk, Trouble};
-use crate::actions::{Act, app_password, find, post};
+use crate::actions::{Act, app_password, find, post, views};
 use crate::desk::entry::Door;
 use crate::desk::folder::{DELIMITER, Folder, Folders, Named};
 use crate::desk::id::{EntryId, MemberId};
 use crate::desk::login::Login;
 use crate::desk::member::Member;
-use crate::desk::shelf::{Gathered, Peak, Shelf};
-use crate::store::tables::{GATHERED, PEAKS, VALIDITY};
+use crate::desk::shelf::{Peak, Shelf};
+use crate::store::tables::PEAKS;
 use crate::store::{Read, StoreError, View};
 
 /// A member at his client.
@@ -476,34 +476,14 @@ impl Seat {
         self.enabled.qresync.then(|| format!("HIGHESTMODSEQ {highest}"))
     }
 
-    /// UIDVALIDITY of a mailbox: for those that are made of what the member has a part in it is new
-    /// when that is other than it was.
     pub(super) async fn validity(&self, folder: Folder, shelves: &[Shelf]) -> Result<u32, Trouble> {
-        let key = (self.member.id, folder.id());
-        let known = self.desk.store.read(|view| validity(view, folder, shelves, &key))?;
-        if let Some(known) = known {
+        let member = self.member.id;
+        if let Some(known) = self.desk.store.read(|view| views::validity(view, member, folder, shelves))? {
             return Ok(known);
         }
         let now = u32::try_from(Timestamp::now().as_second()).unwrap_or(u32::MAX);
-        let made = self.desk.store.transact(|tx| {
-            if let Some(known) = validity(tx, folder, shelves, &key)? {
-                return Ok(known);
-            }
-            let base = if let Some(base) = tx.get(&VALIDITY, &())? {
-                base
-            } else {
-                tx.put(&VALIDITY, &(), &now)?;
-                now
-            };
-            if !Folders::is_gathered(folder) {
-                return Ok(base);
-            }
-            let before = tx.get(&GATHERED, &key)?.map_or(base, |gathered| gathered.validity + 1);
-            let gathered = Gathered { shelves: shelves.to_vec(), validity: before.max(now) };
-            tx.put(&GATHERED, &key, &gathered)?;
-            Ok::<_, StoreError>(gathered.validity)
-        });
-        Ok(made.await?)
+        let given = self.desk.store.transact(|tx| views::give_validity(tx, member, folder, shelves, now));
+        given.await.map_err(Trouble::Store)
     }
 }
 
@@ -518,19 +498,6 @@ fn present(view: &View<'_>, login: &Login) -> Result<(Member, Folders), Trouble>
     }
     let folders = Folders::of(&member, &properties, &departments, &find::members(view)?);
     Ok((member, folders))
-}
-
-fn validity(
-    tx: &impl Read,
-    folder: Folder,
-    shelves: &[Shelf],
-    key: &(MemberId, String),
-) -> Result<Option<u32>, StoreError> {
-    if !Folders::is_gathered(folder) {
-        return tx.get(&VALIDITY, &());
-    }
-    let gathered = tx.get(&GATHERED, key)?.filter(|gathered| gathered.shelves == shelves);
-    Ok(gathered.map(|gathered| gathered.validity))
 }
 
 /// Which of some messages is the first that a member has not seen.

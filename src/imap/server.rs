@@ -1,6 +1,7 @@
 //! Drives [`Session`]s over sockets: reads and writes with deadlines, starts TLS and compression, keeps
 //! what is appended, tells those who idle of news, and stops in good order. Knows nothing of commands.
 
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::append::Appending;
@@ -25,6 +25,7 @@ use crate::login::Logins;
 use crate::metrics::{ImapConnection, Metrics, Protocol};
 use crate::net::limits::{ConnectionLimits, Full};
 use crate::net::listen::Listener;
+use crate::net::serve::serve;
 use crate::net::stop::Stop;
 use crate::net::tls::Acceptor;
 use crate::smtp::body::Spool;
@@ -85,51 +86,34 @@ pub struct Server {
 
 impl Server {
     /// Serves a listening socket until the word to stop, and returns when the last session is over.
-    pub async fn serve(self: Arc<Self>, listener: Listener, start: Start, mut stop: Stop) {
-        let mut sessions = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.stopped() => break,
-                Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
-                (stream, peer) = listener.accept() => self.admit(&mut sessions, stream, peer, start, &stop),
-            }
-        }
-        drop(listener);
-        let rest = async {
-            while let Some(ended) = sessions.join_next().await {
-                report(ended);
-            }
-        };
-        if timeout(self.deadlines.drain, rest).await.is_err() {
-            tracing::warn!(sessions = sessions.len(), "IMAP sessions cut off at the end of the shutdown");
-            sessions.shutdown().await;
-        }
+    pub async fn serve(self: Arc<Self>, listener: Listener, start: Start, stop: Stop) {
+        let begin = |stream, peer| self.admit(stream, peer, start, stop.clone());
+        serve(listener, stop.clone(), "IMAP", self.deadlines.drain, begin).await;
     }
 
     fn admit(
         self: &Arc<Self>,
-        sessions: &mut JoinSet<()>,
         stream: TcpStream,
         peer: SocketAddr,
         start: Start,
-        stop: &Stop,
-    ) {
+        stop: Stop,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let client = peer.ip().to_canonical();
         match self.connections.admit(client) {
             Err(full) => {
                 self.metrics.count(ImapConnection::TurnedAway);
                 turn_away(stream, client, start, full);
+                None
             }
             Ok(place) => {
                 let _ = stream.set_nodelay(true);
                 self.metrics.count(ImapConnection::Taken);
                 let open = self.metrics.opened(Protocol::Imap);
-                let (server, stop) = (Arc::clone(self), stop.clone());
-                sessions.spawn(async move {
+                let server = Arc::clone(self);
+                Some(async move {
                     server.converse(stream, client, start, stop).await;
                     drop((place, open));
-                });
+                })
             }
         }
     }
@@ -184,12 +168,6 @@ fn session_id() -> String {
     static SESSIONS: AtomicU64 = AtomicU64::new(0);
     let count = SESSIONS.fetch_add(1, Ordering::Relaxed);
     format!("{:x}-i{count:x}", Timestamp::now().as_microsecond())
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "an IMAP session broke down");
-    }
 }
 
 fn turn_away(stream: TcpStream, client: IpAddr, start: Start, full: Full) {
@@ -253,8 +231,8 @@ impl Driver<'_> {
                     }
                     Effect::Enable { tag, names } => {
                         let enabled = self.seat.as_mut().map(|seat| seat.enable(&names)).unwrap_or_default();
-                        let said = format!("* ENABLED {}\r\n{tag} OK enabled\r\n", enabled.join(" "));
-                        self.say(stream, said.replace("ENABLED \r", "ENABLED\r").as_bytes()).await?;
+                        let line = [&["* ENABLED"], &*enabled].concat().join(" ");
+                        self.say(stream, format!("{line}\r\n{tag} OK enabled\r\n").as_bytes()).await?;
                     }
                     Effect::Perform(tagged) => {
                         self.log.commands += 1;

@@ -157,11 +157,7 @@ impl Session {
             }
             Input::Bad { tag, text } => {
                 self.appending = None;
-                self.errors += 1;
-                if self.errors > self.most_errors {
-                    return self.close("too many commands made no sense");
-                }
-                Effect::Say(format!("{} BAD {text}\r\n", tag.as_deref().unwrap_or("*")).into_bytes())
+                self.wrong(tag.as_deref().unwrap_or("*"), &format!("BAD {text}"))
             }
             Input::Over(text) => self.close(&text),
         }

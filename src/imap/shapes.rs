@@ -5,19 +5,21 @@
 //! that an answer goes to. It is kept as nobody's and exchanged for the reader's own, which has the
 //! same length.
 
+use tokio::sync::SemaphorePermit;
+
 use super::{Desk, Trouble};
-use crate::actions::find;
+use crate::actions::{find, views};
 use crate::desk::entry::Entry;
 use crate::desk::id::{EntryId, MemberId, TicketId};
-use crate::desk::shape::{Rendering, Reply, Said, Shape};
-use crate::desk::shelf::Row;
+use crate::desk::shape::{Glance, Rendering, Reply, Said, Shape};
+use crate::desk::shelf::{Row, Shelf, Shown};
 use crate::desk::ticket::Person;
 use crate::desk::token::ReplyToken;
 use crate::mime::copy::{Plan, build, conversation};
 use crate::mime::shape::fields::{Fields, Searched};
 use crate::mime::shape::shape;
 use crate::relay::render::{ANYBODY, for_mailbox};
-use crate::store::tables::{ENTRIES, OWN, RENDERINGS, SAID, SHAPES};
+use crate::store::tables::{ENTRIES, OWN, RENDERINGS, SHAPES, SHOWN};
 use crate::store::{Read, Record, StoreError, Stored, Table, Tx, View};
 
 /// A message, whoever keeps it.
@@ -81,6 +83,8 @@ fn own(view: &View<'_>, member: MemberId, entry: EntryId) -> Result<Option<Sourc
 /// A message that was never shown, with what is decided now.
 struct New {
     item: Item,
+    /// Where it stood then.
+    stood: Vec<(Shelf, u32)>,
     source: Source,
     at: jiff::Timestamp,
     reply: Option<Reply>,
@@ -88,10 +92,11 @@ struct New {
 
 impl New {
     fn read(view: &View<'_>, desk: &Desk, member: MemberId, item: Item) -> Result<Option<Self>, Trouble> {
+        let Some(Shown { at: stood, .. }) = view.get(&SHOWN, &(item.ticket, item.entry))? else { return Ok(None) };
         let Some(ticket) = item.ticket else {
             let Some(own) = view.get(&OWN, &(member, item.entry))? else { return Ok(None) };
             let source = Source { raw: view.raw(own.raw)?, plan: None };
-            return Ok(Some(Self { item, source, at: own.at, reply: None }));
+            return Ok(Some(Self { item, stood, source, at: own.at, reply: None }));
         };
         let Some(entry) = view.get(&ENTRIES, &(ticket, item.entry))? else { return Ok(None) };
         let Some(raw) = entry.raw else { return Ok(None) };
@@ -100,11 +105,11 @@ impl New {
         let reply = Some(Reply { ticket: token.ticket, scope: token.scope, key });
         let at = entry.at;
         let source = Source { raw: view.raw(raw)?, plan: Some(Box::new((plan, entry))) };
-        Ok(Some(Self { item, source, at, reply }))
+        Ok(Some(Self { item, stood, source, at, reply }))
     }
 
     fn make(self) -> Result<Made, Trouble> {
-        let Self { item, source, at, reply } = self;
+        let Self { item, stood, source, at, reply } = self;
         let broken = |error: rmp_serde::encode::Error| Trouble::Broken(error.to_string());
         let plan = source
             .plan
@@ -126,27 +131,23 @@ impl New {
             body: made.body,
             structure: made.structure,
         };
-        Ok(Made { entry: item.entry, shape, rendering: Rendering { plan, header }, said: Said(said) })
+        Ok(Made { item, stood, shape, rendering: Rendering { plan, header }, said: Said(said) })
     }
 }
 
 /// What is to be kept of a message.
 struct Made {
-    entry: EntryId,
+    item: Item,
+    stood: Vec<(Shelf, u32)>,
     shape: Shape,
     rendering: Rendering,
     said: Said,
 }
 
 impl Made {
-    /// Somebody else may have been first: then his is what it looks like.
     fn keep(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        if tx.get(&SHAPES, &self.entry)?.is_none() {
-            tx.put(&SHAPES, &self.entry, &self.shape)?;
-            tx.put(&RENDERINGS, &self.entry, &self.rendering)?;
-            tx.put(&SAID, &self.entry, &self.said)?;
-        }
-        Ok(())
+        let Self { item, stood, shape, rendering, said } = self;
+        views::keep_shape(tx, (item.ticket, item.entry), stood, shape, rendering, said)
     }
 }
 
@@ -196,22 +197,76 @@ pub async fn prepare(desk: &Desk, member: MemberId, items: &[Item]) -> Result<()
     make(desk, member, &missing).await
 }
 
-/// Gives messages their shape that have none.
+/// Gives messages their shape that have none. One is in memory at a time, and none that is large beside
+/// others' that are.
 pub(super) async fn make(desk: &Desk, member: MemberId, missing: &[Item]) -> Result<(), Trouble> {
-    for few in missing.chunks(AT_A_TIME) {
-        let new = desk.store.read(|view| {
-            let each = few.iter().map(|item| New::read(view, desk, member, *item));
-            each.filter_map(Result::transpose).collect::<Result<Vec<_>, Trouble>>()
-        })?;
-        let making = tokio::task::spawn_blocking(move || new.into_iter().map(New::make).collect::<Result<Vec<_>, _>>());
-        let made = making.await.map_err(|error| Trouble::Broken(error.to_string()))??;
+    for some in missing.chunks(KEPT_AT_A_TIME) {
+        let mut made = Vec::with_capacity(some.len());
+        for item in some {
+            let new = desk.store.read(|view| New::read(view, desk, member, *item))?;
+            let Some(new) = new else { continue };
+            let _room = desk.memory.room(new.source.raw.len() as u64, TIMES).await;
+            let making = tokio::task::spawn_blocking(move || new.make());
+            made.push(making.await.map_err(|error| Trouble::Broken(error.to_string()))??);
+        }
         desk.store.transact(|tx| made.iter().try_for_each(|made| made.keep(tx))).await.map_err(Trouble::Store)?;
     }
     Ok(())
 }
 
-/// Messages that are made at a time: all of their bytes are in memory then.
-const AT_A_TIME: usize = 32;
+/// What is made of so many messages is kept in one commit.
+const KEPT_AT_A_TIME: usize = 32;
+
+/// Reads the bytes of some messages that have their shape, as nobody's; nothing for those that are gone.
+/// Their sizes, all together, are `octets`.
+pub(super) async fn bytes<'a>(
+    desk: &'a Desk,
+    member: MemberId,
+    items: &[Item],
+    octets: u64,
+) -> Result<(Vec<Option<Vec<u8>>>, Option<SemaphorePermit<'a>>), Trouble> {
+    let room = desk.memory.room(octets, TIMES).await;
+    let sources = desk
+        .store
+        .read(|view| items.iter().map(|item| Source::read(view, member, *item)).collect::<Result<Vec<_>, _>>())?;
+    let making =
+        tokio::task::spawn_blocking(move || sources.into_iter().map(|source| source.map(Source::bytes)).collect());
+    Ok((making.await.map_err(|error| Trouble::Broken(error.to_string()))?, room))
+}
+
+/// How many octets messages have, as they are shown; 0 for those that are gone.
+pub(super) fn sizes(desk: &Desk, items: &[Item]) -> Result<Vec<u32>, Trouble> {
+    let entries: Vec<_> = items.iter().map(|item| item.entry).collect();
+    let mut sizes = Vec::with_capacity(entries.len());
+    desk.store.read(|view| {
+        each(view, &SHAPES, &entries, |_, stored| {
+            let shape = stored.map(|stored| stored.glance::<Glance<'_>>().map(|shape| shape.size)).transpose()?;
+            sizes.push(shape.unwrap_or(0));
+            Ok::<_, Trouble>(())
+        })
+    })?;
+    Ok(sizes)
+}
+
+/// How often the octets of a message are in memory while it is made and shown.
+const TIMES: u64 = 3;
+/// Messages whose bytes are in memory together, and how many octets they have at most unless it is one.
+const FEW: usize = 16;
+const MUCH: u64 = 1 << 20;
+
+/// Parts messages of these sizes into groups whose bytes may be in memory together; answers how many the
+/// next group has.
+pub(super) fn together(sizes: impl IntoIterator<Item = u32>) -> (usize, u64) {
+    let (mut count, mut octets) = (0, 0);
+    for size in sizes {
+        let more = octets + u64::from(size);
+        if count > 0 && (more > MUCH || count == FEW) {
+            break;
+        }
+        (count, octets) = (count + 1, more);
+    }
+    (count, octets)
+}
 
 /// What messages are sorted by, of what is kept for it.
 pub(super) fn fields(said: &[u8]) -> Result<Fields, Trouble> {

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod listen;
 pub mod passed;
 pub mod resolver;
+pub mod serve;
 pub mod stop;
 pub mod tls;
 pub mod validator;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::desk::address::Address;
@@ -20,6 +19,7 @@ use crate::login::sasl::{Answer, Question};
 use crate::metrics::{Connection, Message, Metrics, Protocol};
 use crate::net::limits::{ConnectionLimits, Full};
 use crate::net::listen::Listener;
+use crate::net::serve::serve;
 use crate::net::stop::Stop;
 use crate::net::tls::Acceptor;
 
@@ -138,52 +138,35 @@ impl<H: Host> Server<H> {
     /// Serves a listening socket until the word to stop. Then closes it, tells idle clients
     /// `421 4.3.2`, lets transactions that have begun end within [`Deadlines::drain`], and returns
     /// when the last session is over.
-    pub async fn serve(self: Arc<Self>, listener: Listener, start: Start, mut stop: Stop) {
-        let mut sessions = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.stopped() => break,
-                Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
-                (stream, peer) = listener.accept() => self.admit(&mut sessions, stream, peer, start, &stop),
-            }
-        }
-        drop(listener);
-        let rest = async {
-            while let Some(ended) = sessions.join_next().await {
-                report(ended);
-            }
-        };
-        if timeout(self.settings.deadlines.drain + LAST_WORD, rest).await.is_err() {
-            tracing::warn!(sessions = sessions.len(), "SMTP sessions cut off at the end of the shutdown");
-            sessions.shutdown().await;
-        }
+    pub async fn serve(self: Arc<Self>, listener: Listener, start: Start, stop: Stop) {
+        let begin = |stream, peer| self.admit(stream, peer, start, stop.clone());
+        serve(listener, stop.clone(), "SMTP", self.settings.deadlines.drain + LAST_WORD, begin).await;
     }
 
     fn admit(
         self: &Arc<Self>,
-        sessions: &mut JoinSet<()>,
         stream: TcpStream,
         peer: SocketAddr,
         start: Start,
-        stop: &Stop,
-    ) {
+        stop: Stop,
+    ) -> Option<impl Future<Output = ()> + Send + use<H>> {
         let client = peer.ip().to_canonical();
         match self.settings.connections.admit(client) {
             Err(full) => {
                 self.settings.metrics.count(Connection::TurnedAway);
                 turn_away(stream, client, start, full);
+                None
             }
             Ok(place) => {
                 // Replies are sent whole, so waiting for more of them only costs time.
                 let _ = stream.set_nodelay(true);
                 self.settings.metrics.count(Connection::Taken);
                 let open = self.settings.metrics.opened(Protocol::Smtp);
-                let (server, stop) = (Arc::clone(self), stop.clone());
-                sessions.spawn(async move {
+                let server = Arc::clone(self);
+                Some(async move {
                     server.converse(stream, client, start, stop).await;
                     drop((place, open));
-                });
+                })
             }
         }
     }
@@ -257,12 +240,6 @@ pub(crate) fn negotiated(connection: &rustls::ServerConnection) -> String {
     let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
     let words: Vec<_> = version.into_iter().chain(suite).collect();
     words.join(" ").replacen('_', ".", 1)
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "an SMTP session broke down");
-    }
 }
 
 /// Says why and closes. The few octets always fit into the buffer of a new socket.

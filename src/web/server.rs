@@ -3,6 +3,7 @@
 //! held open (Slowloris).
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::site::{self, Scheme, Site};
 use crate::net::limits::ConnectionLimits;
 use crate::net::listen::Listener;
+use crate::net::serve::serve;
 use crate::net::stop::Stop;
 use crate::net::tls::{ACME_PROTOCOL, Acceptor};
 
@@ -60,49 +61,32 @@ pub struct Server {
 impl Server {
     /// Serves a listening socket until the word to stop, over TLS where there is an acceptor. What is
     /// being answered then has a moment to end.
-    pub async fn serve(self: Arc<Self>, listener: Listener, tls: Option<Acceptor>, mut stop: Stop) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.stopped() => break,
-                Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "a web connection broke down");
-                    }
-                }
-                (stream, peer) = listener.accept() => self.admit(&mut connections, stream, peer, tls.as_ref()),
-            }
-        }
-        drop(listener);
-        let rest = async { while connections.join_next().await.is_some() {} };
-        // Whoever is slow comes again.
-        if timeout(LAST_WORD, rest).await.is_err() {
-            connections.shutdown().await;
-        }
+    pub async fn serve(self: Arc<Self>, listener: Listener, tls: Option<Acceptor>, stop: Stop) {
+        serve(listener, stop, "web", LAST_WORD, |stream, peer| self.admit(stream, peer, tls.clone())).await;
     }
 
     /// Whoever is too many is hung up on: there is no word for it before the handshake.
     fn admit(
         self: &Arc<Self>,
-        connections: &mut JoinSet<()>,
         stream: TcpStream,
         peer: SocketAddr,
-        tls: Option<&Acceptor>,
-    ) {
+        tls: Option<Acceptor>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let client = peer.ip().to_canonical();
-        match self.connections.admit(client) {
-            Err(full) => tracing::info!(%client, reason = %full, "web connection refused"),
-            Ok(place) => {
-                let (server, tls) = (Arc::clone(self), tls.cloned());
-                connections.spawn(async move {
-                    if let Err(reason) = server.converse(stream, tls).await {
-                        tracing::debug!(%client, reason, "web connection broken off");
-                    }
-                    drop(place);
-                });
+        let place = match self.connections.admit(client) {
+            Ok(place) => place,
+            Err(full) => {
+                tracing::info!(%client, reason = %full, "web connection refused");
+                return None;
             }
-        }
+        };
+        let server = Arc::clone(self);
+        Some(async move {
+            if let Err(reason) = server.converse(stream, tls).await {
+                tracing::debug!(%client, reason, "web connection broken off");
+            }
+            drop(place);
+        })
     }
 
     async fn converse(&self, stream: TcpStream, tls: Option<Acceptor>) -> Result<(), String> {

@@ -40,7 +40,7 @@ use guichet::intake::quota::Quota;
 use guichet::login::Logins;
 use guichet::login::throttle::Throttle;
 use guichet::metrics::Metrics;
-use guichet::net::limits::ConnectionLimits;
+use guichet::net::limits::{ConnectionLimits, Memory};
 use guichet::net::resolver::resolver;
 use guichet::net::stop::{self, Stopper};
 use guichet::net::tls::{Acceptor, Certificates};
@@ -291,6 +291,7 @@ impl Play {
                 intake,
                 append_limit: 100_000,
                 rolls: Arc::default(),
+                memory: Arc::new(Memory::new(1 << 20)),
             },
             logins: Arc::new(Logins {
                 store: store.clone(),

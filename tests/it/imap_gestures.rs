@@ -1,7 +1,7 @@
 //! What members put into mailboxes by hand: notes, mail of other accounts, drafts, and what the desk
 //! knows already.
 
-use guichet::actions::{member, property, ticket};
+use guichet::actions::{held, member, property, ticket};
 use guichet::desk::entry::{Door, Kind, Reason, State, Verified, What};
 use guichet::desk::member::Role;
 use guichet::desk::ticket::{Assignee, Status};
@@ -396,4 +396,25 @@ async fn what_is_done_in_a_mail_client_is_told_with_its_name() {
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["entries"][0]["client"], serde_json::Value::Null);
     assert_eq!(shown["entries"][1]["client"], "iPhone Mail 22B83");
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_shown_without_what_was_the_matter() {
+    let desk = desk().await;
+    let mut alice = Client::in_mailbox(&desk, "alice", "INBOX").await;
+    let asked = only(&mut alice).await;
+    let reply_to = field(&asked, "Message-ID").unwrap();
+    desk.post(&letter(DORA).to(ACME).answers("<pole@example.com>").field("References", &reply_to).text("And I?")).await;
+    alice.must("NOOP").await;
+    let uid = *alice.search("TEXT \"And I?\"").await.last().unwrap();
+    let before = alice.read(uid).await;
+    assert!(before.contains("Careful: this came from an address that is not known"), "{before}");
+
+    let entry = desk.entries("acme-1").into_iter().find(|entry| entry.warning.is_some()).unwrap().id;
+    desk.act(|tx, act| held::accept(tx, act, "acme-1", entry, Some(held::As::Cc))).await;
+    alice.must("NOOP").await;
+    let now = *alice.search("TEXT \"And I?\"").await.last().unwrap();
+    assert!(now > uid, "under another number");
+    let after = alice.read(now).await;
+    assert!(after.contains("And I?") && !after.contains("Careful"), "{after}");
 }
