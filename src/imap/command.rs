@@ -112,6 +112,27 @@ pub enum Command {
     GetQuotaRoot(Name),
 }
 
+impl Command {
+    /// Whether it names mailboxes.
+    #[must_use]
+    pub fn names_mailboxes(&self) -> bool {
+        matches!(
+            self,
+            Self::Select { .. }
+                | Self::Create { .. }
+                | Self::Delete(_)
+                | Self::Rename(..)
+                | Self::Subscribe(_)
+                | Self::Unsubscribe(_)
+                | Self::List(_)
+                | Self::Status { .. }
+                | Self::Copy { .. }
+                | Self::Move { .. }
+                | Self::GetQuotaRoot(_)
+        )
+    }
+}
+
 /// What must not be shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T>(pub T);
@@ -144,6 +165,45 @@ pub enum Set {
     Ranges(Vec<(Bound, Bound)>),
     /// `$`: what the last search saved (RFC 5182).
     Saved,
+}
+
+impl Set {
+    /// The UIDs that it names, whether there are any messages of these or not; `*` is beyond all. `$`
+    /// names none.
+    #[must_use]
+    pub fn uids(&self) -> Uids {
+        let Self::Ranges(ranges) = self else { return Uids(Vec::new()) };
+        let number = |bound: Bound| match bound {
+            Bound::Number(number) => number,
+            Bound::Last => u32::MAX,
+        };
+        let ends = |&(one, other): &(Bound, Bound)| {
+            let (one, other) = (number(one), number(other));
+            (one.min(other), one.max(other))
+        };
+        let mut ranges: Vec<_> = ranges.iter().map(ends).collect();
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, before| {
+            let joins = next.0 <= before.1;
+            if joins {
+                before.1 = before.1.max(next.1);
+            }
+            joins
+        });
+        Uids(ranges)
+    }
+}
+
+/// UIDs, as ranges that don't overlap, in ascending order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uids(Vec<(u32, u32)>);
+
+impl Uids {
+    #[must_use]
+    pub fn has(&self, uid: u32) -> bool {
+        let at = self.0.partition_point(|(_, last)| *last < uid);
+        self.0.get(at).is_some_and(|(first, _)| *first <= uid)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -375,4 +435,26 @@ pub struct Append {
     pub size: u64,
     /// The client waits for our word before it sends them.
     pub waits: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_names_each_uid_that_lies_in_one_of_its_ranges() {
+        let number = Bound::Number;
+        let set = Set::Ranges(vec![
+            (number(9), number(7)),
+            (number(3), number(3)),
+            (number(8), number(12)),
+            (number(1), number(2)),
+            (number(10), number(11)),
+            (number(100), Bound::Last),
+        ]);
+        let named: Vec<_> = (0..20).filter(|uid| set.uids().has(*uid)).collect();
+        assert_eq!(named, [1, 2, 3, 7, 8, 9, 10, 11, 12]);
+        assert!(!set.uids().has(99) && set.uids().has(100) && set.uids().has(u32::MAX));
+        assert!(!Set::Saved.uids().has(1) && !Set::Ranges(Vec::new()).uids().has(1));
+    }
 }

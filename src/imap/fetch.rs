@@ -1,10 +1,11 @@
 //! FETCH (RFC 3501 §6.4.5): what is asked of messages, read a few at a time and written as it comes.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use super::command::{FetchItem, Partial, Section, What};
 use super::flags;
-use super::selected::{Selected, found};
+use super::selected::{FIRST, PAGE, Selected, found};
 use super::shapes::{Exchange, Item, bytes, each, make, prepare, sizes, together};
 use super::write::{Out, decimal, literal, set};
 use super::{Desk, Trouble};
@@ -14,7 +15,7 @@ use crate::desk::shape::{Glance, RenderedHeader, Shape};
 use crate::desk::shelf::{Mine, Row, Trail, Turn};
 use crate::mime::shape::section;
 use crate::store::tables::{RENDERINGS, SHAPES, VIEW_LOG};
-use crate::store::{Kept, Order, Read as _, StoreError, View};
+use crate::store::{Kept, Order, Read as _};
 
 /// Messages that are read at a time where their flags are wanted, and where more is.
 const MANY: usize = 500;
@@ -386,23 +387,34 @@ fn section_name(section: &Section, partial: Option<Partial>) -> String {
     format!("BODY[{name}{what}]{}", origin(partial))
 }
 
-/// UIDs that left a mailbox after a change, of those that were asked for (RFC 7162 §3.2.6).
+/// UIDs that left a mailbox after a change, of those that were asked for (RFC 7162 §3.2.6). The log is
+/// read a page at a time, so that nobody who writes waits for it.
 pub(super) fn vanished(
-    view: &View<'_>,
+    desk: &Desk,
     selected: &Selected,
     since: u64,
     asked: impl Fn(u32) -> bool,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<String>, Trouble> {
     let mut left = BTreeSet::new();
-    for ((_, trail), turn) in
-        view.range(&VIEW_LOG, (since.saturating_add(1), super::selected::FIRST).., Order::Up, usize::MAX)?
-    {
-        if let (Trail::Row(shelf, uid), Turn::Left) = (trail, turn)
-            && selected.shelves.contains(&shelf)
-            && asked(uid)
-        {
-            left.insert(uid);
+    // What left later the session is told as it is told of all else.
+    let end = Bound::Excluded((selected.synced() + 1, FIRST));
+    let mut from = Bound::Included((since.saturating_add(1), FIRST));
+    if since >= selected.synced() {
+        return Ok(None);
+    }
+    loop {
+        let page = desk.store.read(|view| view.range(&VIEW_LOG, (from, end), Order::Up, PAGE))?;
+        for ((_, trail), turn) in &page {
+            if let (Trail::Row(shelf, uid), Turn::Left) = (trail, turn)
+                && selected.shelves.contains(shelf)
+                && asked(*uid)
+            {
+                left.insert(*uid);
+            }
+        }
+        match page.last().filter(|_| page.len() == PAGE) {
+            Some((last, _)) => from = Bound::Excluded(*last),
+            None => return Ok((!left.is_empty()).then(|| set(left))),
         }
     }
-    Ok((!left.is_empty()).then(|| set(left)))
 }

@@ -7,7 +7,7 @@ use super::command::{List, ListBy, Name, StatusItem};
 use super::reader::encode_name;
 use super::rolls::Roll;
 use super::seat::{Done, Seat, modseq, uid_next};
-use super::selected::{mine, rows};
+use super::selected::{MINE_AT_ONCE, found, mine};
 use super::shapes::{Item, prepare, sizes};
 use super::write::Out;
 use crate::actions::own;
@@ -109,6 +109,7 @@ impl Seat {
         let shelves = self.folders.shelves(named.folder);
         let validity = self.validity(named.folder, &shelves).await?;
         let member = self.member.id;
+        self.desk.rolls.make_ready(&self.desk.store, &shelves)?;
         let (roll, next, changed) = self.desk.store.read(|view| {
             let roll = self.desk.rolls.of(view, &shelves)?;
             Ok::<_, Trouble>((roll, uid_next(view, &shelves)?, modseq(view, &shelves, member)?))
@@ -125,7 +126,7 @@ impl Seat {
                     ("DELETED", self.count(&roll, |uid, mine| mine.deleted.contains(&uid))?.to_string())
                 }
                 StatusItem::HighestModSeq => ("HIGHESTMODSEQ", changed.to_string()),
-                StatusItem::Size => ("SIZE", self.size(&shelves).await?.to_string()),
+                StatusItem::Size => ("SIZE", self.size(&roll, &shelves).await?.to_string()),
                 StatusItem::MailboxId => ("MAILBOXID", format!("({})", named.folder.id())),
                 StatusItem::AppendLimit => ("APPENDLIMIT", self.desk.append_limit.to_string()),
             };
@@ -137,18 +138,22 @@ impl Seat {
     }
 
     fn count(&self, roll: &Roll, counts: impl Fn(u32, &Mine) -> bool) -> Result<usize, Trouble> {
-        let mine = self.desk.store.read(|view| mine(view, self.member.id, roll.entries().iter().copied()))?;
-        Ok(roll.uids().iter().zip(&mine).filter(|(uid, mine)| counts(**uid, mine)).count())
+        let mut counted = 0;
+        for (uids, entries) in roll.uids().chunks(MINE_AT_ONCE).zip(roll.entries().chunks(MINE_AT_ONCE)) {
+            let mine = self.desk.store.read(|view| mine(view, self.member.id, entries.iter().copied()))?;
+            counted += uids.iter().zip(&mine).filter(|(uid, mine)| counts(**uid, mine)).count();
+        }
+        Ok(counted)
     }
 
-    /// Octets of all messages on some shelves.
-    async fn size(&self, shelves: &[Shelf]) -> Result<u64, Trouble> {
-        let rows = self.desk.store.read(|view| rows(view, shelves))?;
-        let items: Vec<_> = rows.iter().map(|(_, row)| Item::of(row)).collect();
+    /// Octets of all messages of a mailbox.
+    async fn size(&self, roll: &Roll, shelves: &[Shelf]) -> Result<u64, Trouble> {
         let mut size = 0;
-        for some in items.chunks(500) {
-            prepare(&self.desk, self.member.id, some).await?;
-            size += sizes(&self.desk, some)?.into_iter().map(u64::from).sum::<u64>();
+        for some in roll.uids().chunks(500) {
+            let there = self.desk.store.read(|view| found(view, shelves, self.member.id, some))?;
+            let items: Vec<_> = there.iter().map(|(_, row, _)| Item::of(row)).collect();
+            prepare(&self.desk, self.member.id, &items).await?;
+            size += sizes(&self.desk, &items)?.into_iter().map(u64::from).sum::<u64>();
         }
         Ok(size)
     }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use super::reader::{Input, Reader, ReaderLimits};
 use super::rolls::Rolls;
 use super::seat::Seat;
-use super::selected::{found, rows};
+use super::selected::found;
 use super::write::Out;
 use super::{Desk, flags};
 use crate::actions::testing::Office;
 use crate::actions::{app_password, ticket};
 use crate::desk::login::by_password;
 use crate::desk::scram::Keys;
+use crate::desk::shelf::{Row, Shelf};
 use crate::desk::ticket::{Priority, Status};
 use crate::intake::Intake;
 use crate::intake::gate::Gate;
@@ -23,6 +24,8 @@ use crate::intake::looks::{LookAlikeCap, Looks};
 use crate::intake::quota::Quota;
 use crate::net::limits::Memory;
 use crate::net::resolver::resolver;
+use crate::store::tables::ROWS;
+use crate::store::{Order, Read as _, StoreError, View};
 use crate::trust::Authenticator;
 
 /// Numbers that are always the same.
@@ -322,4 +325,17 @@ async fn whatever_happens_each_client_sees_what_there_is() {
             assert!(client.qresync || client.validity > 0 || client.folder.is_none());
         }
     }
+}
+
+/// All rows of some shelves, by their numbers.
+fn rows(view: &View<'_>, shelves: &[Shelf]) -> Result<Vec<(u32, Row)>, StoreError> {
+    let mut rows = Vec::new();
+    for shelf in shelves {
+        let of_it = view.starting(&ROWS, (*shelf,), Order::Up, usize::MAX)?;
+        rows.extend(of_it.into_iter().map(|((_, uid), row)| (uid, row)));
+    }
+    if shelves.len() > 1 {
+        rows.sort_unstable_by_key(|(uid, _)| *uid);
+    }
+    Ok(rows)
 }

@@ -9,11 +9,13 @@ use super::selected::FIRST;
 use crate::desk::id::EntryId;
 use crate::desk::shelf::{Row, Shelf, Trail, Turn};
 use crate::store::tables::{ROWS, VIEW_LOG};
-use crate::store::{Read, StoreError, View};
+use crate::store::{Read, Store, StoreError, View};
 
 /// How many changes are caught up with before it costs less to read all rows anew, besides a quarter of
 /// the messages.
 const FEW_CHANGES: usize = 1_000;
+/// Rows that are read at a time where there is no hurry.
+const ROWS_AT_ONCE: usize = 5_000;
 /// Messages on rolls that nobody uses, of all mailboxes.
 const UNUSED: usize = 500_000;
 
@@ -53,20 +55,9 @@ impl Roll {
 
     /// Reads all rows of some shelves.
     fn read(view: &impl Read, shelves: &[Shelf]) -> Result<Self, StoreError> {
-        let (mut messages, mut keywords) = (Vec::new(), BTreeSet::new());
-        for shelf in shelves {
-            view.visit(&ROWS, (*shelf, 0)..=(*shelf, u32::MAX), usize::MAX, |(_, uid), row| {
-                let row = row.read()?;
-                messages.push((uid, row.entry));
-                keywords.extend(row.marks.keywords);
-                Ok::<_, StoreError>(())
-            })?;
-        }
-        if shelves.len() > 1 {
-            messages.sort_unstable_by_key(|(uid, _)| *uid);
-        }
-        let (uids, entries) = messages.into_iter().unzip();
-        Ok(Self { uids, entries, keywords })
+        let mut reading = Reading::of(shelves);
+        while reading.page(view, usize::MAX)? {}
+        Ok(reading.into_roll())
     }
 
     /// What the log says of it since a commit.
@@ -113,11 +104,55 @@ impl Roll {
         if came.is_empty() && left.is_empty() && keywords.is_none() {
             return Ok(Followed::Same);
         }
-        // Numbers grow with the commits: what came stands behind what is known.
         let known = self.uids.iter().copied().zip(self.entries.iter().copied());
         let stays = known.filter(|(uid, _)| !left.contains(uid));
-        let (uids, entries) = stays.chain(came.iter().map(|(uid, row)| (*uid, row.entry))).unzip();
+        let mut messages: Vec<_> = stays.chain(came.iter().map(|(uid, row)| (*uid, row.entry))).collect();
+        // Numbers grow with the commits, so what came stands behind what is known; but not behind what was
+        // read of one shelf after it came to another.
+        if came.first().map(|(uid, _)| uid) < self.uids.last() {
+            messages.sort_unstable_by_key(|(uid, _)| *uid);
+        }
+        let (uids, entries) = messages.into_iter().unzip();
         Ok(Followed::To(Self { uids, entries, keywords: keywords.unwrap_or_else(|| self.keywords.clone()) }))
+    }
+}
+
+/// A roll while its rows are read.
+struct Reading<'a> {
+    shelves: &'a [Shelf],
+    /// The last row that was read, of the first of these shelves.
+    last: Option<u32>,
+    messages: Vec<(u32, EntryId)>,
+    keywords: BTreeSet<String>,
+}
+
+impl<'a> Reading<'a> {
+    fn of(shelves: &'a [Shelf]) -> Self {
+        Self { shelves, last: None, messages: Vec::new(), keywords: BTreeSet::new() }
+    }
+
+    /// Reads so many rows more of one shelf; whether there may be others.
+    fn page(&mut self, view: &impl Read, rows: usize) -> Result<bool, StoreError> {
+        let Some((shelf, others)) = self.shelves.split_first() else { return Ok(false) };
+        let before = self.messages.len();
+        let from = self.last.map_or(Bound::Included((*shelf, 0)), |uid| Bound::Excluded((*shelf, uid)));
+        view.visit(&ROWS, (from, Bound::Included((*shelf, u32::MAX))), rows, |(_, uid), row| {
+            let row = row.read()?;
+            self.messages.push((uid, row.entry));
+            self.last = Some(uid);
+            self.keywords.extend(row.marks.keywords);
+            Ok::<_, StoreError>(())
+        })?;
+        if self.messages.len() - before < rows {
+            (self.shelves, self.last) = (others, None);
+        }
+        Ok(!self.shelves.is_empty())
+    }
+
+    fn into_roll(mut self) -> Roll {
+        self.messages.sort_unstable_by_key(|(uid, _)| *uid);
+        let (uids, entries) = self.messages.into_iter().unzip();
+        Roll { uids, entries, keywords: self.keywords }
     }
 }
 
@@ -138,6 +173,23 @@ pub struct Rolls {
 type Kept = HashMap<Vec<Shelf>, (u64, Arc<Roll>)>;
 
 impl Rolls {
+    /// Has the roll of some shelves at hand, so that whoever asks for it only catches up: rows are read a
+    /// page at a time, and nobody who writes waits for all of them.
+    pub fn make_ready(&self, store: &Store, shelves: &[Shelf]) -> Result<(), StoreError> {
+        if self.lock().contains_key(shelves) {
+            return Ok(());
+        }
+        let mut reading = Reading::of(shelves);
+        let mut began = None;
+        while store.read(|view| {
+            began.get_or_insert(view.version());
+            reading.page(view, ROWS_AT_ONCE)
+        })? {}
+        let roll = Arc::new(reading.into_roll());
+        self.lock().entry(shelves.to_vec()).or_insert((began.unwrap_or(0), roll));
+        Ok(())
+    }
+
     /// The roll of some shelves.
     pub fn of(&self, view: &View<'_>, shelves: &[Shelf]) -> Result<Arc<Roll>, StoreError> {
         let now = view.version();
@@ -228,5 +280,69 @@ mod tests {
         office.act(|tx, act| ticket::tag(tx, act, &closed, "late")).await.unwrap();
         let after = office.store.read(|view| rolls.of(view, &shelves)).unwrap();
         assert!(Arc::ptr_eq(&before, &after));
+    }
+
+    #[tokio::test]
+    async fn a_roll_that_is_read_while_the_desk_goes_on_is_the_one_that_is_read_at_once() {
+        let office = Office::open().await;
+        let first = office.ticket("carol").await;
+        let shelves = [Shelf::Status(first.property, Status::Open), Shelf::Status(first.property, Status::Closed)];
+        let (mut open, mut closed) = (Vec::new(), Vec::new());
+        for n in 0..6 {
+            let made = office.ticket(&format!("dave{n}")).await.reference.to_string();
+            if n % 2 == 0 { &mut open } else { &mut closed }.push(made);
+        }
+        for made in &closed {
+            office.act(|tx, act| ticket::set_status(tx, act, made, Status::Closed)).await.unwrap();
+        }
+        let mut reading = Reading::of(&shelves);
+        let mut began = None;
+        let (mut pages, mut second) = (0, false);
+        loop {
+            let more = office.store.read(|view| {
+                began.get_or_insert(view.version());
+                reading.page(view, 2)
+            });
+            let more = more.unwrap();
+            // Some come and go on either shelf, before what was read and behind it.
+            match pages {
+                0 => {
+                    let one = open.pop().unwrap();
+                    office.act(|tx, act| ticket::set_status(tx, act, &one, Status::Closed)).await.unwrap();
+                    office.ticket("erin").await;
+                }
+                1 => {
+                    let one = closed.pop().unwrap();
+                    office.act(|tx, act| ticket::set_status(tx, act, &one, Status::Open)).await.unwrap();
+                    office.act(|tx, act| ticket::tag(tx, act, &one, "late")).await.unwrap();
+                }
+                _ if reading.shelves.len() == 1 && !second => {
+                    second = true;
+                    // One comes that is not seen any more, and behind it one that is.
+                    office.ticket("frank").await;
+                    let back = first.reference.to_string();
+                    office.act(|tx, act| ticket::set_status(tx, act, &back, Status::Closed)).await.unwrap();
+                }
+                _ => {}
+            }
+            pages += 1;
+            if !more {
+                break;
+            }
+        }
+        assert!(pages > 3 && second);
+        let roll = reading.into_roll();
+        office
+            .store
+            .read(|view| {
+                let read = Roll::read(view, &shelves)?;
+                let Followed::To(followed) = roll.follow(view, &shelves, began.unwrap())? else {
+                    panic!("it has changed")
+                };
+                assert_eq!((followed.uids(), followed.entries()), (read.uids(), read.entries()));
+                assert!(followed.keywords().is_superset(read.keywords()));
+                Ok::<_, StoreError>(())
+            })
+            .unwrap();
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::command::{Bound, Command, FetchItem, Name, Resync, Set, Tagged};
+use super::command::{Command, FetchItem, Name, Resync, Set, Tagged};
 use super::fetch::{self, Wanted, fetch};
 use super::flags::Asked;
 use super::reader::encode_name;
-use super::selected::{News, Selected};
+use super::selected::{MINE_AT_ONCE, News, Selected, mine};
 use super::write::{Out, set};
 use super::{Desk, Trouble};
 use crate::actions::{Act, app_password, find, post, views};
@@ -21,7 +21,7 @@ use crate::desk::login::Login;
 use crate::desk::member::Member;
 use crate::desk::shelf::{Peak, Shelf};
 use crate::store::tables::PEAKS;
-use crate::store::{Read, StoreError, View};
+use crate::store::{Read as _, StoreError, View};
 
 /// A member at his client.
 pub struct Seat {
@@ -31,6 +31,8 @@ pub struct Seat {
     pub(super) peer: IpAddr,
     pub(super) member: Member,
     pub(super) folders: Folders,
+    /// The number of the commit that changed last what he may do.
+    rights: u64,
     /// What the client calls itself (RFC 2971).
     client: Option<String>,
     pub(super) selected: Option<Selected>,
@@ -77,13 +79,14 @@ impl Done {
 impl Seat {
     /// Seats whoever has this login, at a client there.
     pub fn take(desk: Desk, login: Login, peer: IpAddr) -> Result<Self, Trouble> {
-        let (member, folders) = desk.store.read(|view| present(view, &login))?;
+        let Present { member, folders, rights } = desk.store.read(|view| present(view, &login))?;
         Ok(Self {
             desk,
             login,
             peer,
             member,
             folders,
+            rights,
             client: None,
             selected: None,
             saved: BTreeSet::new(),
@@ -128,7 +131,7 @@ impl Seat {
 
     /// Tells what is new, of commits from that one on; nothing before it concerned him.
     pub async fn news(&mut self, since: u64, out: &mut Out<'_>) -> Result<(), Trouble> {
-        self.look_round()?;
+        self.stay()?;
         if let Some(selected) = &mut self.selected {
             selected.skip_to(since);
         }
@@ -161,7 +164,11 @@ impl Seat {
     /// # Errors
     /// [`Trouble`]; nothing was done then.
     pub async fn perform(&mut self, Tagged { tag, command }: &Tagged, out: &mut Out<'_>) -> Result<Done, Trouble> {
-        self.look_round()?;
+        if command.names_mailboxes() {
+            self.look_round()?;
+        } else {
+            self.stay()?;
+        }
         let done = self.carry_out(tag, command, out).await;
         if let Err(Trouble::Client(_) | Trouble::Bye(_)) = done {
             return done;
@@ -178,10 +185,21 @@ impl Seat {
         done
     }
 
-    /// Whether he may still be here, and where.
+    /// Whether he may still be here. Where nothing has changed for him his mailboxes are the same, but for
+    /// names, and for those of departments and colleagues: these go without his rights changing.
+    fn stay(&mut self) -> Result<(), Trouble> {
+        let (member, rights) = self.desk.store.read(|view| here(view, &self.login))?;
+        let of_others = |selected: &Selected| matches!(selected.folder, Folder::Department(..) | Folder::Member(..));
+        if rights == self.rights && member == self.member && !self.selected.as_ref().is_some_and(of_others) {
+            return Ok(());
+        }
+        self.look_round()
+    }
+
+    /// Whether he may still be here, and which mailboxes there are now.
     pub(super) fn look_round(&mut self) -> Result<(), Trouble> {
-        let (member, folders) = self.desk.store.read(|view| present(view, &self.login))?;
-        (self.member, self.folders) = (member, folders);
+        let Present { member, folders, rights } = self.desk.store.read(|view| present(view, &self.login))?;
+        (self.member, self.folders, self.rights) = (member, folders, rights);
         if let Some(selected) = &self.selected
             && (!self.folders.has(selected.folder) || self.folders.shelves(selected.folder) != selected.shelves)
         {
@@ -311,14 +329,13 @@ impl Seat {
         let shelves = self.folders.shelves(folder);
         let validity = self.validity(folder, &shelves).await?;
         let member = self.member.id;
-        let told_unseen = !self.enabled.rev2;
-        let (selected, roll, next, modseq, unseen) = self.desk.store.read(|view| {
+        self.desk.rolls.make_ready(&self.desk.store, &shelves)?;
+        let (selected, roll, next, modseq) = self.desk.store.read(|view| {
             let roll = self.desk.rolls.of(view, &shelves)?;
-            let unseen = if told_unseen { first_unseen(view, member, roll.entries())? } else { None };
             let (next, modseq) = (uid_next(view, &shelves)?, modseq(view, &shelves, member)?);
             let selected =
                 Selected::open(view, folder, shelves.clone(), Arc::clone(&roll), validity, read_only, member);
-            Ok::<_, Trouble>((selected, roll, next, modseq, unseen))
+            Ok::<_, Trouble>((selected, roll, next, modseq))
         })?;
         let keywords = roll.keywords().iter().map(String::as_str);
         let flags = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "$Junk", "$NotJunk"];
@@ -332,7 +349,7 @@ impl Seat {
         out.line(&format!("* {} EXISTS", selected.count()));
         if !self.enabled.rev2 {
             out.line("* 0 RECENT");
-            if let Some(at) = unseen {
+            if let Some(at) = self.first_unseen(roll.entries())? {
                 out.line(&format!("* OK [UNSEEN {}] the first to read", at + 1));
             }
         }
@@ -354,14 +371,9 @@ impl Seat {
     /// Tells a client that was here before what it missed (RFC 7162 §3.2.5).
     async fn resync(&mut self, resync: &Resync, out: &mut Out<'_>) -> Result<(), Trouble> {
         let selected = self.selected()?;
-        let known = resync.known_uids.as_ref();
-        let is_known = |uid: u32| match known {
-            Some(Set::Ranges(ranges)) => ranges.iter().any(|(one, other)| covers(*one, *other, uid)),
-            Some(Set::Saved) => false,
-            None => true,
-        };
-        let vanished = self.desk.store.read(|view| fetch::vanished(view, selected, resync.modseq, is_known))?;
-        if let Some(vanished) = vanished {
+        let known = resync.known_uids.as_ref().map(Set::uids);
+        let is_known = |uid: u32| known.as_ref().is_none_or(|known| known.has(uid));
+        if let Some(vanished) = fetch::vanished(&self.desk, selected, resync.modseq, is_known)? {
             out.line(&format!("* VANISHED (EARLIER) {vanished}"));
         }
         let uids: Vec<_> = selected.uids().iter().copied().filter(|uid| is_known(*uid)).collect();
@@ -387,11 +399,8 @@ impl Seat {
             if !uid || !self.enabled.qresync {
                 return Err(Trouble::Bad("VANISHED is for UID FETCH, once QRESYNC is enabled".into()));
             }
-            let asked = |number: u32| match set {
-                Set::Ranges(ranges) => ranges.iter().any(|(one, other)| covers(*one, *other, number)),
-                Set::Saved => false,
-            };
-            if let Some(left) = self.desk.store.read(|view| fetch::vanished(view, selected, since, asked))? {
+            let asked = set.uids();
+            if let Some(left) = fetch::vanished(&self.desk, selected, since, |uid| asked.has(uid))? {
                 out.line(&format!("* VANISHED (EARLIER) {left}"));
             }
         }
@@ -476,6 +485,17 @@ impl Seat {
         self.enabled.qresync.then(|| format!("HIGHESTMODSEQ {highest}"))
     }
 
+    /// Which of some messages is the first that he has not seen.
+    fn first_unseen(&self, entries: &[EntryId]) -> Result<Option<usize>, Trouble> {
+        for (n, some) in entries.chunks(MINE_AT_ONCE).enumerate() {
+            let mine = self.desk.store.read(|view| mine(view, self.member.id, some.iter().copied()))?;
+            if let Some(at) = mine.iter().position(|mine| !mine.seen) {
+                return Ok(Some(n * MINE_AT_ONCE + at));
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) async fn validity(&self, folder: Folder, shelves: &[Shelf]) -> Result<u32, Trouble> {
         let member = self.member.id;
         if let Some(known) = self.desk.store.read(|view| views::validity(view, member, folder, shelves))? {
@@ -487,29 +507,31 @@ impl Seat {
     }
 }
 
-/// Who has this login, and his mailboxes.
-fn present(view: &View<'_>, login: &Login) -> Result<(Member, Folders), Trouble> {
+/// A member as the desk knows him at some state of it.
+struct Present {
+    member: Member,
+    folders: Folders,
+    rights: u64,
+}
+
+/// Who has this login, and when what he may do changed last.
+fn here(view: &View<'_>, login: &Login) -> Result<(Member, u64), Trouble> {
     let member = app_password::member(view, login)?;
     let member = member.ok_or(Trouble::Bye("this app password is valid no longer"))?;
+    let rights = view.get(&PEAKS, &(Shelf::Mine(member.id), Peak::Rights))?.unwrap_or(0);
+    Ok((member, rights))
+}
+
+/// The same, with his mailboxes.
+fn present(view: &View<'_>, login: &Login) -> Result<Present, Trouble> {
+    let (member, rights) = here(view, login)?;
     let properties = find::properties(view)?;
     let mut departments = Vec::new();
     for property in properties.iter().filter(|property| member.is_of(property.id)) {
         departments.extend(find::departments(view, property.id)?);
     }
     let folders = Folders::of(&member, &properties, &departments, &find::members(view)?);
-    Ok((member, folders))
-}
-
-/// Which of some messages is the first that a member has not seen.
-fn first_unseen(view: &View<'_>, member: MemberId, entries: &[EntryId]) -> Result<Option<usize>, StoreError> {
-    const AT_A_TIME: usize = 500;
-    for (n, some) in entries.chunks(AT_A_TIME).enumerate() {
-        let mine = super::selected::mine(view, member, some.iter().copied())?;
-        if let Some(at) = mine.iter().position(|mine| !mine.seen) {
-            return Ok(Some(n * AT_A_TIME + at));
-        }
-    }
-    Ok(None)
+    Ok(Present { member, folders, rights })
 }
 
 /// More than any UID that a mailbox had.
@@ -528,14 +550,4 @@ pub(super) fn modseq(view: &View<'_>, shelves: &[Shelf], member: MemberId) -> Re
         highest = highest.max(view.get(&PEAKS, &(shelf, Peak::ModSeq))?.unwrap_or(0));
     }
     Ok(highest)
-}
-
-/// Whether a UID lies in a range whose `*` is beyond all.
-fn covers(one: Bound, other: Bound, uid: u32) -> bool {
-    let number = |bound| match bound {
-        Bound::Number(number) => number,
-        Bound::Last => u32::MAX,
-    };
-    let (one, other) = (number(one), number(other));
-    (one.min(other)..=one.max(other)).contains(&uid)
 }

@@ -18,7 +18,10 @@ use crate::store::tables::{MINE, ROWS, SHOWN, VIEW_LOG};
 use crate::store::{Order, Read, StoreError, View};
 
 /// Log entries that are read at a time.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
+
+/// Messages whose flags are read at a time, so that nobody who writes waits for those of a whole mailbox.
+pub(super) const MINE_AT_ONCE: usize = 1_000;
 
 /// A selected mailbox.
 #[derive(Debug)]
@@ -124,6 +127,12 @@ impl Selected {
         Some(uids)
     }
 
+    /// The number of the commit that the session knows the mailbox as of.
+    #[must_use]
+    pub fn synced(&self) -> u64 {
+        self.synced
+    }
+
     /// Nothing before a commit concerns it.
     pub fn skip_to(&mut self, commit: u64) {
         self.synced = self.synced.max(commit.saturating_sub(1));
@@ -216,19 +225,6 @@ fn numbered_len(count: usize) -> u32 {
 
 /// The first key of a commit in the log.
 pub(super) const FIRST: Trail = Trail::Row(Shelf::Status(PropertyId(0), Status::Open), 0);
-
-/// All rows of some shelves, by their numbers.
-pub(super) fn rows(view: &View<'_>, shelves: &[Shelf]) -> Result<Vec<(u32, Row)>, StoreError> {
-    let mut rows = Vec::new();
-    for shelf in shelves {
-        let of_it = view.starting(&ROWS, (*shelf,), Order::Up, usize::MAX)?;
-        rows.extend(of_it.into_iter().map(|((_, uid), row)| (uid, row)));
-    }
-    if shelves.len() > 1 {
-        rows.sort_unstable_by_key(|(uid, _)| *uid);
-    }
-    Ok(rows)
-}
 
 /// Messages on some shelves by their numbers, which are in ascending order; those that left are not
 /// there. With what the member sees of their flags.
