@@ -173,31 +173,20 @@ pub fn colleagues(
     Ok(colleagues)
 }
 
-/// Who is told of a ticket that nobody works on.
-pub fn everyone(tx: &impl Read, property: &Property) -> Result<Vec<Colleague>, ActionError> {
-    if property.default_assignee.is_some() {
-        let default = colleagues(tx, property.id, property.default_assignee)?;
-        if !default.is_empty() {
-            return Ok(default);
-        }
-    }
-    Ok(members(tx)?.iter().filter(|member| member.is_of(property.id)).map(colleague).collect())
-}
-
-/// Who hears of a ticket within the team: who works on it and who follows it, or else everyone.
-pub fn team(tx: &impl Read, property: &Property, ticket: &Ticket) -> Result<Vec<Colleague>, ActionError> {
-    let mut team = colleagues(tx, property.id, ticket.assignee)?;
+/// Who works on a ticket or follows it.
+pub fn team(tx: &impl Read, property: PropertyId, ticket: &Ticket) -> Result<Vec<Colleague>, ActionError> {
+    let mut team = colleagues(tx, property, ticket.assignee)?;
     for participant in &ticket.participants {
         if let Person::Member(id) = participant.person
             && !team.iter().any(|known| known.id == id)
         {
             let member = member_by_id(tx, id)?;
-            if member.is_of(property.id) {
+            if member.is_of(property) {
                 team.push(colleague(&member));
             }
         }
     }
-    if team.is_empty() { everyone(tx, property) } else { Ok(team) }
+    Ok(team)
 }
 
 /// A member as the fan-out sees him.

@@ -6,11 +6,13 @@ use super::property::check_name;
 use super::{Act, ActionError, app_password, claim, copies, find, state, views};
 use crate::desk::address::Address;
 use crate::desk::entry::What;
+use crate::desk::fanout::Colleague;
 use crate::desk::id::{MemberId, PropertyId};
 use crate::desk::member::{Member, Role};
+use crate::desk::property::Property;
 use crate::desk::ticket::{Assignee, Person, Status};
 use crate::store::tables::{
-    DEPARTMENTS, MEMBER_ADDRESSES, MEMBER_IDS, MEMBERS, PROPERTIES, PUBLIC_ADDRESSES, TICKET_LISTS, TICKETS,
+    AUDIENCES, DEPARTMENTS, MEMBER_ADDRESSES, MEMBER_IDS, MEMBERS, PROPERTIES, PUBLIC_ADDRESSES, TICKET_LISTS, TICKETS,
 };
 use crate::store::{Order, Read, Tx};
 
@@ -64,7 +66,7 @@ pub fn add(tx: &mut Tx<'_>, act: &Act<'_>, new: New) -> Result<Member, ActionErr
     for alias in new.aliases {
         add_alias(tx, act, &mut member, alias)?;
     }
-    tx.put(&MEMBERS, &member.id, &member)?;
+    keep(tx, &member)?;
     Ok(member)
 }
 
@@ -123,7 +125,7 @@ pub fn edit(tx: &mut Tx<'_>, act: &Act<'_>, who: &str, changes: Changes) -> Resu
         }
         member.password = Some(password);
     }
-    tx.put(&MEMBERS, &member.id, &member)?;
+    keep(tx, &member)?;
     views::rights_changed(tx, member.id)?;
     Ok(member)
 }
@@ -140,11 +142,39 @@ pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, who: &str) -> Result<Member, Actio
     member.password = None;
     member.removed = true;
     app_password::revoke_all(tx, member.id)?;
-    tx.put(&MEMBERS, &member.id, &member)?;
+    keep(tx, &member)?;
     for property in properties {
         leave(tx, act, &member, property)?;
     }
     Ok(member)
+}
+
+/// Saves a member.
+fn keep(tx: &mut Tx<'_>, member: &Member) -> Result<(), ActionError> {
+    let before = tx.get(&MEMBERS, &member.id)?;
+    for property in before.iter().chain([member]).flat_map(|member| member.roles.keys()) {
+        tx.delete(&AUDIENCES, property);
+    }
+    Ok(tx.put(&MEMBERS, &member.id, member)?)
+}
+
+/// Who is told by mail of a ticket that nobody works on: the default assignee, else all members who want
+/// copies.
+pub fn audience(tx: &mut Tx<'_>, property: &Property) -> Result<Vec<Colleague>, ActionError> {
+    let default = find::colleagues(tx, property.id, property.default_assignee)?;
+    if !default.is_empty() {
+        return Ok(default);
+    }
+    // So what arrives costs as much as it makes copies, and not as much as there are members.
+    let ids = if let Some(ids) = tx.get(&AUDIENCES, &property.id)? {
+        ids
+    } else {
+        let members = find::members(tx)?.into_iter();
+        let ids = members.filter(|member| member.hears_of(property.id)).map(|member| member.id).collect();
+        tx.put(&AUDIENCES, &property.id, &ids)?;
+        ids
+    };
+    ids.into_iter().map(|id| Ok(find::colleague(&find::member_by_id(tx, id)?))).collect()
 }
 
 /// What happens in a property that a member leaves.
@@ -215,4 +245,59 @@ pub(super) fn is_free(tx: &impl Read, act: &Act<'_>, address: &Address) -> Resul
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::property;
+    use crate::actions::testing::Office;
+    use crate::actions::verify::references;
+
+    async fn heard(office: &Office) -> Vec<String> {
+        office
+            .act(|tx, _| {
+                let acme = find::property(tx, "acme")?;
+                Ok(audience(tx, &acme)?.into_iter().map(|one| one.address.local().to_owned()).collect())
+            })
+            .await
+            .unwrap()
+    }
+
+    async fn edited(office: &Office, who: &str, changes: Changes) {
+        office.act(|tx, act| edit(tx, act, who, changes.clone()).map(drop)).await.unwrap();
+        assert_eq!(references(&office.store).unwrap().problems, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn who_hears_of_what_nobody_works_on_follows_who_wants_to() {
+        let office = Office::open().await;
+        assert_eq!(heard(&office).await, ["alice", "bob"]);
+        edited(&office, "bob", Changes { copies: Some(false), ..Changes::default() }).await;
+        assert_eq!(heard(&office).await, ["alice"]);
+        edited(&office, "bob", Changes { copies: Some(true), ..Changes::default() }).await;
+        assert_eq!(heard(&office).await, ["alice", "bob"]);
+        edited(&office, "alice", Changes { remove_properties: vec!["acme".into()], ..Changes::default() }).await;
+        assert_eq!(heard(&office).await, ["bob"]);
+        let back = BTreeMap::from([("acme".to_owned(), Role::Agent)]);
+        edited(&office, "alice", Changes { roles: back, ..Changes::default() }).await;
+        assert_eq!(heard(&office).await, ["alice", "bob"]);
+        let new = New {
+            login: "dora@team.example".parse().unwrap(),
+            name: "Dora".into(),
+            property: "acme".into(),
+            role: Role::Agent,
+            aliases: Vec::new(),
+            list: false,
+            password: None,
+        };
+        office.act(|tx, act| add(tx, act, new.clone()).map(drop)).await.unwrap();
+        assert_eq!(heard(&office).await, ["alice", "bob", "dora"]);
+        office.act(|tx, act| remove(tx, act, "alice").map(drop)).await.unwrap();
+        assert_eq!(heard(&office).await, ["bob", "dora"]);
+        let default = property::Changes { default_assignee: Some("dora".into()), ..Default::default() };
+        office.act(|tx, act| property::edit(tx, act, "acme", default.clone()).map(drop)).await.unwrap();
+        assert_eq!(heard(&office).await, ["dora"]);
+        assert_eq!(references(&office.store).unwrap().problems, Vec::<String>::new());
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, ActionError, Actor, claim, copies, find, forward, post, reach, standing, state};
+use super::{Act, ActionError, Actor, claim, copies, find, forward, member, post, reach, standing, state};
 use crate::desk::address::Mailbox;
 use crate::desk::command::Verb;
 use crate::desk::copy::{Content, Copy, CopyState, Scope};
@@ -315,7 +315,11 @@ pub fn quiet(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, entry: &mut En
     let letter = Letter::quiet(property.language, &ticket.reference, subject(ticket, entry), &writer, reason);
     let newest = tx.starting(&ENTRIES, (ticket.id,), Order::Down, MOST_TURNS)?;
     let turns: Vec<_> = newest.iter().filter(|(_, entry)| entry.turn > 0).map(|(_, entry)| &entry.author).collect();
-    for colleague in find::team(tx, &property, ticket)? {
+    let mut team = find::team(tx, property.id, ticket)?;
+    if team.is_empty() {
+        team = member::audience(tx, &property)?;
+    }
+    for colleague in team {
         let member = find::member_by_id(tx, colleague.id)?;
         let had_a_turn = turns.iter().any(|author| author.person() == Some(Person::Member(member.id)));
         if colleague.copies && !member.list && !had_a_turn && !member.has(&writer.address) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, Actor, copies, find, notices, state, trace, undelivered, views};
+use super::{Act, ActionError, Actor, copies, find, member, notices, state, trace, undelivered, views};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::command::{Asked, Verb};
 use crate::desk::contact::Contact;
@@ -328,7 +328,7 @@ pub fn relay(
         }
     }
     let nobody = assignees.is_empty() && followers.is_empty();
-    let everyone = if nobody { find::everyone(tx, property)? } else { Vec::new() };
+    let everyone = if nobody { member::audience(tx, property)? } else { Vec::new() };
     let scope = if entry.kind == Kind::Note { Scope::Note } else { Scope::Public };
     let occasion = Occasion {
         scope,

@@ -10,9 +10,9 @@ use crate::desk::entry::Entry;
 use crate::desk::id::{CopyId, EntryId, TicketId};
 use crate::desk::ticket::{Person, Ticket};
 use crate::store::tables::{
-    ACKNOWLEDGED, ACKNOWLEDGED_AT, APP_PASSWORDS, CLAIMS, CONFIRMATIONS, CONTACT_ADDRESSES, CONTACT_TICKETS, CONTACTS,
-    COPIES, COPY_STATES, DEPARTMENTS, ENTRIES, HELD_DUE, HELD_WAITING, MEMBER_ADDRESSES, MEMBERS, MESSAGE_IDS,
-    PROPERTIES, QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS, TRACES, TRIED, UNDELIVERED,
+    ACKNOWLEDGED, ACKNOWLEDGED_AT, APP_PASSWORDS, AUDIENCES, CLAIMS, CONFIRMATIONS, CONTACT_ADDRESSES, CONTACT_TICKETS,
+    CONTACTS, COPIES, COPY_STATES, DEPARTMENTS, ENTRIES, HELD_DUE, HELD_WAITING, MEMBER_ADDRESSES, MEMBERS,
+    MESSAGE_IDS, PROPERTIES, QUEUE, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS, TRACES, TRIED, UNDELIVERED,
 };
 use crate::store::{Key, Order, Read, Record, Store, StoreError, Table, View};
 
@@ -189,6 +189,13 @@ fn people(store: &Store, found: &mut References) -> Result<(), StoreError> {
     each(store, &MEMBER_ADDRESSES, |view, address, id| {
         let right = view.get(&MEMBERS, id)?.is_some_and(|member| member.has(address));
         found.expect(right, || format!("{address} leads to a member who does not have it"));
+        Ok(())
+    })?;
+    each(store, &AUDIENCES, |view, property, ids| {
+        let hear = find::members(view)?.into_iter().filter(|member| member.hears_of(*property));
+        found.expect(hear.map(|member| member.id).eq(ids.iter().copied()), || {
+            format!("who hears of what nobody works on in property {property} is not who should")
+        });
         Ok(())
     })?;
     each(store, &APP_PASSWORDS, |view, (member, id), _| {

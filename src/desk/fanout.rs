@@ -52,7 +52,7 @@ pub struct Occasion<'a> {
     pub assignees: &'a [Colleague],
     /// The followers.
     pub followers: &'a [Colleague],
-    /// Who is told while nobody works on the ticket: the default assignee, else all members.
+    /// Who is told while nobody works on the ticket: the default assignee, else all members who want copies.
     pub everyone: &'a [Colleague],
     /// Whom the message reached without us: To and Cc of a mail from port 25; empty otherwise.
     pub named: &'a [Mailbox],

@@ -71,6 +71,12 @@ impl Member {
         !self.removed && self.roles.contains_key(&property)
     }
 
+    /// Whether he is told by mail of what nobody works on there.
+    #[must_use]
+    pub fn hears_of(&self, property: PropertyId) -> bool {
+        self.copies && self.is_of(property)
+    }
+
     /// Whether an address is one of his.
     #[must_use]
     pub fn has(&self, address: &Address) -> bool {

@@ -6,16 +6,16 @@ use std::ops::Bound;
 use super::command::{FetchItem, Partial, Section, What};
 use super::flags;
 use super::selected::{FIRST, PAGE, Selected, found};
-use super::shapes::{Exchange, Item, bytes, each, make, prepare, sizes, together};
+use super::shapes::{Exchange, Item, bytes, each, email_id, make, prepare, sizes, together};
 use super::write::{Out, decimal, literal, set};
 use super::{Desk, Trouble};
 use crate::actions::views;
-use crate::desk::id::MemberId;
+use crate::desk::id::{EntryId, MemberId};
 use crate::desk::shape::{Glance, RenderedHeader, Shape};
 use crate::desk::shelf::{Mine, Row, Trail, Turn};
 use crate::mime::shape::section;
 use crate::store::tables::{RENDERINGS, SHAPES, VIEW_LOG};
-use crate::store::{Kept, Order, Read as _};
+use crate::store::{Kept, Order, Read as _, StoreError, View};
 
 /// Messages that are read at a time where their flags are wanted, and where more is.
 const MANY: usize = 500;
@@ -45,6 +45,14 @@ impl Wanted<'_> {
         self.items.iter().map(depth).max().unwrap_or(Depth::Row)
     }
 
+    /// Whether that takes rows and flags. What does not is told from what is in memory and what is kept.
+    fn needs_marks(&self) -> bool {
+        let of_it = |item: &FetchItem| {
+            matches!(item, FetchItem::Flags | FetchItem::ModSeq | FetchItem::ThreadId) || depth(item) == Depth::Message
+        };
+        self.modseq || self.changed_since.is_some() || self.reads() || self.items.iter().any(of_it)
+    }
+
     /// Whether whoever asks for this reads the message.
     fn reads(&self) -> bool {
         self.items
@@ -70,7 +78,18 @@ fn depth(item: &FetchItem) -> Depth {
 }
 
 /// One message as it stands in the mailbox.
-type Standing = (u32, Row, Mine);
+struct Standing {
+    uid: u32,
+    entry: EntryId,
+    /// What its row and the member's flags say, where that is asked.
+    marks: Option<(Row, Mine)>,
+}
+
+impl Standing {
+    fn item(&self) -> Option<Item> {
+        self.marks.as_ref().map(|(row, _)| Item::of(row))
+    }
+}
 
 /// What a FETCH could not bring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,10 +117,10 @@ pub(super) async fn fetch(
         Depth::Shape | Depth::Header | Depth::Message => SOME,
     };
     for some in uids.chunks(at_a_time) {
-        let mut standing = desk.store.read(|view| found(view, &selected.shelves, member, some))?;
+        let mut standing = desk.store.read(|view| stand(view, desk, member, selected, some, wanted.needs_marks()))?;
         teller.missing.gone |= standing.len() < some.len();
         if let Some(since) = wanted.changed_since {
-            standing.retain(|(_, row, mine)| row.modseq.max(mine.modseq) > since);
+            standing.retain(|one| one.marks.as_ref().is_some_and(|(row, mine)| row.modseq.max(mine.modseq) > since));
         }
         if wanted.reads() && !selected.read_only {
             see(desk, member, &mut standing).await?;
@@ -111,14 +130,15 @@ pub(super) async fn fetch(
             Depth::Shape | Depth::Header => {
                 let mut new = teller.tell_kept(desk, depth, &standing, false, out.bytes)?;
                 if !new.is_empty() {
-                    make(desk, member, &new).await?;
+                    let rows = desk.store.read(|view| found(view, &selected.shelves, member, &new))?;
+                    make(desk, member, &rows.iter().map(|(_, row, _)| Item::of(row)).collect::<Vec<_>>()).await?;
                     new = teller.tell_kept(desk, depth, &standing, true, out.bytes)?;
                 }
                 // Rows of what is being erased have nothing behind them.
                 teller.missing.gone |= !new.is_empty();
             }
             Depth::Message => {
-                let items: Vec<_> = standing.iter().map(|(_, row, _)| Item::of(row)).collect();
+                let items: Vec<_> = standing.iter().filter_map(Standing::item).collect();
                 prepare(desk, member, &items).await?;
                 teller.tell_whole(desk, member, &standing, &items, out).await?;
             }
@@ -128,9 +148,32 @@ pub(super) async fn fetch(
     Ok(teller.missing)
 }
 
+/// Which of these messages stand in the mailbox, with their marks where those are needed.
+fn stand(
+    view: &View<'_>,
+    desk: &Desk,
+    member: MemberId,
+    selected: &Selected,
+    uids: &[u32],
+    marks: bool,
+) -> Result<Vec<Standing>, StoreError> {
+    if marks {
+        let found = found(view, &selected.shelves, member, uids)?.into_iter();
+        return Ok(found
+            .map(|(uid, row, mine)| Standing { uid, entry: row.entry, marks: Some((row, mine)) })
+            .collect());
+    }
+    let roll = desk.rolls.of(view, &selected.shelves)?;
+    Ok(uids.iter().filter_map(|uid| Some(Standing { uid: *uid, entry: roll.entry(*uid)?, marks: None })).collect())
+}
+
 /// Marks messages as read by the member.
-async fn see(desk: &Desk, member: MemberId, rows: &mut [Standing]) -> Result<(), Trouble> {
-    let unseen: Vec<_> = rows.iter().filter(|(.., mine)| !mine.seen).map(|(_, row, _)| Item::of(row)).collect();
+async fn see(desk: &Desk, member: MemberId, standing: &mut [Standing]) -> Result<(), Trouble> {
+    let unseen: Vec<_> = standing
+        .iter()
+        .filter(|one| one.marks.as_ref().is_some_and(|(_, mine)| !mine.seen))
+        .filter_map(Standing::item)
+        .collect();
     if unseen.is_empty() {
         return Ok(());
     }
@@ -140,7 +183,7 @@ async fn see(desk: &Desk, member: MemberId, rows: &mut [Standing]) -> Result<(),
             .try_for_each(|item| views::set_mine(tx, member, (item.ticket, item.entry), |mine| mine.seen = true))
     });
     marking.await.map_err(Trouble::Store)?;
-    for (.., mine) in rows {
+    for (_, mine) in standing.iter_mut().filter_map(|one| one.marks.as_mut()) {
         mine.seen = true;
     }
     Ok(())
@@ -202,15 +245,15 @@ impl Teller<'_> {
         standing: &[Standing],
         last: bool,
         out: &mut Vec<u8>,
-    ) -> Result<Vec<Item>, Trouble> {
-        let entries: Vec<_> = standing.iter().map(|(_, row, _)| row.entry).collect();
+    ) -> Result<Vec<u32>, Trouble> {
+        let entries: Vec<_> = standing.iter().map(|one| one.entry).collect();
         let start = out.len();
         let mut new = Vec::new();
         desk.store.read(|view| {
             let mut shapes: Vec<Option<Kept<Shape>>> = Vec::new();
             each(view, &SHAPES, &entries, |at, stored| {
                 match stored {
-                    None => new.push(Item::of(&standing[at].1)),
+                    None => new.push(standing[at].uid),
                     Some(_) if !last && !new.is_empty() => {}
                     Some(stored) if depth == Depth::Shape => {
                         self.tell(&standing[at], Some(stored.glance()?), &[], out);
@@ -242,7 +285,7 @@ impl Teller<'_> {
 
     /// One untagged FETCH, of a message that the session counts.
     fn tell(&mut self, standing: &Standing, shape: Option<Glance<'_>>, octets: &[u8], out: &mut Vec<u8>) {
-        let (uid, row, mine) = standing;
+        let Standing { uid, entry, marks } = standing;
         let Some(number) = self.selected.number(*uid) else { return };
         let wanted = self.wanted;
         out.extend_from_slice(b"* ");
@@ -260,16 +303,19 @@ impl Teller<'_> {
                 }
                 FetchItem::Flags => {
                     begin(out, start, "FLAGS ");
-                    flags::write(out, *uid, row, mine);
+                    if let Some((row, mine)) = marks {
+                        flags::write(out, *uid, row, mine);
+                    }
                 }
                 FetchItem::ModSeq => {
                     begin(out, start, "MODSEQ (");
-                    decimal(out, row.modseq.max(mine.modseq));
+                    decimal(out, marks.as_ref().map_or(0, |(row, mine)| row.modseq.max(mine.modseq)));
                     out.push(b')');
                 }
-                FetchItem::EmailId => begin(out, start, &format!("EMAILID ({})", Item::of(row).email_id())),
+                FetchItem::EmailId => begin(out, start, &format!("EMAILID ({})", email_id(*entry))),
                 FetchItem::ThreadId => {
-                    let thread = Item::of(row).thread_id().map_or_else(|| "NIL".to_owned(), |id| format!("({id})"));
+                    let thread = standing.item().and_then(Item::thread_id);
+                    let thread = thread.map_or_else(|| "NIL".to_owned(), |id| format!("({id})"));
                     begin(out, start, &format!("THREADID {thread}"));
                 }
                 FetchItem::InternalDate => {

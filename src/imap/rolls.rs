@@ -42,6 +42,12 @@ impl Roll {
         &self.entries
     }
 
+    /// The entry whose message has this UID.
+    #[must_use]
+    pub fn entry(&self, uid: u32) -> Option<EntryId> {
+        self.uids.binary_search(&uid).ok().map(|at| self.entries[at])
+    }
+
     #[must_use]
     pub fn keywords(&self) -> &BTreeSet<String> {
         &self.keywords

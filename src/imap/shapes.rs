@@ -36,17 +36,17 @@ impl Item {
         Self { ticket: row.ticket, entry: row.entry }
     }
 
-    /// Its name for good (RFC 8474 §5.1).
-    #[must_use]
-    pub fn email_id(self) -> String {
-        format!("e{}", self.entry)
-    }
-
     /// Its ticket's (RFC 8474 §5.2).
     #[must_use]
     pub fn thread_id(self) -> Option<String> {
         self.ticket.map(|ticket| format!("t{ticket}"))
     }
+}
+
+/// The name of a message for good (RFC 8474 §5.1).
+#[must_use]
+pub fn email_id(entry: EntryId) -> String {
+    format!("e{entry}")
 }
 
 /// What a message is made of, read from one state of the store.
@@ -197,18 +197,23 @@ pub async fn prepare(desk: &Desk, member: MemberId, items: &[Item]) -> Result<()
     make(desk, member, &missing).await
 }
 
-/// Gives messages their shape that have none. One is in memory at a time, and none that is large beside
-/// others' that are.
-pub(super) async fn make(desk: &Desk, member: MemberId, missing: &[Item]) -> Result<(), Trouble> {
-    for some in missing.chunks(KEPT_AT_A_TIME) {
-        let mut made = Vec::with_capacity(some.len());
-        for item in some {
-            let new = desk.store.read(|view| New::read(view, desk, member, *item))?;
-            let Some(new) = new else { continue };
-            let _room = desk.memory.room(new.source.raw.len() as u64, TIMES).await;
-            let making = tokio::task::spawn_blocking(move || new.make());
-            made.push(making.await.map_err(|error| Trouble::Broken(error.to_string()))??);
-        }
+/// Gives messages their shape that have none, some at a time.
+pub(super) async fn make(desk: &Desk, member: MemberId, mut missing: &[Item]) -> Result<(), Trouble> {
+    while !missing.is_empty() {
+        let (mut new, mut octets, mut read) = (Vec::new(), 0, 0);
+        desk.store.read(|view| {
+            while read < missing.len().min(KEPT_AT_A_TIME) && octets < MUCH {
+                let one = New::read(view, desk, member, missing[read])?;
+                octets += one.as_ref().map_or(0, |one| one.source.raw.len() as u64);
+                new.extend(one);
+                read += 1;
+            }
+            Ok::<_, Trouble>(())
+        })?;
+        missing = &missing[read..];
+        let _room = desk.memory.room(octets, TIMES).await;
+        let making = tokio::task::spawn_blocking(move || new.into_iter().map(New::make).collect::<Result<Vec<_>, _>>());
+        let made = making.await.map_err(|error| Trouble::Broken(error.to_string()))??;
         desk.store.transact(|tx| made.iter().try_for_each(|made| made.keep(tx))).await.map_err(Trouble::Store)?;
     }
     Ok(())

@@ -55,6 +55,10 @@ pub const HELD_DUE: Table<(Timestamp, MemberId), ()> = Table::new(35, "held_due"
 /// Addresses that a member wrote from, on their way to be his.
 pub const CLAIMS: Table<(MemberId, ClaimId), AddressClaim> = Table::new(36, "claims");
 
+/// Which members of a property hear by mail of what nobody works on: found when it is first asked, and
+/// forgotten when one of them changes.
+pub const AUDIENCES: Table<PropertyId, Vec<MemberId>> = Table::new(37, "audiences");
+
 pub const DEPARTMENTS: Table<DepartmentId, Department> = Table::new(40, "departments");
 pub const DEPARTMENT_SLUGS: Table<(PropertyId, DepartmentSlug), DepartmentId> = Table::new(41, "department_slugs");
 

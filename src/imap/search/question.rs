@@ -12,7 +12,7 @@ use crate::imap::Trouble;
 use crate::imap::command::{Flag, SearchKey, Set};
 use crate::imap::flags;
 use crate::imap::selected::Selected;
-use crate::imap::shapes::Item;
+use crate::imap::shapes::{Item, email_id};
 use crate::mime::shape::fields::Searched;
 use crate::mime::shape::search::{Needle, header_contains, text_contains};
 
@@ -184,7 +184,7 @@ impl Question {
             Self::Among(uids) => Some(uids.binary_search(&uid).is_ok()),
             Self::Flag(flag) => Some(flags::has(flag, uid, row, mine)),
             Self::ModSeq(modseq) => Some(row.modseq.max(mine.modseq) >= *modseq),
-            Self::EmailId(id) => Some(Item::of(row).email_id() == *id),
+            Self::EmailId(id) => Some(email_id(row.entry) == *id),
             Self::ThreadId(id) => Some(Item::of(row).thread_id().as_ref() == Some(id)),
             Self::Larger(than) => size.map(|size| size > *than),
             Self::Smaller(than) => size.map(|size| size < *than),

@@ -19,6 +19,7 @@ mod top;
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use memchr::memchr2_iter;
 use serde::{Deserialize, Serialize};
 
 pub use self::letter::{conversation, letter};
@@ -202,7 +203,7 @@ fn with_line_ends(raw: &[u8]) -> Cow<'_, [u8]> {
         b'\n' => at == 0 || raw[at - 1] != b'\r',
         _ => false,
     };
-    let mut bare = (0..raw.len()).filter(|at| is_bare(*at)).peekable();
+    let mut bare = memchr2_iter(b'\r', b'\n', raw).filter(|at| is_bare(*at)).peekable();
     if bare.peek().is_none() {
         return Cow::Borrowed(raw);
     }

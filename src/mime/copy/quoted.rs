@@ -9,8 +9,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memmem;
+
 use super::markup::{Tag, is_blank_char, unescaped};
-use super::render::find;
 use super::top::RULE;
 
 /// How far the rule may be from the beginning: the longest that we write, folded at 65 columns.
@@ -27,7 +28,7 @@ const MOST_AROUND: usize = 100;
 /// Whether a line on top may be in text of any charset that has ASCII in its place: a cheap look.
 #[must_use]
 pub fn may_hold(text: &[u8], slug: &str) -> bool {
-    find(text, format!("{slug}-").as_bytes()).is_some()
+    memmem::find(text, format!("{slug}-").as_bytes()).is_some()
 }
 
 /// Plain text without each line on top that is quoted in it, and without the blank line behind it;

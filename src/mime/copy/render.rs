@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use aws_lc_rs::digest;
 use data_encoding::BASE32_NOPAD;
+use memchr::memmem;
 
 use super::charset::{Charset, holds_ascii};
 use super::commands;
@@ -396,7 +397,7 @@ fn seed(raw: &[u8], message_id: &str) -> String {
     loop {
         let hash = digest::digest(&digest::SHA256, format!("boundary {round} {message_id}").as_bytes());
         let seed = BASE32_NOPAD.encode(&hash.as_ref()[..15]).to_ascii_lowercase();
-        if find(raw, seed.as_bytes()).is_none() {
+        if memmem::find(raw, seed.as_bytes()).is_none() {
             return seed;
         }
         round += 1;
@@ -420,7 +421,7 @@ fn holds_pgp(part: &Part<'_>) -> bool {
     const ARMOUR: &[u8] = b"-----BEGIN PGP ";
     let text = part.encoding.decode(&part.body[..part.body.len().min(SOON)]);
     let mut from = 0;
-    while let Some(at) = find(&text[from..], ARMOUR).map(|at| from + at) {
+    while let Some(at) = memmem::find(&text[from..], ARMOUR).map(|at| from + at) {
         // In HTML a tag may stand before it.
         if at == 0 || matches!(text[at - 1], b'\n' | b'>') {
             return true;
@@ -468,7 +469,7 @@ pub(super) fn fits(body: &[u8]) -> bool {
 
 /// Ends the message in one line end, without lines of blanks alone.
 fn end(out: &mut Vec<u8>) {
-    let start = find(out, b"\r\n\r\n").map_or(0, |at| at + 4);
+    let start = memmem::find(out, b"\r\n\r\n").map_or(0, |at| at + 4);
     let mut kept = out.len();
     while kept > start {
         let line = out[start..kept].iter().rposition(|byte| *byte == b'\n').map_or(start, |at| start + at + 1);
@@ -484,18 +485,5 @@ fn end(out: &mut Vec<u8>) {
     out.truncate(kept);
     if kept > start {
         out.extend_from_slice(b"\r\n");
-    }
-}
-
-/// Where the needle is found first.
-pub(super) fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    let first = *needle.first()?;
-    let mut at = 0;
-    loop {
-        at += hay.get(at..)?.iter().position(|byte| *byte == first)?;
-        if hay[at..].starts_with(needle) {
-            return Some(at);
-        }
-        at += 1;
     }
 }

@@ -6,8 +6,12 @@
 //! is looked at, not the MAC: nothing else looks like this, and it does not matter which key made it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::desk::token::{BounceToken, ClaimToken, ConfirmToken, ReplyToken, is_token_byte};
+
+/// Octets of the shortest token.
+const SHORTEST: usize = BounceToken::LENGTH;
 
 /// The bytes without tokens of ours. Any charset that has ASCII in its place.
 #[must_use]
@@ -15,9 +19,7 @@ pub fn strip(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut out: Option<Vec<u8>> = None;
     let mut kept = 0; // up to where `out` has it all
     let mut at = 0;
-    while let Some(start) = bytes[at..].iter().position(u8::is_ascii_alphanumeric).map(|found| at + found) {
-        let run = &bytes[start..];
-        let end = start + run.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(run.len());
+    while let Some(Range { start, end }) = next_run(bytes, at) {
         if let Some(cut) = token(bytes, start, end).filter(|cut| *cut > kept) {
             out.get_or_insert_default().extend_from_slice(&bytes[kept..cut]);
             kept = end;
@@ -30,6 +32,25 @@ pub fn strip(bytes: &[u8]) -> Cow<'_, [u8]> {
             out.extend_from_slice(&bytes[kept..]);
             Cow::Owned(out)
         }
+    }
+}
+
+/// The next run of letters and digits that is long enough for a token, from where none is open. Such a
+/// run covers one of any so many octets, so most of a text need not be looked at.
+fn next_run(bytes: &[u8], mut at: usize) -> Option<Range<usize>> {
+    loop {
+        let probe = at + SHORTEST - 1;
+        if !bytes.get(probe)?.is_ascii_alphanumeric() {
+            at = probe + 1;
+            continue;
+        }
+        let other = |byte: &u8| !byte.is_ascii_alphanumeric();
+        let start = bytes[at..probe].iter().rposition(other).map_or(at, |before| at + before + 1);
+        let end = bytes[probe..].iter().position(other).map_or(bytes.len(), |length| probe + length);
+        if end - start >= SHORTEST {
+            return Some(start..end);
+        }
+        at = end;
     }
 }
 
@@ -125,6 +146,19 @@ mod tests {
             format!("é+t{t}@x"),
         ] {
             assert!(matches!(strip_text(&text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn wherever_a_token_stands_it_goes() {
+        let token = &"abcdefghijklmnopqrstuvwxyz234567abcdefghij"[..BounceToken::LENGTH];
+        for before in 0..3 * SHORTEST {
+            for (filling, behind) in [(" ", ""), ("a ", " b"), ("abcdefg-", "."), ("x", " ")] {
+                let mut text: String = filling.chars().cycle().take(before).collect();
+                text.push_str(" bounces");
+                let stripped = format!("{text}@x{behind}");
+                assert_eq!(strip_text(&format!("{text}+{token}@x{behind}")), stripped);
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::render::find;
+use memchr::memmem;
+
 use super::strip::strip_text;
 use super::{MemberLine, Plan};
 use crate::desk::address::Mailbox;
@@ -136,7 +137,7 @@ fn first_content(html: &[u8]) -> usize {
         at += html[at..].len() - html[at..].trim_ascii_start().len();
         let rest = &html[at..];
         let length = if rest.starts_with(b"<!--") {
-            find(rest, b"-->").map(|end| end + 3)
+            memmem::find(rest, b"-->").map(|end| end + 3)
         } else if rest.starts_with(b"<!") || rest.starts_with(b"<?") {
             tag_length(rest)
         } else {
