@@ -25,8 +25,9 @@ pub fn canonical_subject(subject: &str) -> String {
         if let Some((_, rest)) = prefix(text) {
             text = rest;
         }
-        // A tag goes only if something stands after it.
-        if let Some((_, rest)) = text.strip_prefix('[').and_then(|inner| inner.split_once(']'))
+        // A tag goes only if something stands after it. What has brackets within it is none.
+        if let Some((tag, rest)) = text.strip_prefix('[').and_then(|inner| inner.split_once(']'))
+            && !tag.contains('[')
             && !rest.trim().is_empty()
         {
             text = rest;
@@ -134,6 +135,9 @@ mod tests {
             ("Re: [acme] [list] Printer", "Printer", false),
             ("Printer (fwd)", "Printer", false),
             ("[Fwd: Printer]", "Printer", true),
+            ("Re: [Fwd: [Fwd: Re: [Fwd: Printer]]]", "Printer", false),
+            ("[Fwd: Printer [floor 2] burns]", "Printer [floor 2] burns", true),
+            ("[a [b] c] Printer", "[a [b] c] Printer", false),
             ("[urgent]", "[urgent]", false),
             ("Re:", "", false),
             ("Meeting: at ten", "Meeting: at ten", false),

@@ -113,8 +113,9 @@ impl Links {
         for (at, chain) in chains.iter().enumerate() {
             for two in chain.windows(2) {
                 let (parent, child) = (two[0], two[1]);
-                // One that says nothing of itself has no parent by those before it.
-                if child >= links.messages || !chains[child].is_empty() || child < at {
+                // What those before it say of a message is taken back by what it says of itself, though that be
+                // nothing, or would make a loop.
+                if child >= links.messages || child < at {
                     links.link(parent, child);
                 }
             }
@@ -353,6 +354,7 @@ mod tests {
                 vec![("a", "", "w"), ("d", "a c", "x"), ("c", "b", "y"), ("b", "a", "z")],
                 "(1 4 3 2)",
             ),
+            ("a loop with what another says", vec![("a", "", "w"), ("b", "a c", "x"), ("c", "b", "y")], "(1)(3 2)"),
             ("by subject: an answer", vec![("b", "", "Re: x"), ("a", "", "x")], "(2 1)"),
             ("by subject: siblings", vec![("a", "", "x"), ("b", "", "x"), ("c", "", "x")], "((1)(2)(3))"),
             ("by subject: answers alone", vec![("a", "", "Re: x"), ("b", "", "Re: x")], "((1)(2))"),
