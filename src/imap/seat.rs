@@ -169,6 +169,7 @@ impl Seat {
         } else {
             self.stay()?;
         }
+        let knew_condstore = self.enabled.condstore;
         let done = self.carry_out(tag, command, out).await;
         if let Err(Trouble::Client(_) | Trouble::Bye(_)) = done {
             return done;
@@ -181,7 +182,12 @@ impl Seat {
                 | Command::Sort { uid: false, .. }
                 | Command::Thread { uid: false, .. }
         );
-        self.tell(out, !by_number, &[]).await?;
+        let highest = self.tell(out, !by_number, &[]).await?;
+        // Whoever begins to count changes in a mailbox is told where he begins (RFC 7162 §3.1).
+        let begins = self.enabled.condstore && !knew_condstore && !matches!(command, Command::Select { .. });
+        if begins && self.selected.is_some() {
+            out.line(&format!("* OK [HIGHESTMODSEQ {highest}] changed last"));
+        }
         done
     }
 
