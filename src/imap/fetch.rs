@@ -314,8 +314,8 @@ impl Teller<'_> {
                 }
                 FetchItem::EmailId => begin(out, start, &format!("EMAILID ({})", email_id(*entry))),
                 FetchItem::ThreadId => {
-                    let thread = standing.item().and_then(Item::thread_id);
-                    let thread = thread.map_or_else(|| "NIL".to_owned(), |id| format!("({id})"));
+                    let thread =
+                        standing.item().map_or_else(|| "NIL".to_owned(), |item| format!("({})", item.thread_id()));
                     begin(out, start, &format!("THREADID {thread}"));
                 }
                 FetchItem::InternalDate => {

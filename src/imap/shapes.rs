@@ -36,10 +36,11 @@ impl Item {
         Self { ticket: row.ticket, entry: row.entry }
     }
 
-    /// Its ticket's (RFC 8474 §5.2).
+    /// Its ticket's (RFC 8474 §5.2). What is on no ticket is a thread of its own: NIL would say the same, but
+    /// `ImapFlow` 1.3 breaks off reading the whole response at it.
     #[must_use]
-    pub fn thread_id(self) -> Option<String> {
-        self.ticket.map(|ticket| format!("t{ticket}"))
+    pub fn thread_id(self) -> String {
+        self.ticket.map_or_else(|| format!("o{}", self.entry), |ticket| format!("t{ticket}"))
     }
 }
 

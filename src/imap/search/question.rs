@@ -185,7 +185,7 @@ impl Question {
             Self::Flag(flag) => Some(flags::has(flag, uid, row, mine)),
             Self::ModSeq(modseq) => Some(row.modseq.max(mine.modseq) >= *modseq),
             Self::EmailId(id) => Some(email_id(row.entry) == *id),
-            Self::ThreadId(id) => Some(Item::of(row).thread_id().as_ref() == Some(id)),
+            Self::ThreadId(id) => Some(Item::of(row).thread_id() == *id),
             Self::Larger(than) => size.map(|size| size > *than),
             Self::Smaller(than) => size.map(|size| size < *than),
             Self::Arrived(how, than) => at.map(|at| lies(at.to_zoned(TimeZone::UTC).date(), *how, *than)),
