@@ -3,15 +3,20 @@
 //! Moving a message moves its ticket; putting it back where it was taken from makes the ticket what it
 //! was before, exactly.
 
+use jiff::SignedDuration;
+
 use super::{Act, ActionError, Actor, change, find, state};
 use crate::desk::entry::What;
 use crate::desk::folder::{self, Folder, Gesture};
 use crate::desk::id::{EntryId, MemberId, TicketId};
 use crate::desk::property::Property;
-use crate::desk::shelf::Move;
+use crate::desk::shelf::{HalfMove, Move};
 use crate::desk::ticket::{Assignee, Priority, Status, Ticket};
-use crate::store::tables::{ENTRIES, MOVES};
+use crate::store::tables::{ENTRIES, HALF_MOVED, MOVES};
 use crate::store::{Order, Read, StoreError, Tx};
+
+/// How long it may take a client to say both halves of a move: it does so at once, or when it is next online.
+const BETWEEN_HALVES: SignedDuration = SignedDuration::from_hours(1);
 
 /// Moves a ticket from one of a member's mailboxes, or from wherever it is, into another.
 ///
@@ -72,6 +77,41 @@ pub fn move_ticket(
         moved_at: ticket.updated_at,
     };
     Ok(tx.put(&MOVES, &ticket.id, &last)?)
+}
+
+/// A member has put a message of a ticket into a mailbox, and not taken it out of another. Clients that
+/// know no MOVE do so next, and say no more by that: see [`is_other_half`].
+pub fn half_moved(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    member: MemberId,
+    (ticket, entry): (TicketId, EntryId),
+    to: Folder,
+) -> Result<(), ActionError> {
+    let ticket = find::ticket_by_id(tx, ticket)?;
+    // Nothing is taken out of where the others stand.
+    if !matches!(ticket.status, Status::Open | Status::Pending) {
+        return Ok(());
+    }
+    let half = HalfMove { to: to.id(), at: act.now, status: ticket.status, assignee: ticket.assignee };
+    Ok(tx.put(&HALF_MOVED, &(member, entry), &half)?)
+}
+
+/// Whether a member who takes a message out of a mailbox has just put it into another where it stands
+/// still. That is said once.
+pub fn is_other_half(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    member: MemberId,
+    (ticket, entry): (TicketId, EntryId),
+    from: Folder,
+) -> Result<bool, ActionError> {
+    let key = (member, entry);
+    let Some(half) = tx.get(&HALF_MOVED, &key)? else { return Ok(false) };
+    tx.delete(&HALF_MOVED, &key);
+    let ticket = find::ticket_by_id(tx, ticket)?;
+    let stands = (ticket.status, ticket.assignee) == (half.status, half.assignee);
+    Ok(stands && half.to != from.id() && act.now.duration_since(half.at) <= BETWEEN_HALVES)
 }
 
 /// A ticket's property, where the one who acts has a role in it: what he wrote there once is still among
@@ -162,7 +202,6 @@ mod tests {
     use super::*;
     use crate::actions::testing::Office;
     use crate::actions::{post, ticket};
-    use jiff::SignedDuration;
 
     async fn gestured(office: &Office, id: TicketId, from: Folder, to: Folder) -> Result<Ticket, ActionError> {
         office
@@ -219,6 +258,43 @@ mod tests {
         }
         let elsewhere = Folder::Open(crate::desk::id::PropertyId(acme.0 + 1));
         assert!(gestured(&office, id, Folder::Junk, elsewhere).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_other_half_of_a_move_is_said_once_soon_elsewhere_and_of_what_stands() {
+        let mut office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let (name, acme) = (made.reference.to_string(), made.property);
+        let (bob, entry) =
+            office.act(|tx, _| Ok((find::member(tx, "bob")?.id, find::entries(tx, made.id)?[0].id))).await.unwrap();
+        let key = (made.id, entry);
+        let (open, his) = (Folder::Open(acme), Folder::Member(acme, bob));
+        let put = async |office: &Office, to| {
+            gestured(office, made.id, open, to).await.unwrap();
+            office.act(|tx, act| half_moved(tx, act, bob, key, to)).await.unwrap();
+        };
+        let taken = async |office: &Office, who, from| {
+            office.act(|tx, act| is_other_half(tx, act, who, key, from)).await.unwrap()
+        };
+
+        put(&office, his).await;
+        assert!(!taken(&office, MemberId(bob.0 + 1), open).await, "somebody else's");
+        assert!(taken(&office, bob, open).await);
+        assert!(!taken(&office, bob, open).await, "twice");
+        put(&office, his).await;
+        assert!(!taken(&office, bob, his).await, "out of where it was put");
+        put(&office, his).await;
+        office.act(|tx, act| ticket::assign(tx, act, &name, "none")).await.unwrap();
+        assert!(!taken(&office, bob, open).await, "it was given to others");
+        put(&office, his).await;
+        office.act(|tx, act| ticket::tag(tx, act, &name, "vip")).await.unwrap();
+        office.now += BETWEEN_HALVES;
+        assert!(taken(&office, bob, open).await);
+        put(&office, his).await;
+        office.now += BETWEEN_HALVES + SignedDuration::from_secs(1);
+        assert!(!taken(&office, bob, open).await, "too late");
+        put(&office, Folder::Archive).await;
+        assert!(!taken(&office, bob, Folder::Inbox).await, "it is closed");
     }
 
     #[tokio::test]

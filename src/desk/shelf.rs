@@ -164,6 +164,18 @@ pub struct Move {
     pub moved_at: Timestamp,
 }
 
+/// A message that a member put into a mailbox without taking it out of where it was: the first half of a
+/// move, where his client knows no other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HalfMove {
+    /// The mailbox that he put it into, by its id.
+    pub to: String,
+    pub at: Timestamp,
+    /// How its ticket stood then.
+    pub status: Status,
+    pub assignee: Option<Assignee>,
+}
+
 /// How far the messages of a store that is older than its shelves were put on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shelved {

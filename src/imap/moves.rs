@@ -61,6 +61,8 @@ impl Seat {
                         if moving {
                             // What a client has moved is gone from where it was, under that number.
                             views::renumber(tx, (row.ticket, row.entry), &here, uid)?;
+                        } else {
+                            gesture::half_moved(tx, &act, member, (ticket, row.entry), to)?;
                         }
                     } else {
                         match to.place() {
@@ -158,7 +160,9 @@ impl Seat {
                     match (row.ticket, to) {
                         (None, _) => own::remove(tx, member, row.entry)?,
                         (Some(ticket), Some(to)) => {
-                            if tickets.insert(ticket) {
+                            if gesture::is_other_half(tx, &act, member, (ticket, row.entry), from)? {
+                                views::renumber(tx, (row.ticket, row.entry), here, uid)?;
+                            } else if tickets.insert(ticket) {
                                 gesture::move_ticket(tx, &act, member, ticket, Some(from), to)?;
                             }
                         }

@@ -176,6 +176,7 @@ impl Put<'_> {
         if !shown.at.iter().any(|(shelf, _)| shelves.contains(shelf)) {
             gesture::move_ticket(tx, act, self.member.id, entry.ticket, None, folder)?;
         }
+        gesture::half_moved(tx, act, self.member.id, (entry.ticket, entry.id), folder)?;
         Ok(here)
     }
 

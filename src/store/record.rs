@@ -14,7 +14,7 @@ use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
 use crate::desk::shape::{Rendering, Said, Shape};
-use crate::desk::shelf::{Gathered, Mine, Move, Own, Row, Shelved, Shown, Turn};
+use crate::desk::shelf::{Gathered, HalfMove, Mine, Move, Own, Row, Shelved, Shown, Turn};
 use crate::desk::ticket::Ticket;
 use crate::desk::tls_report::Counts;
 use crate::desk::trace::Trace;
@@ -50,6 +50,7 @@ records!(
     Shelved,
     Gathered,
     Move,
+    HalfMove,
     Shape,
     Rendering,
     Said

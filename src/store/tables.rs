@@ -23,7 +23,7 @@ use crate::desk::mta_sts::KeptPolicy;
 use crate::desk::property::Property;
 use crate::desk::reach::Reach;
 use crate::desk::shape::{Rendering, Said, Shape};
-use crate::desk::shelf::{Gathered, Mine, Move, Own, Peak, Row, Shelf, Shelved, Shown, Trail, Turn};
+use crate::desk::shelf::{Gathered, HalfMove, Mine, Move, Own, Peak, Row, Shelf, Shelved, Shown, Trail, Turn};
 use crate::desk::slug::{DepartmentSlug, PropertySlug};
 use crate::desk::thread::Bearer;
 use crate::desk::ticket::Ticket;
@@ -130,6 +130,8 @@ pub const GATHERED: Table<(MemberId, String), Gathered> = Table::new(119, "gathe
 pub const SUBSCRIPTIONS: Table<MemberId, Vec<String>> = Table::new(120, "subscriptions");
 /// The last move of a ticket in a mail client, to be undone.
 pub const MOVES: Table<TicketId, Move> = Table::new(121, "moves");
+/// What members put into mailboxes and may yet take out of others, as clients move that know no MOVE.
+pub const HALF_MOVED: Table<(MemberId, EntryId), HalfMove> = Table::new(124, "half_moved");
 /// Since when numbers of messages are these numbers, as UIDVALIDITY says it.
 pub const VALIDITY: Table<(), u32> = Table::new(122, "validity");
 /// Whether the messages of an older store were put on their shelves.
