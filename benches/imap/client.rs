@@ -51,6 +51,13 @@ impl Client {
         Ok(&self.answer)
     }
 
+    /// The same, however it ends: the last line says so.
+    pub fn ask(&mut self, command: &str) -> anyhow::Result<&[u8]> {
+        let tag = self.say(command.as_bytes(), b"")?;
+        self.until(&tag).with_context(|| command.chars().take(60).collect::<String>())?;
+        Ok(&self.answer)
+    }
+
     /// Puts a message into a mailbox; the server is not asked whether it takes it.
     pub fn append(&mut self, mailbox: &str, message: &[u8]) -> anyhow::Result<()> {
         let command = format!("APPEND {mailbox} {{{}+}}\r\n", message.len());

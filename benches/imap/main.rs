@@ -13,12 +13,16 @@
 //! in a mailbox of its own. Clients speak TLS, log in with a password and say a command at a time.
 //! Clients and servers share the machine, so times are compared within one run; processor time is
 //! steadier. What the lines mean is in `docs/performance.md`.
+//!
+//! The case `work` measures little and checks much: forty sessions of four members read, flag and move at once,
+//! and each holds what it is told against what it was told before.
 
 mod client;
 mod dovecot;
 mod idle;
 mod messages;
 mod ours;
+mod work;
 
 #[path = "../../tests/it/kit/dns.rs"]
 #[expect(dead_code, clippy::unwrap_used, reason = "it is the tests', which ask more of it and may panic")]
@@ -39,6 +43,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -52,6 +57,7 @@ use idle::Idlers;
 use machine::Processes;
 use messages::{RARE, message};
 use ours::Desk;
+use work::Worker;
 
 /// Descriptors that so many connections take, with room to spare.
 const DESCRIPTORS: u64 = 16_000;
@@ -246,7 +252,7 @@ impl Bench {
             } else {
                 None
             };
-            let ours = Server { door: &desk.door, processes: &desk.processes, mailbox: "acme/Open", messages };
+            let ours = Server { door: desk.door(), processes: &desk.processes, mailbox: "acme/Open", messages };
             let theirs = dovecot.as_ref().map(|dovecot| Server {
                 door: &dovecot.door,
                 processes: &dovecot.processes,
@@ -264,6 +270,7 @@ impl Bench {
             drop(dovecot);
             desk.stop()?;
         }
+        self.work()?;
         self.intake()
     }
 
@@ -383,6 +390,68 @@ impl Bench {
         Ok(Idle { half: way(50), most: way(99), missed, memory, cpu: milliseconds(cpu) / number(rounds) })
     }
 
+    /// Many sessions of some members, each doing one thing after the other, all at once.
+    fn work(&self) -> anyhow::Result<()> {
+        let name = "work";
+        if !self.options.wants(name) {
+            return Ok(());
+        }
+        let messages = self.options.messages();
+        let desk = self.runtime.block_on(Desk::start(self.dir.path().join("desk-at-work"), self.dns, 4, messages))?;
+        let sessions = 10 * desk.doors.len();
+        let steps = self.options.times(400);
+        let mut workers = Vec::with_capacity(sessions);
+        for n in 0..sessions {
+            let member = n % desk.doors.len();
+            workers.push((member, Worker::connect(&desk.doors[member], &WORKPLACES, n as u64)?));
+        }
+        let (before, cpu, start) = (desk.processes.memory(), desk.processes.cpu(), Instant::now());
+        let over = AtomicBool::new(false);
+        let (workers, most) = std::thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                let mut most = before;
+                while !over.load(Ordering::Relaxed) {
+                    most = desk.processes.memory().max(most);
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                most
+            });
+            let work = |(member, mut worker): (usize, Worker)| {
+                (0..steps).try_for_each(|_| worker.step()).with_context(|| format!("a session of member {member}"))?;
+                anyhow::Ok((member, worker))
+            };
+            let working: Vec<_> = workers.into_iter().map(|worker| scope.spawn(move || work(worker))).collect();
+            let died = |_| anyhow::anyhow!("a session died");
+            let done: anyhow::Result<Vec<_>> =
+                working.into_iter().map(|one| one.join().map_err(died).and_then(|done| done)).collect();
+            over.store(true, Ordering::Relaxed);
+            let most = watching.join().map_err(died)?;
+            anyhow::Ok((done?, most))
+        })?;
+        let (took, cpu) = (start.elapsed().as_secs_f64(), desk.processes.cpu().saturating_sub(cpu));
+        let commands: u64 = workers.iter().map(|(_, worker)| worker.commands).sum();
+        let gestures: u64 = workers.iter().map(|(_, worker)| worker.gestures).sum();
+        // Everybody looks once more, when nobody does anything any more.
+        let left = workers.into_iter().map(|(member, worker)| Ok((member, worker.finish()?)));
+        work::agree(&left.collect::<anyhow::Result<Vec<_>>>()?, &["INBOX"])?;
+        let mut client = Client::connect(desk.door())?;
+        let mut there = 0;
+        for mailbox in STATES {
+            let answer = client.command(&format!("STATUS {mailbox} (MESSAGES)"))?;
+            there += work::messages(answer).with_context(|| format!("STATUS {mailbox}"))?;
+        }
+        ensure!(there == messages, "{there} of {messages} messages are there");
+        desk.verify()?;
+        let cpu = milliseconds(cpu) / number(usize::try_from(commands)?);
+        println!(
+            "\n{name}, {sessions} sessions in {messages} messages: {commands} commands, {gestures} of them gestures, \
+             {:.0}/s, CPU {cpu:.2} ms; {before:.0} MiB before, at most {most:.0}; all saw the same, and right",
+            f64::from(u32::try_from(commands)?) / took
+        );
+        ensure!(most <= before + WORK_MEMORY, "memory is not bounded: {before:.0} MiB before, {most:.0} at most");
+        desk.stop()
+    }
+
     /// What a mail costs a desk of many members who read by IMAP alone.
     fn intake(&self) -> anyhow::Result<()> {
         let name = "intake";
@@ -411,6 +480,15 @@ impl Bench {
         Ok(())
     }
 }
+
+/// Where those who work look, and put what they move: from each of them a ticket can be taken back.
+const WORKPLACES: [&str; 7] =
+    ["INBOX", "acme/Open", "acme/Pending", "acme/Closed", "\"acme/Members/Member 1\"", "Archive", "Trash"];
+/// Mailboxes that have each message once.
+const STATES: [&str; 5] = ["acme/Open", "acme/Pending", "acme/Closed", "Junk", "Trash"];
+/// MiB that all who work may cost together: their answers on the way, what is kept of messages that were never
+/// shown before, and lists of mailboxes.
+const WORK_MEMORY: f64 = 150.0;
 
 const CASES: [&str; 13] = [
     "connect, TLS, LOGIN",

@@ -29,14 +29,16 @@ use super::machine::Processes;
 use super::messages::{Message, message};
 use super::sink::{free_address, until_it_listens};
 
+/// Members who log in, of those that there are.
+const LOGINS: u32 = 4;
 /// Tickets in one transaction while the store is filled.
 const BATCH: u32 = 100;
 
 /// A running daemon.
 pub struct Desk {
     pub smtp: SocketAddr,
-    /// The first member's.
-    pub door: Door,
+    /// Those of the first members.
+    pub doors: Vec<Door>,
     pub processes: Processes,
     dir: PathBuf,
     child: Child,
@@ -59,19 +61,34 @@ impl Desk {
             dir.join("data").display(),
         );
         fs::write(&file, config)?;
-        let password = furnish(&file, members, messages).await?;
+        let passwords = furnish(&file, members, messages).await?;
         let child = Command::new(env!("CARGO_BIN_EXE_guichet"))
             .arg("--config")
             .arg(&file)
             .arg("serve")
             .stderr(File::create(dir.join("log"))?)
             .spawn()?;
-        let door = Door { address: imap, user: login(0), password };
-        let desk = Self { smtp, door, processes: Processes(vec![child.id()]), dir, child };
+        let door = |(n, password)| Door { address: imap, user: login(n), password };
+        let doors = (0..).zip(passwords).map(door).collect();
+        let desk = Self { smtp, doors, processes: Processes(vec![child.id()]), dir, child };
         for address in [smtp, imap] {
             until_it_listens(address).await?;
         }
         Ok(desk)
+    }
+
+    /// The first member's.
+    pub fn door(&self) -> &Door {
+        &self.doors[0]
+    }
+
+    /// Has all that it keeps held against itself, while it runs.
+    pub fn verify(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guichet"));
+        let output = command.arg("verify").arg("--config").arg(self.dir.join("guichet.toml")).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+        Ok(())
     }
 
     /// Stops it in good order.
@@ -103,8 +120,8 @@ fn login(n: u32) -> String {
     format!("member{n}@team.example")
 }
 
-/// Makes the desk: the first member's app password.
-async fn furnish(file: &Path, members: u32, messages: u32) -> anyhow::Result<String> {
+/// Makes the desk: the first members' app passwords.
+async fn furnish(file: &Path, members: u32, messages: u32) -> anyhow::Result<Vec<String>> {
     let Ok(opened) = daemon::open(&Config::load(file)?).await else {
         bail!("the store of {} can't be made", file.display());
     };
@@ -116,7 +133,7 @@ async fn furnish(file: &Path, members: u32, messages: u32) -> anyhow::Result<Str
         trace: None,
         client: None,
     };
-    let password = opened
+    let passwords = opened
         .store
         .transact(|tx| {
             let acme = property::New {
@@ -141,12 +158,13 @@ async fn furnish(file: &Path, members: u32, messages: u32) -> anyhow::Result<Str
                 let changes = member::Changes { copies: Some(false), ..member::Changes::default() };
                 member::edit(tx, &act, &login(n), changes)?;
             }
-            app_password::add(tx, &act, &login(0), "bench").map(|(_, text)| text)
+            let password = |n| app_password::add(tx, &act, &login(n), "bench").map(|(_, text)| text);
+            (0..members.min(LOGINS)).map(password).collect()
         })
         .await?;
     fill(&opened, messages).await?;
     opened.store.close().await?;
-    Ok(password)
+    Ok(passwords)
 }
 
 async fn fill(opened: &Opened, messages: u32) -> anyhow::Result<()> {

@@ -199,22 +199,40 @@ async fn mbsync_keeps_a_maildir_alike_both_ways() {
     let Some(program) = peers::program("mbsync") else { return };
     let desk = TestDesk::start().await;
     furnish(&desk).await;
-    let password = desk.app_password(ALICE, "mbsync").await;
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("mail")).unwrap();
-    let mail = dir.path().join("mail").display().to_string();
+    let config = mbsync_config(&desk, dir.path(), "SSLType IMAPS", desk.imap().0.port()).await;
+    let arguments = vec!["--config".to_owned(), config.display().to_string(), "--all".to_owned()];
+    both_ways(&desk, &Mirror { dir: dir.path(), program, arguments }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mbsync_logs_in_by_scram_behind_starttls() {
+    let Some(program) = peers::program("mbsync") else { return };
+    let desk = TestDesk::start().await;
+    furnish(&desk).await;
+    let dir = tempfile::tempdir().unwrap();
+    let how = "SSLType STARTTLS\nAuthMechs SCRAM-SHA-256";
+    let config = mbsync_config(&desk, dir.path(), how, desk.imap().1.port()).await;
+    let mut command = Command::new(program);
+    command.env("HOME", dir.path()).arg("--config").arg(config).args(["--list", "all"]);
+    let said = run(command).await;
+    assert!(said.contains("acme/Departments/Billing"), "{said}");
+}
+
+/// A configuration of mbsync for Alice in a folder, with a Maildir beside it.
+async fn mbsync_config(desk: &TestDesk, dir: &Path, how: &str, port: u16) -> PathBuf {
+    let password = desk.app_password(ALICE, "mbsync").await;
+    fs::create_dir(dir.join("mail")).unwrap();
+    let (mail, certificate) = (dir.join("mail").display().to_string(), desk.certificate().display().to_string());
     let config = format!(
-        "IMAPAccount desk\nHost 127.0.0.1\nPort {}\nUser {ALICE}\nPass \"{password}\"\nSSLType IMAPS\n\
-         CertificateFile {}\n\nIMAPStore far\nAccount desk\n\n\
+        "IMAPAccount desk\nHost 127.0.0.1\nPort {port}\nUser {ALICE}\nPass \"{password}\"\n{how}\n\
+         CertificateFile {certificate}\n\nIMAPStore far\nAccount desk\n\n\
          MaildirStore near\nPath {mail}/\nInbox {mail}/INBOX\nSubFolders Verbatim\n\n\
          Channel all\nFar :far:\nNear :near:\nPatterns *\nCreate Near\nExpunge Both\nSyncState *\n",
-        desk.imap().0.port(),
-        desk.certificate().display()
     );
-    let file = dir.path().join("mbsyncrc");
+    let file = dir.join("mbsyncrc");
     fs::write(&file, config).unwrap();
-    let arguments = vec!["--config".to_owned(), file.display().to_string(), "--all".to_owned()];
-    both_ways(&desk, &Mirror { dir: dir.path(), program, arguments }).await;
+    file
 }
 
 #[tokio::test(flavor = "multi_thread")]
