@@ -80,8 +80,14 @@ impl Worker {
     pub fn finish(mut self) -> anyhow::Result<Left> {
         let done = self.nothing().and_then(|()| self.whole());
         let uids = done.with_context(|| format!("in {}, at the end", self.at))?;
+        let mailbox = std::mem::take(&mut self.at);
+        self.log_out()?;
+        Ok(Left { mailbox, uids })
+    }
+
+    pub fn log_out(mut self) -> anyhow::Result<()> {
         self.ask("LOGOUT", true)?;
-        Ok(Left { mailbox: self.at, uids })
+        Ok(())
     }
 
     fn roll(&mut self, sides: u64) -> u64 {

@@ -309,6 +309,7 @@ impl Bench {
             name_server: self.dns.servers()[0].parse()?,
             // One writer, one subject: without this, all but the first few would be kept together.
             limits: "look_alike = 1000000",
+            imap: false,
         };
         let desk = Desk::start(self.dir.path(), &run, &settings).await?;
         let count = self.smtp_source(&format!("guichet, {name}"), desk.address, &desk.processes, None).await?;
@@ -360,6 +361,7 @@ impl Bench {
             relay: smarthost(clock.address),
             name_server: self.dns.servers()[0].parse()?,
             limits: "",
+            imap: false,
         };
         let desk = Desk::start(self.dir.path(), &run, &settings).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -424,6 +426,7 @@ impl Bench {
             relay: smarthost(sink.address),
             name_server: self.dns.servers()[0].parse()?,
             limits: "",
+            imap: false,
         };
         let desk = Desk::start(self.dir.path(), &run, &settings).await?;
         let (messages, copies) = (u32::try_from(mails.len())?, u32::try_from(readers.len())?);

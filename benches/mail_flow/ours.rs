@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use guichet::actions::{Act, ActionError, Actor, member, property};
+use guichet::actions::{Act, ActionError, Actor, app_password, member, property};
 use guichet::config::Config;
 use guichet::daemon;
 use guichet::desk::entry::Door;
@@ -31,6 +31,8 @@ pub struct Settings<'a> {
     pub name_server: SocketAddr,
     /// More lines of `[limits]`.
     pub limits: &'a str,
+    /// Whether readers may log in with mail clients.
+    pub imap: bool,
 }
 
 /// The lines of `[relay]` for one next server.
@@ -41,6 +43,8 @@ pub fn smarthost(address: SocketAddr) -> String {
 /// A running daemon.
 pub struct Desk {
     pub address: SocketAddr,
+    /// Where mail clients log in by TLS, and the password of each reader; `None` where they may not.
+    pub imap: Option<(SocketAddr, Vec<String>)>,
     pub processes: Processes,
     dir: PathBuf,
     child: Child,
@@ -60,10 +64,12 @@ impl Desk {
         let dir = parent.join(name);
         fs::create_dir_all(dir.join("data"))?;
         let address = free_address()?;
+        let imap = settings.imap.then(free_address).transpose()?;
+        let listen = imap.map(|address| format!("\"{address}\"")).unwrap_or_default();
         let config = format!(
             "hostname = \"mx.desk.example.org\"\ndomains = [\"desk.example.org\"]\ndata_dir = \"{}\"\n\
              postmaster = \"acme\"\n[smtp]\nlisten = [\"{address}\"]\n\
-             [submission]\nlisten_tls = []\nlisten = []\n[imap]\nlisten_tls = []\n[relay]\n{}\n[dns]\nresolvers = [\"{}\"]\n\
+             [submission]\nlisten_tls = []\nlisten = []\n[imap]\nlisten_tls = [{listen}]\n[relay]\n{}\n[dns]\nresolvers = [\"{}\"]\n\
              [limits]\nconnections_per_address = 200\nnetwork_messages = 1000000\nsender_messages = 1000000\n\
              new_tickets = 1000000\n{}\n",
             dir.join("data").display(),
@@ -72,15 +78,19 @@ impl Desk {
             settings.limits
         );
         fs::write(dir.join("guichet.toml"), config)?;
-        furnish(&dir, settings.readers).await?;
+        let passwords = furnish(&dir, settings.readers, settings.imap).await?;
         let child = Command::new(env!("CARGO_BIN_EXE_guichet"))
             .arg("--config")
             .arg(dir.join("guichet.toml"))
             .arg("serve")
             .stderr(File::create(dir.join("log"))?)
             .spawn()?;
-        let desk = Self { address, processes: Processes(vec![child.id()]), dir, child };
+        let imap = imap.map(|address| (address, passwords));
+        let desk = Self { address, imap, processes: Processes(vec![child.id()]), dir, child };
         until_it_listens(address).await?;
+        if let Some((address, _)) = desk.imap {
+            until_it_listens(address).await?;
+        }
         Ok(desk)
     }
 
@@ -123,8 +133,8 @@ impl Drop for Desk {
     }
 }
 
-/// Adds the property and its members, as the command line does.
-async fn furnish(dir: &Path, readers: &[&str]) -> anyhow::Result<()> {
+/// Adds the property and its members, as the command line does; app passwords of theirs.
+async fn furnish(dir: &Path, readers: &[&str], passwords: bool) -> anyhow::Result<Vec<String>> {
     let Ok(opened) = daemon::open(&Config::load(&dir.join("guichet.toml"))?).await else {
         bail!("the store in {} can't be made", dir.display());
     };
@@ -136,7 +146,7 @@ async fn furnish(dir: &Path, readers: &[&str]) -> anyhow::Result<()> {
         trace: None,
         client: None,
     };
-    opened
+    let passwords = opened
         .store
         .transact(|tx| {
             let acme = property::New {
@@ -159,9 +169,10 @@ async fn furnish(dir: &Path, readers: &[&str]) -> anyhow::Result<()> {
                 };
                 member::add(tx, &act, reader)?;
             }
-            Ok::<_, ActionError>(())
+            let password = |reader: &&str| app_password::add(tx, &act, reader, "bench").map(|(_, text)| text);
+            readers.iter().filter(|_| passwords).map(password).collect::<Result<Vec<_>, ActionError>>()
         })
         .await?;
     opened.store.close().await?;
-    Ok(())
+    Ok(passwords)
 }

@@ -1,5 +1,6 @@
 //! Whether a desk under mixed load stays as it is: new mail, answers of customers and members,
-//! bounces, and mail servers that are slow, broken, silent or refuse.
+//! bounces, mail servers that are slow, broken, silent or refuse, and members who read, flag and move
+//! in their mail clients.
 //!
 //! ```text
 //! cargo bench --bench soak                     half an hour
@@ -13,6 +14,10 @@
 //! At the end every server is mended and what waits is tried again: nothing may be left. What the
 //! lines mean is in `docs/performance.md`.
 
+#[path = "../imap/client.rs"]
+#[expect(dead_code, reason = "imap measures more of it")]
+mod client;
+mod desk_workers;
 #[path = "../mail_flow/load.rs"]
 #[expect(dead_code, reason = "mail_flow sends many at once")]
 mod load;
@@ -30,6 +35,9 @@ mod servers;
 #[path = "../mail_flow/sink.rs"]
 #[expect(dead_code, reason = "mail_flow has servers of another kind")]
 mod sink;
+#[path = "../imap/work.rs"]
+#[expect(dead_code, reason = "imap counts what is there, too")]
+mod work;
 
 #[path = "../../tests/it/kit/dns.rs"]
 #[expect(dead_code, clippy::unwrap_used, reason = "it is the tests', which ask more of it and may panic")]
@@ -44,6 +52,8 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
+use client::Door;
+use desk_workers::Workers;
 use dns::Dns;
 use ours::{Desk, Settings};
 use people::People;
@@ -111,10 +121,13 @@ async fn soak(options: Options) -> anyhow::Result<()> {
     // The load is nobody's rate and looks like itself.
     let limits = "look_alike = 1000000\n";
     let readers = &people::MEMBERS;
-    let settings = Settings { readers, relay, name_server: dns.servers()[0].parse()?, limits };
+    let settings = Settings { readers, relay, name_server: dns.servers()[0].parse()?, limits, imap: true };
     let desk = Desk::start(dir.path(), "desk", &settings).await?;
     let config = dir.path().join("desk/guichet.toml");
     let people = People::start(desk.address, options.rate, copies);
+    let (address, passwords) = desk.imap.clone().context("nobody may log in")?;
+    let door = |(user, password): (&&str, _)| Door { address, user: (*user).to_owned(), password };
+    let workers = Workers::start(&people::MEMBERS.iter().zip(passwords).map(door).collect::<Vec<_>>());
 
     println!("minute     mails    copies    waiting       MiB  descriptors   CPU ms a mail");
     let start = Instant::now();
@@ -139,6 +152,7 @@ async fn soak(options: Options) -> anyhow::Result<()> {
         looks.push(look);
     }
 
+    let resting = tokio::task::spawn_blocking(move || workers.stop()).await??;
     let sent = people.stop().await?;
     servers.mend();
     let emptying = Instant::now();
@@ -151,6 +165,8 @@ async fn soak(options: Options) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     println!("the queue was empty {:.0} seconds after every server was mended", emptying.elapsed().as_secs_f64());
+    let (commands, gestures) = tokio::task::spawn_blocking(move || resting.finish()).await??;
+    println!("mail clients: {commands} commands, {gestures} of them gestures; all saw the same, and right");
     let last = descriptors(&desk)?;
     let held = desk.stop()?;
     println!("verified: {} tickets, {} messages of {sent} mails sent", held.tickets, held.messages);
