@@ -76,14 +76,15 @@ async function folders(client) {
 async function reads(client) {
     const opened = await client.mailboxOpen("INBOX");
     assert.deepEqual([opened.exists, opened.readOnly ?? false, opened.mailboxId], [3, false, "inbox"]);
-    const query = { envelope: true, bodyStructure: true, source: true, threadId: true, flags: true, size: true, internalDate: true };
+    const seen = { envelope: true, bodyStructure: true, threadId: true, flags: true, internalDate: true };
     const messages = [];
-    for await (const message of client.fetch("1:*", query)) {
+    for await (const message of client.fetch("1:*", { ...seen, size: true, source: true })) {
         messages.push(message);
     }
     const [question, answer, invoice] = messages;
     assert.equal(question.envelope.subject, "Printer on fire");
-    assert.deepEqual(question.envelope.from, [{ name: "Carol Smith via Acme Support", address: "acme@desk.example.org" }]);
+    const carol = { name: "Carol Smith via Acme Support", address: "acme@desk.example.org" };
+    assert.deepEqual(question.envelope.from, [carol]);
     assert.equal(answer.envelope.inReplyTo, question.envelope.messageId);
     assert.equal(answer.threadId, question.threadId);
     assert.notEqual(invoice.threadId, question.threadId);
@@ -92,7 +93,9 @@ async function reads(client) {
     assert.equal(invoice.bodyStructure.type, "multipart/mixed");
     const [body, file] = invoice.bodyStructure.childNodes;
     assert.deepEqual([body.part, body.type, body.encoding], ["1", "text/plain", "quoted-printable"]);
-    assert.deepEqual([file.type, file.disposition, file.dispositionParameters.filename], ["application/pdf", "attachment", "invoice.pdf"]);
+    const { type, disposition, dispositionParameters } = file;
+    assert.deepEqual([type, disposition], ["application/pdf", "attachment"]);
+    assert.equal(dispositionParameters.filename, "invoice.pdf");
     for (const message of messages) {
         assert.equal(message.source.length, message.size);
         assert.equal(message.flags.size, 0);
@@ -114,7 +117,8 @@ async function searches(client, { question, answer, invoice }) {
     assert.deepEqual(await uids({ from: "Bob", not: { deleted: true } }), [answer.uid]);
     assert.deepEqual(await uids({ threadId: question.threadId }), [question.uid, answer.uid]);
     assert.deepEqual(await uids({ emailId: invoice.emailId }), [invoice.uid]);
-    assert.deepEqual(await uids({ or: [{ body: "second floor" }, { header: { subject: "invoice" } }], larger: 10 }), [question.uid, invoice.uid]);
+    const either = [{ body: "second floor" }, { header: { subject: "invoice" } }];
+    assert.deepEqual(await uids({ or: either, larger: 10 }), [question.uid, invoice.uid]);
     assert.deepEqual(await uids({ seen: true }), []);
     assert.deepEqual(await uids({ modseq: invoice.modseq }), [invoice.uid]);
 }
@@ -156,7 +160,8 @@ async function idle(client) {
 
 async function moves(client, newest, invoice) {
     const moved = await client.messageMove(newest.uid, "acme/Members/Bob", { uid: true });
-    assert.deepEqual([moved.path, moved.destination, [...moved.uidMap.keys()]], ["INBOX", "acme/Members/Bob", [newest.uid]]);
+    assert.deepEqual([moved.path, moved.destination], ["INBOX", "acme/Members/Bob"]);
+    assert.deepEqual([...moved.uidMap.keys()], [newest.uid]);
     assert.deepEqual(await client.search({ subject: "Ribbons" }), []);
     await client.mailboxOpen("acme/Members/Bob");
     const there = await client.fetchOne(moved.uidMap.get(newest.uid), { envelope: true }, { uid: true });
@@ -175,14 +180,15 @@ async function drafts(client) {
     const kept = await client.append("Drafts", "Subject: later\r\n\r\nI will.\r\n", ["\\Draft", "\\Seen"]);
     assert.ok(kept.uid > 0 && kept.uidValidity > 0n);
     await client.mailboxOpen("Drafts");
-    const draft = await client.fetchOne(kept.uid, { envelope: true, flags: true, threadId: true, source: true }, { uid: true });
+    const query = { envelope: true, flags: true, threadId: true, source: true };
+    const draft = await client.fetchOne(kept.uid, query, { uid: true });
     assert.deepEqual([draft.envelope.subject, draft.flags.has("\\Draft")], ["later", true]);
     assert.equal(draft.source.toString(), "Subject: later\r\n\r\nI will.\r\n");
     assert.equal(await client.messageDelete(kept.uid, { uid: true }), true);
     assert.deepEqual(await client.search({ all: true }), []);
 }
 
-/// Whoever was away is told what he missed (QRESYNC).
+// Whoever was away is told what he missed (QRESYNC).
 async function resyncs(question, { uidValidity, changedSince }) {
     const gone = [];
     const client = await connect({ qresync: true, expungeHandler: event => gone.push(event) });
@@ -197,7 +203,8 @@ async function resyncs(question, { uidValidity, changedSince }) {
 async function answers(client) {
     await client.mailboxOpen("INBOX");
     const [uid] = await client.search({ subject: "Invoice" }, { uid: true });
-    const { envelope, headers } = await client.fetchOne(uid, { envelope: true, headers: ["references"] }, { uid: true });
+    const query = { envelope: true, headers: ["references"] };
+    const { envelope, headers } = await client.fetchOne(uid, query, { uid: true });
     const transport = createTransport({ ...server, port: Number(submission), tls, auth });
     const sent = await transport.sendMail({
         from: "Alice <acme@desk.example.org>",
