@@ -80,7 +80,7 @@ pub fn move_ticket(
 }
 
 /// A member has put a message of a ticket into a mailbox, and not taken it out of another. Clients that
-/// know no MOVE do so next, and say no more by that: see [`is_other_half`].
+/// know no MOVE do so next, and say no more by that: see [`finishes_move`].
 pub fn half_moved(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -97,9 +97,9 @@ pub fn half_moved(
     Ok(tx.put(&HALF_MOVED, &(member, entry), &half)?)
 }
 
-/// Whether a member who takes a message out of a mailbox has just put it into another where it stands
-/// still. That is said once.
-pub fn is_other_half(
+/// Whether a member who takes a message out of a mailbox only finishes a move: he has just put it into
+/// another, where it stands still. That is forgotten now.
+pub fn finishes_move(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     member: MemberId,
@@ -274,7 +274,7 @@ mod tests {
             office.act(|tx, act| half_moved(tx, act, bob, key, to)).await.unwrap();
         };
         let taken = async |office: &Office, who, from| {
-            office.act(|tx, act| is_other_half(tx, act, who, key, from)).await.unwrap()
+            office.act(|tx, act| finishes_move(tx, act, who, key, from)).await.unwrap()
         };
 
         put(&office, his).await;

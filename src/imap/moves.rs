@@ -160,7 +160,7 @@ impl Seat {
                     match (row.ticket, to) {
                         (None, _) => own::remove(tx, member, row.entry)?,
                         (Some(ticket), Some(to)) => {
-                            if gesture::is_other_half(tx, &act, member, (ticket, row.entry), from)? {
+                            if gesture::finishes_move(tx, &act, member, (ticket, row.entry), from)? {
                                 views::renumber(tx, (row.ticket, row.entry), here, uid)?;
                             } else if tickets.insert(ticket) {
                                 gesture::move_ticket(tx, &act, member, ticket, Some(from), to)?;
