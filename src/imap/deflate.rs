@@ -106,12 +106,17 @@ impl AsyncRead for Deflated {
 impl AsyncWrite for Deflated {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.goes.len() >= BUFFER {
-            ready!(this.poll_send(cx))?;
+        loop {
+            if this.goes.len() >= BUFFER {
+                ready!(this.poll_send(cx))?;
+            }
+            let taken = this.compress(buf, FlushCompress::None)?;
+            this.dirty |= taken > 0;
+            // What was taken before goes first, and may fill the buffer alone.
+            if taken > 0 || buf.is_empty() {
+                return Poll::Ready(Ok(taken));
+            }
         }
-        let taken = this.compress(buf, FlushCompress::None)?;
-        this.dirty |= taken > 0;
-        Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -158,6 +163,29 @@ mod tests {
         }
         one.shutdown().await.unwrap();
         assert_eq!(other.read(&mut [0; 10]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_made_shorter_arrives_too() {
+        let (one, other) = tokio::io::duplex(1_000);
+        let mut one = Deflated::new(Box::new(one), Vec::new());
+        let mut other = Deflated::new(Box::new(other), Vec::new());
+        let mut state = 1_u32;
+        let sent: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        })
+        .take(500_000)
+        .collect();
+        let expected = sent.clone();
+        let sending = tokio::spawn(async move {
+            one.write_all(&sent).await.unwrap();
+            one.flush().await.unwrap();
+        });
+        let mut came = vec![0; expected.len()];
+        other.read_exact(&mut came).await.unwrap();
+        assert!(came == expected);
+        sending.await.unwrap();
     }
 
     #[tokio::test]
