@@ -31,16 +31,7 @@ pub fn move_ticket(
     from: Option<Folder>,
     to: Folder,
 ) -> Result<(), ActionError> {
-    let before = find::ticket_by_id(tx, ticket)?;
-    let Some(gesture) = folder::gesture(to) else {
-        return Err(ActionError::refused(
-            "a ticket's message can't be put there; see the mailboxes under its property",
-        ));
-    };
-    if folder::property(to).is_some_and(|property| property != before.property) {
-        return Err(ActionError::refused(format!("{} can't move to another property", before.reference)));
-    }
-    let property = at_home(tx, act, &before)?;
+    let Movable { ticket: before, property, gesture } = movable(tx, act, ticket, to)?;
     let mut ticket = before.clone();
     let undone = tx
         .get(&MOVES, &ticket.id)?
@@ -112,6 +103,31 @@ pub fn finishes_move(
     let ticket = find::ticket_by_id(tx, ticket)?;
     let stands = (ticket.status, ticket.assignee) == (half.status, half.assignee);
     Ok(stands && half.to != from.id() && act.now.duration_since(half.at) <= BETWEEN_HALVES)
+}
+
+/// A ticket that may be moved, and what that means.
+pub struct Movable {
+    ticket: Ticket,
+    property: Property,
+    gesture: Gesture,
+}
+
+/// Whether a ticket may be moved into a mailbox: whoever moves many asks this of all of them first.
+///
+/// # Errors
+/// Those of [`move_ticket`].
+pub fn movable(tx: &impl Read, act: &Act<'_>, ticket: TicketId, to: Folder) -> Result<Movable, ActionError> {
+    let ticket = find::ticket_by_id(tx, ticket)?;
+    let Some(gesture) = folder::gesture(to) else {
+        return Err(ActionError::refused(
+            "a ticket's message can't be put there; see the mailboxes under its property",
+        ));
+    };
+    if folder::property(to).is_some_and(|property| property != ticket.property) {
+        return Err(ActionError::refused(format!("{} can't move to another property", ticket.reference)));
+    }
+    let property = at_home(tx, act, &ticket)?;
+    Ok(Movable { ticket, property, gesture })
 }
 
 /// A ticket's property, where the one who acts has a role in it: what he wrote there once is still among

@@ -42,6 +42,7 @@ pub fn copy(tx: &mut Tx<'_>, member: MemberId, entry: EntryId, place: Place) -> 
     let (Some(own), Some(marks)) = (tx.get(&OWN, &(member, entry))?, views::own_marks(tx, entry)?) else {
         return Ok(None);
     };
+    let marks = Marks { copy_of: marks.copy_of.or(Some(entry)), ..marks };
     let copy = EntryId(tx.allocate(&ENTRY_IDS, &())?);
     tx.put(&OWN, &(member, copy), &own)?;
     views::own_saved(tx, member, copy, Some(place), marks)?;

@@ -92,12 +92,17 @@ impl Office {
 
     /// A new ticket of acme that this contact wrote.
     pub async fn ticket(&self, from: &str) -> Ticket {
-        self.opened(from, State::Relayed).await.0
+        self.opened("acme", from, State::Relayed).await.0
+    }
+
+    /// The same of another property.
+    pub async fn ticket_of(&self, property: &str, from: &str) -> Ticket {
+        self.opened(property, from, State::Relayed).await.0
     }
 
     /// A new ticket of acme whose message is held.
     pub async fn held(&self, from: &str) -> (Ticket, Entry) {
-        self.opened(from, State::Held).await
+        self.opened("acme", from, State::Held).await
     }
 
     /// A member's public answer, and who he is.
@@ -113,9 +118,9 @@ impl Office {
         .unwrap()
     }
 
-    async fn opened(&self, from: &str, state: State) -> (Ticket, Entry) {
+    async fn opened(&self, property: &str, from: &str, state: State) -> (Ticket, Entry) {
         self.act(|tx, act| {
-            let property = super::find::property(tx, "acme")?;
+            let property = super::find::property(tx, property)?;
             let requester = Mailbox::new(from, address(from));
             let opening = Opening {
                 requester: requester.clone(),

@@ -79,7 +79,7 @@ pub fn of_author(entry: &Entry) -> Option<Shelf> {
     }
 }
 
-/// What all members see of a message's flags.
+/// What all members see of a message besides what it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     /// The ticket is urgent.
@@ -90,13 +90,17 @@ pub struct Marks {
     pub keywords: BTreeSet<String>,
     /// It is no message yet.
     pub draft: bool,
+    /// The member's own message that it was copied from, by the first of them (RFC 8474 §5.1).
+    #[serde(default)]
+    pub copy_of: Option<EntryId>,
 }
 
 impl Marks {
     /// Those of a message of this ticket.
     #[must_use]
     pub fn of(ticket: &Ticket, answered: bool) -> Self {
-        Self { flagged: ticket.priority == Priority::Urgent, answered, keywords: ticket.tags.clone(), draft: false }
+        let flagged = ticket.priority == Priority::Urgent;
+        Self { flagged, answered, keywords: ticket.tags.clone(), ..Self::default() }
     }
 }
 

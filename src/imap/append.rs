@@ -77,13 +77,26 @@ impl Appending {
 }
 
 impl Seat {
+    /// Where an APPEND goes: asked before its messages come, so that none comes for nothing.
+    ///
+    /// # Errors
+    /// [`Trouble`] where there is no such mailbox, or none that could take a message.
+    pub fn appends_to(&mut self, mailbox: &Name) -> Result<Folder, Trouble> {
+        self.look_round()?;
+        let named = self.named(mailbox).map_err(|_| Trouble::no("TRYCREATE", "there is no such mailbox"))?;
+        if named.folder.is_level() {
+            return Err(Trouble::no("CANNOT", "this only holds other mailboxes"));
+        }
+        Ok(named.folder)
+    }
+
     /// Files what was appended.
     pub async fn append(&mut self, append: Appending, out: &mut Out<'_>) -> Result<Done, Trouble> {
-        self.look_round()?;
-        let folder = match self.named(&append.mailbox) {
-            Ok(named) => named.folder,
-            Err(_) => return Err(Trouble::no("TRYCREATE", "there is no such mailbox")),
-        };
+        let folder = self.appends_to(&append.mailbox)?;
+        // Some clients call an APPEND off by it (RFC 3502 §6.3.11).
+        if append.messages.iter().any(|(message, _)| message.size == 0) {
+            return Err(Trouble::no("CANNOT", "a message of no octets can't be kept"));
+        }
         let shelves = self.folders.shelves(folder);
         let mut uids = Vec::new();
         for (message, body) in append.messages {
@@ -128,10 +141,11 @@ impl Seat {
         }
         let place = folder.place().ok_or_else(|| Trouble::no("CANNOT", "a message can't be put there"))?;
         let member = self.member.id;
+        let marks = marks(message, place)?;
         let kept = self.desk.store.transact(|tx| {
             let raw = tx.put_raw(Arc::clone(&raw))?;
             let at = message.date.unwrap_or(now);
-            let new = own::New { raw, at, message_id: id.clone(), marks: marks(message, place) };
+            let new = own::New { raw, at, message_id: id.clone(), marks: marks.clone() };
             let entry = own::add(tx, member, place, new)?;
             views::set_mine(tx, member, (None, entry), |mine| mine.seen = seen)?;
             Ok::<_, StoreError>((None, entry))
@@ -146,14 +160,15 @@ fn spooled(error: &io::Error) -> Trouble {
     Trouble::no("UNAVAILABLE", "the message can't be kept now; try again later")
 }
 
-fn marks(message: &Append, place: Place) -> Marks {
+fn marks(message: &Append, place: Place) -> Result<Marks, Trouble> {
     let has = |flag| message.flags.contains(&flag);
-    Marks {
+    Ok(Marks {
         flagged: has(Flag::Flagged),
         answered: has(Flag::Answered),
-        keywords: flags::kept(&message.flags).cloned().collect(),
+        keywords: flags::first(&message.flags)?,
         draft: has(Flag::Draft) || place == Place::Drafts,
-    }
+        copy_of: None,
+    })
 }
 
 fn message_id(raw: &[u8]) -> Option<MessageId> {

@@ -183,6 +183,18 @@ impl Set {
         };
         let mut ranges: Vec<_> = ranges.iter().map(ends).collect();
         ranges.sort_unstable();
+        ranges.into_iter().collect()
+    }
+}
+
+/// UIDs, as ranges that don't overlap, in ascending order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uids(Vec<(u32, u32)>);
+
+/// Of ranges that begin in ascending order.
+impl FromIterator<(u32, u32)> for Uids {
+    fn from_iter<T: IntoIterator<Item = (u32, u32)>>(ranges: T) -> Self {
+        let mut ranges: Vec<_> = ranges.into_iter().collect();
         ranges.dedup_by(|next, before| {
             let joins = next.0 <= before.1;
             if joins {
@@ -190,13 +202,9 @@ impl Set {
             }
             joins
         });
-        Uids(ranges)
+        Self(ranges)
     }
 }
-
-/// UIDs, as ranges that don't overlap, in ascending order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Uids(Vec<(u32, u32)>);
 
 impl Uids {
     #[must_use]

@@ -1,13 +1,14 @@
 //! FETCH (RFC 3501 §6.4.5): what is asked of messages, read a few at a time and written as it comes.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::command::{FetchItem, Partial, Section, What};
 use super::flags;
-use super::selected::{FIRST, PAGE, Selected, found};
-use super::shapes::{Exchange, Item, bytes, each, email_id, make, prepare, sizes, together};
-use super::write::{Out, decimal, literal, set};
+use super::selected::{FIRST, PAGE, Selected, found, mine};
+use super::shapes::{Exchange, Item, bytes, each, email_id, make, prepare, sizes, thread_id, together};
+use super::write::{Out, announce, announce8, astring, decimal, put, set};
 use super::{Desk, Trouble};
 use crate::actions::views;
 use crate::desk::id::{EntryId, MemberId};
@@ -20,6 +21,11 @@ use crate::store::{Kept, Order, Read as _, StoreError, View};
 /// Messages that are read at a time where their flags are wanted, and where more is.
 const MANY: usize = 500;
 const SOME: usize = 125;
+/// Octets that are written before the client is waited for: whoever asks three hundred times for a large
+/// message holds it in memory once.
+const MUCH: usize = 1 << 20;
+/// Octets of a header that is read as whole messages are.
+const LARGE_HEADER: u32 = 64 << 10;
 
 /// What one FETCH asks for.
 pub(super) struct Wanted<'a> {
@@ -29,6 +35,9 @@ pub(super) struct Wanted<'a> {
     /// And the number of the last change.
     pub modseq: bool,
     pub changed_since: Option<u64>,
+    /// But for messages, by their UIDs in ascending order, that were changed last by these commits: the
+    /// client knows of that.
+    pub known: &'a [(u32, u64)],
 }
 
 /// How much of messages has to be read for some items.
@@ -41,16 +50,28 @@ enum Depth {
 }
 
 impl Wanted<'_> {
+    /// What each answer has, in its order.
+    fn in_order(&self) -> Vec<&FetchItem> {
+        let besides = |asked: bool, item: &'static FetchItem| (asked && !self.items.contains(item)).then_some(item);
+        let (first, last) = (besides(self.uid, &FetchItem::Uid), besides(self.modseq, &FetchItem::ModSeq));
+        first.into_iter().chain(self.items).chain(last).collect()
+    }
+
     fn depth(&self) -> Depth {
         self.items.iter().map(depth).max().unwrap_or(Depth::Row)
     }
 
     /// Whether that takes rows and flags. What does not is told from what is in memory and what is kept.
     fn needs_marks(&self) -> bool {
-        let of_it = |item: &FetchItem| {
-            matches!(item, FetchItem::Flags | FetchItem::ModSeq | FetchItem::ThreadId) || depth(item) == Depth::Message
+        let of_it = |item: &FetchItem| match item {
+            FetchItem::Flags | FetchItem::ModSeq | FetchItem::EmailId | FetchItem::ThreadId => true,
+            item => depth(item) == Depth::Message,
         };
-        self.modseq || self.changed_since.is_some() || self.reads() || self.items.iter().any(of_it)
+        self.modseq
+            || self.changed_since.is_some()
+            || !self.known.is_empty()
+            || self.reads()
+            || self.items.iter().any(of_it)
     }
 
     /// Whether whoever asks for this reads the message.
@@ -89,6 +110,11 @@ impl Standing {
     fn item(&self) -> Option<Item> {
         self.marks.as_ref().map(|(row, _)| Item::of(row))
     }
+
+    /// The number of its last change.
+    fn modseq(&self) -> u64 {
+        self.marks.as_ref().map_or(0, |(row, mine)| row.modseq.max(mine.modseq))
+    }
 }
 
 /// What a FETCH could not bring.
@@ -111,7 +137,7 @@ pub(super) async fn fetch(
 ) -> Result<Missing, Trouble> {
     let depth = wanted.depth();
     let exchange = Exchange::new(desk, member);
-    let mut teller = Teller { selected, wanted, exchange, missing: Missing::default() };
+    let mut teller = Teller { selected, items: wanted.in_order(), exchange, missing: Missing::default() };
     let at_a_time = match depth {
         Depth::Row => MANY,
         Depth::Shape | Depth::Header | Depth::Message => SOME,
@@ -120,7 +146,10 @@ pub(super) async fn fetch(
         let mut standing = desk.store.read(|view| stand(view, desk, member, selected, some, wanted.needs_marks()))?;
         teller.missing.gone |= standing.len() < some.len();
         if let Some(since) = wanted.changed_since {
-            standing.retain(|one| one.marks.as_ref().is_some_and(|(row, mine)| row.modseq.max(mine.modseq) > since));
+            standing.retain(|one| one.modseq() > since);
+        }
+        if !wanted.known.is_empty() {
+            standing.retain(|one| wanted.known.binary_search(&(one.uid, one.modseq())).is_err());
         }
         if wanted.reads() && !selected.read_only {
             see(desk, member, &mut standing).await?;
@@ -128,19 +157,28 @@ pub(super) async fn fetch(
         match depth {
             Depth::Row => standing.iter().for_each(|one| teller.tell(one, None, &[], out.bytes)),
             Depth::Shape | Depth::Header => {
-                let mut new = teller.tell_kept(desk, depth, &standing, false, out.bytes)?;
-                if !new.is_empty() {
-                    let rows = desk.store.read(|view| found(view, &selected.shelves, member, &new))?;
-                    make(desk, member, &rows.iter().map(|(_, row, _)| Item::of(row)).collect::<Vec<_>>()).await?;
-                    new = teller.tell_kept(desk, depth, &standing, true, out.bytes)?;
+                let mut rest = &standing[..];
+                while !rest.is_empty() {
+                    let mut pass = teller.tell_kept(desk, depth, rest, false, out.bytes)?;
+                    if !pass.new.is_empty() {
+                        let rows = desk.store.read(|view| found(view, &selected.shelves, member, &pass.new))?;
+                        make(desk, member, &rows.iter().map(|(_, row, _)| Item::of(row)).collect::<Vec<_>>()).await?;
+                        pass = teller.tell_kept(desk, depth, rest, true, out.bytes)?;
+                    }
+                    // Rows of what is being erased have nothing behind them.
+                    teller.missing.gone |= !pass.new.is_empty();
+                    out.relieve().await?;
+                    if !pass.large.is_empty() {
+                        let large = desk.store.read(|view| stand(view, desk, member, selected, &pass.large, true))?;
+                        teller.tell_whole(desk, member, &large, out).await?;
+                    }
+                    rest = &rest[pass.told..];
                 }
-                // Rows of what is being erased have nothing behind them.
-                teller.missing.gone |= !new.is_empty();
             }
             Depth::Message => {
                 let items: Vec<_> = standing.iter().filter_map(Standing::item).collect();
                 prepare(desk, member, &items).await?;
-                teller.tell_whole(desk, member, &standing, &items, out).await?;
+                teller.tell_whole(desk, member, &standing, out).await?;
             }
         }
         out.relieve().await?;
@@ -183,16 +221,30 @@ async fn see(desk: &Desk, member: MemberId, standing: &mut [Standing]) -> Result
             .try_for_each(|item| views::set_mine(tx, member, (item.ticket, item.entry), |mine| mine.seen = true))
     });
     marking.await.map_err(Trouble::Store)?;
-    for (_, mine) in standing.iter_mut().filter_map(|one| one.marks.as_mut()) {
-        mine.seen = true;
+    let entries = standing.iter().map(|one| one.entry);
+    let now = desk.store.read(|view| mine(view, member, entries))?;
+    for (one, now) in standing.iter_mut().zip(now) {
+        if let Some((_, mine)) = &mut one.marks {
+            *mine = now;
+        }
     }
     Ok(())
+}
+
+/// How far telling what is kept of some messages came.
+struct Pass {
+    /// So many of them are done with.
+    told: usize,
+    /// Nothing is kept of these yet, by UID.
+    new: Vec<u32>,
+    /// What is kept of these is too large to be told with others'.
+    large: Vec<u32>,
 }
 
 /// Writes answers.
 struct Teller<'a> {
     selected: &'a Selected,
-    wanted: &'a Wanted<'a>,
+    items: Vec<&'a FetchItem>,
     exchange: Exchange<'a>,
     missing: Missing,
 }
@@ -204,11 +256,11 @@ impl Teller<'_> {
         desk: &Desk,
         member: MemberId,
         standing: &[Standing],
-        items: &[Item],
         out: &mut Out<'_>,
     ) -> Result<(), Trouble> {
+        let items: Vec<_> = standing.iter().filter_map(Standing::item).collect();
         let entries: Vec<_> = items.iter().map(|item| item.entry).collect();
-        let sizes = sizes(desk, items)?;
+        let sizes = sizes(desk, &items)?;
         let mut shapes: Vec<Option<Kept<Shape>>> = Vec::new();
         desk.store.read(|view| {
             each(view, &SHAPES, &entries, |_, stored| {
@@ -228,16 +280,16 @@ impl Teller<'_> {
                 let shape: Glance<'_> = shape.stored().glance()?;
                 let end = octets.len().min(shape.header as usize);
                 self.exchange.make_his(shape.reply, &mut octets[..end]);
-                self.tell(&standing[at + n], Some(shape), &octets, out.bytes);
-                out.relieve().await?;
+                self.tell_by_items(&standing[at + n], shape, &octets, out).await?;
             }
             at += count;
         }
         Ok(())
     }
 
-    /// Tells what is kept of messages, right from where it is kept. Answers which have nothing kept yet;
-    /// for these it has to be made, and nothing was told then unless this is for the `last` time.
+    /// Tells what is kept of messages, right from where it is kept, until that is much. Of those that
+    /// have nothing kept yet it has to be made, and nothing was told then unless this is for the `last`
+    /// time.
     fn tell_kept(
         &mut self,
         desk: &Desk,
@@ -245,16 +297,18 @@ impl Teller<'_> {
         standing: &[Standing],
         last: bool,
         out: &mut Vec<u8>,
-    ) -> Result<Vec<u32>, Trouble> {
+    ) -> Result<Pass, Trouble> {
         let entries: Vec<_> = standing.iter().map(|one| one.entry).collect();
         let start = out.len();
-        let mut new = Vec::new();
+        let is_much = |out: &Vec<u8>| out.len() - start >= MUCH;
+        let mut pass = Pass { told: standing.len(), new: Vec::new(), large: Vec::new() };
         desk.store.read(|view| {
             let mut shapes: Vec<Option<Kept<Shape>>> = Vec::new();
             each(view, &SHAPES, &entries, |at, stored| {
                 match stored {
-                    None => new.push(standing[at].uid),
-                    Some(_) if !last && !new.is_empty() => {}
+                    _ if is_much(out) => pass.told = pass.told.min(at),
+                    None => pass.new.push(standing[at].uid),
+                    Some(_) if !last && !pass.new.is_empty() => {}
                     Some(stored) if depth == Depth::Shape => {
                         self.tell(&standing[at], Some(stored.glance()?), &[], out);
                     }
@@ -267,8 +321,16 @@ impl Teller<'_> {
             })?;
             let mut octets = Vec::new();
             each(view, &RENDERINGS, if shapes.is_empty() { &[] } else { &entries }, |at, stored| {
-                let (Some(Some(shape)), Some(stored)) = (shapes.get(at), stored) else { return Ok::<_, Trouble>(()) };
+                if is_much(out) {
+                    pass.told = pass.told.min(at);
+                    return Ok::<_, Trouble>(());
+                }
+                let (Some(Some(shape)), Some(stored)) = (shapes.get(at), stored) else { return Ok(()) };
                 let shape: Glance<'_> = shape.stored().glance()?;
+                if shape.header > LARGE_HEADER {
+                    pass.large.push(standing[at].uid);
+                    return Ok(());
+                }
                 let header = stored.glance::<RenderedHeader<'_>>()?.1;
                 octets.clear();
                 octets.extend_from_slice(header);
@@ -277,114 +339,178 @@ impl Teller<'_> {
                 Ok(())
             })
         })?;
-        if !last && !new.is_empty() {
+        if !last && !pass.new.is_empty() {
             out.truncate(start);
         }
-        Ok(new)
+        Ok(pass)
     }
 
     /// One untagged FETCH, of a message that the session counts.
     fn tell(&mut self, standing: &Standing, shape: Option<Glance<'_>>, octets: &[u8], out: &mut Vec<u8>) {
-        let Standing { uid, entry, marks } = standing;
-        let Some(number) = self.selected.number(*uid) else { return };
-        let wanted = self.wanted;
-        out.extend_from_slice(b"* ");
-        decimal(out, u64::from(number));
-        out.extend_from_slice(b" FETCH (");
-        let start = out.len();
-        let named = |name: &FetchItem| wanted.items.contains(name);
-        let besides = |asked: bool, item| (asked && !named(&item)).then_some(item);
-        let (first, last) = (besides(wanted.uid, FetchItem::Uid), besides(wanted.modseq, FetchItem::ModSeq));
-        for item in first.iter().chain(wanted.items).chain(&last) {
-            match item {
-                FetchItem::Uid => {
-                    begin(out, start, "UID ");
-                    decimal(out, u64::from(*uid));
-                }
-                FetchItem::Flags => {
-                    begin(out, start, "FLAGS ");
-                    if let Some((row, mine)) = marks {
-                        flags::write(out, *uid, row, mine);
-                    }
-                }
-                FetchItem::ModSeq => {
-                    begin(out, start, "MODSEQ (");
-                    decimal(out, marks.as_ref().map_or(0, |(row, mine)| row.modseq.max(mine.modseq)));
-                    out.push(b')');
-                }
-                FetchItem::EmailId => begin(out, start, &format!("EMAILID ({})", email_id(*entry))),
-                FetchItem::ThreadId => {
-                    let thread =
-                        standing.item().map_or_else(|| "NIL".to_owned(), |item| format!("({})", item.thread_id()));
-                    begin(out, start, &format!("THREADID {thread}"));
-                }
-                FetchItem::InternalDate => {
-                    let at = shape.map(|shape| shape.at()).unwrap_or_default();
-                    begin(out, start, &format!("INTERNALDATE \"{}\"", at.strftime("%d-%b-%Y %H:%M:%S +0000")));
-                }
-                FetchItem::Rfc822Size => {
-                    begin(out, start, "RFC822.SIZE ");
-                    decimal(out, shape.map_or(0, |shape| u64::from(shape.size)));
-                }
-                FetchItem::Envelope => {
-                    begin(out, start, "ENVELOPE ");
-                    let at = out.len();
-                    out.extend_from_slice(shape.map_or(&[], |shape| shape.envelope));
-                    self.exchange.make_his(shape.and_then(|shape| shape.reply), &mut out[at..]);
-                }
-                FetchItem::Body => {
-                    begin(out, start, "BODY ");
-                    out.extend_from_slice(shape.map_or(&[], |shape| shape.body));
-                }
-                FetchItem::BodyStructure => {
-                    begin(out, start, "BODYSTRUCTURE ");
-                    out.extend_from_slice(shape.map_or(&[], |shape| shape.structure));
-                }
-                FetchItem::Section { section, partial, old_name, .. } => {
-                    let name = old_name.map_or_else(|| section_name(section, *partial), ToOwned::to_owned);
-                    begin(out, start, &name);
-                    out.push(b' ');
-                    match cut(octets, section) {
-                        Some(octets) => literal_of(out, &octets, *partial),
-                        None => out.extend_from_slice(b"NIL"),
-                    }
-                }
-                FetchItem::Binary { part, partial, .. } => {
-                    begin(out, start, &format!("BINARY[{}]{} ", numbers(part), origin(*partial)));
-                    match section::binary(octets, part) {
-                        Ok(Some(octets)) if octets.contains(&0) => {
-                            out.push(b'~');
-                            literal_of(out, &octets, *partial);
-                        }
-                        Ok(Some(octets)) => literal_of(out, &octets, *partial),
-                        Ok(None) => out.extend_from_slice(b"NIL"),
-                        Err(section::UnknownEncoding) => {
-                            self.missing.unknown_encoding = true;
-                            out.extend_from_slice(b"NIL");
-                        }
-                    }
-                }
-                FetchItem::BinarySize(part) => {
-                    let size = section::binary_size(octets, part);
-                    self.missing.unknown_encoding |= size.is_err();
-                    let size = size.ok().flatten().unwrap_or(0);
-                    begin(out, start, &format!("BINARY.SIZE[{}] {size}", numbers(part)));
-                }
+        let Some(number) = self.selected.number(standing.uid) else { return };
+        begin(out, number);
+        for at in 0..self.items.len() {
+            if let Some(piece) = self.write(at, standing, shape, octets, out) {
+                piece.announce(out);
+                piece.put(piece.octets(), out);
             }
         }
         out.extend_from_slice(b")\r\n");
     }
-}
 
-/// Begins an item of an answer whose items begin there.
-fn begin(out: &mut Vec<u8>, start: usize, name: &str) {
-    if out.len() > start {
-        out.push(b' ');
+    /// The same, where each item may be large.
+    async fn tell_by_items(
+        &mut self,
+        standing: &Standing,
+        shape: Glance<'_>,
+        octets: &[u8],
+        out: &mut Out<'_>,
+    ) -> Result<(), Trouble> {
+        let Some(number) = self.selected.number(standing.uid) else { return Ok(()) };
+        begin(out.bytes, number);
+        for at in 0..self.items.len() {
+            if let Some(piece) = self.write(at, standing, Some(shape), octets, out.bytes) {
+                piece.announce(out.bytes);
+                for some in piece.octets().chunks(MUCH) {
+                    piece.put(some, out.bytes);
+                    out.relieve().await?;
+                }
+            }
+            out.relieve().await?;
+            if octets.len() > MUCH {
+                // To find a part takes time that others want too.
+                tokio::task::yield_now().await;
+            }
+        }
+        out.bytes.extend_from_slice(b")\r\n");
+        Ok(out.relieve().await?)
     }
-    out.extend_from_slice(name.as_bytes());
+
+    /// One item of an answer, but for the piece of the message that it ends with.
+    fn write<'o>(
+        &mut self,
+        at: usize,
+        standing: &Standing,
+        shape: Option<Glance<'_>>,
+        octets: &'o [u8],
+        out: &mut Vec<u8>,
+    ) -> Option<Piece<'o>> {
+        if at > 0 {
+            out.push(b' ');
+        }
+        let mut name = |name: &str| out.extend_from_slice(name.as_bytes());
+        match self.items[at] {
+            FetchItem::Uid => {
+                name("UID ");
+                decimal(out, u64::from(standing.uid));
+            }
+            FetchItem::Flags => {
+                name("FLAGS ");
+                if let Some((row, mine)) = &standing.marks {
+                    flags::write(out, standing.uid, row, mine);
+                }
+            }
+            FetchItem::ModSeq => {
+                name("MODSEQ (");
+                decimal(out, standing.modseq());
+                out.push(b')');
+            }
+            FetchItem::EmailId => {
+                let email = standing.marks.as_ref().map(|(row, _)| email_id(row)).unwrap_or_default();
+                name(&format!("EMAILID ({email})"));
+            }
+            FetchItem::ThreadId => {
+                let thread = standing.marks.as_ref().map(|(row, _)| thread_id(row)).unwrap_or_default();
+                name(&format!("THREADID ({thread})"));
+            }
+            FetchItem::InternalDate => {
+                let at = shape.map(|shape| shape.at()).unwrap_or_default();
+                name(&format!("INTERNALDATE \"{}\"", at.strftime("%d-%b-%Y %H:%M:%S +0000")));
+            }
+            FetchItem::Rfc822Size => {
+                name("RFC822.SIZE ");
+                decimal(out, shape.map_or(0, |shape| u64::from(shape.size)));
+            }
+            FetchItem::Envelope => {
+                name("ENVELOPE ");
+                let start = out.len();
+                out.extend_from_slice(shape.map_or(&[], |shape| shape.envelope));
+                self.exchange.make_his(shape.and_then(|shape| shape.reply), &mut out[start..]);
+            }
+            FetchItem::Body => {
+                name("BODY ");
+                out.extend_from_slice(shape.map_or(&[], |shape| shape.body));
+            }
+            FetchItem::BodyStructure => {
+                name("BODYSTRUCTURE ");
+                out.extend_from_slice(shape.map_or(&[], |shape| shape.structure));
+            }
+            FetchItem::Section { section, partial, old_name, .. } => {
+                match old_name {
+                    Some(old) => name(old),
+                    None => name(&section_name(section, *partial)),
+                }
+                out.push(b' ');
+                match cut(octets, section) {
+                    Some(whole) => return Some(Piece { whole, partial: *partial, binary: false }),
+                    None => out.extend_from_slice(b"NIL"),
+                }
+            }
+            FetchItem::Binary { part, partial, .. } => {
+                name(&format!("BINARY[{}]{} ", numbers(part), origin(*partial)));
+                match section::binary(octets, part) {
+                    Ok(Some(whole)) => return Some(Piece { whole, partial: *partial, binary: true }),
+                    Ok(None) => out.extend_from_slice(b"NIL"),
+                    Err(section::UnknownEncoding) => {
+                        self.missing.unknown_encoding = true;
+                        out.extend_from_slice(b"NIL");
+                    }
+                }
+            }
+            FetchItem::BinarySize(part) => {
+                let size = section::binary_size(octets, part);
+                self.missing.unknown_encoding |= size.is_err();
+                let size = size.ok().flatten().unwrap_or(0);
+                name(&format!("BINARY.SIZE[{}] {size}", numbers(part)));
+            }
+        }
+        None
+    }
 }
 
-fn cut<'a>(octets: &'a [u8], section: &Section) -> Option<std::borrow::Cow<'a, [u8]>> {
+/// A piece of a message, to be written as a literal.
+struct Piece<'o> {
+    whole: Cow<'o, [u8]>,
+    partial: Option<Partial>,
+    /// It may have NUL.
+    binary: bool,
+}
+
+impl Piece<'_> {
+    fn octets(&self) -> &[u8] {
+        let Some(Partial { first, count }) = self.partial else { return &self.whole };
+        let rest = self.whole.get(first as usize..).unwrap_or_default();
+        &rest[..rest.len().min(count as usize)]
+    }
+
+    fn announce(&self, out: &mut Vec<u8>) {
+        if self.binary { announce8(out, self.octets()) } else { announce(out, self.octets()) }
+    }
+
+    /// Writes some of its octets.
+    fn put(&self, octets: &[u8], out: &mut Vec<u8>) {
+        if self.binary { out.extend_from_slice(octets) } else { put(out, octets) }
+    }
+}
+
+/// Begins an untagged FETCH.
+fn begin(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(b"* ");
+    decimal(out, u64::from(number));
+    out.extend_from_slice(b" FETCH (");
+}
+
+fn cut<'a>(octets: &'a [u8], section: &Section) -> Option<Cow<'a, [u8]>> {
     let what = match &section.what {
         What::Whole => section::What::Whole,
         What::Header => section::What::Header,
@@ -394,17 +520,6 @@ fn cut<'a>(octets: &'a [u8], section: &Section) -> Option<std::borrow::Cow<'a, [
         What::Mime => section::What::Mime,
     };
     section::section(octets, &section.part, what)
-}
-
-fn literal_of(out: &mut Vec<u8>, octets: &[u8], partial: Option<Partial>) {
-    let octets = match partial {
-        None => octets,
-        Some(Partial { first, count }) => {
-            let rest = octets.get(first as usize..).unwrap_or_default();
-            &rest[..rest.len().min(count as usize)]
-        }
-    };
-    literal(out, octets);
 }
 
 fn numbers(part: &[u32]) -> String {
@@ -418,7 +533,15 @@ fn origin(partial: Option<Partial>) -> String {
 /// `BODY[1.2.HEADER.FIELDS (FROM)]<0>`
 fn section_name(section: &Section, partial: Option<Partial>) -> String {
     let mut name = numbers(&section.part);
-    let fields = |what: &str, fields: &[String]| format!("{what} ({})", fields.join(" "));
+    let fields = |what: &str, names: &[String]| {
+        let mut text = format!("{what} (").into_bytes();
+        for (n, name) in names.iter().enumerate() {
+            text.extend_from_slice(if n > 0 { b" " } else { b"" });
+            astring(&mut text, name);
+        }
+        text.push(b')');
+        String::from_utf8_lossy(&text).into_owned()
+    };
     let what = match &section.what {
         What::Whole => String::new(),
         What::Header => "HEADER".to_owned(),
@@ -435,7 +558,7 @@ fn section_name(section: &Section, partial: Option<Partial>) -> String {
 
 /// UIDs that left a mailbox after a change, of those that were asked for (RFC 7162 §3.2.6). The log is
 /// read a page at a time, so that nobody who writes waits for it.
-pub(super) fn vanished(
+pub(super) async fn vanished(
     desk: &Desk,
     selected: &Selected,
     since: u64,
@@ -449,11 +572,14 @@ pub(super) fn vanished(
         return Ok(None);
     }
     loop {
+        tokio::task::yield_now().await;
         let page = desk.store.read(|view| view.range(&VIEW_LOG, (from, end), Order::Up, PAGE))?;
         for ((_, trail), turn) in &page {
             if let (Trail::Row(shelf, uid), Turn::Left) = (trail, turn)
                 && selected.shelves.contains(shelf)
                 && asked(*uid)
+                // Of what it still counts the session is told when its number goes (RFC 7162 §3.2.10).
+                && selected.number(*uid).is_none()
             {
                 left.insert(*uid);
             }
@@ -462,5 +588,122 @@ pub(super) fn vanished(
             Some((last, _)) => from = Bound::Excluded(*last),
             None => return Ok((!left.is_empty()).then(|| set(left))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::actions::own;
+    use crate::actions::testing::Office;
+    use crate::desk::shelf::{Marks, Place};
+    use crate::imap::model::seat;
+    use crate::imap::reader::{Input, Reader, ReaderLimits};
+    use crate::imap::seat::Seat;
+
+    async fn keep(office: &Office, seat: &Seat, message: String) {
+        let member = seat.member.id;
+        let message: Arc<[u8]> = message.into_bytes().into();
+        let now = office.now;
+        let kept = office.act(|tx, _| {
+            let raw = tx.put_raw(Arc::clone(&message))?;
+            let new = own::New { raw, at: now, message_id: None, marks: Marks::default() };
+            Ok(own::add(tx, member, Place::Drafts, new)?)
+        });
+        kept.await.unwrap();
+    }
+
+    fn command(line: &str) -> crate::imap::command::Tagged {
+        let text = format!("a {line}\r\n");
+        let mut reader = Reader::new(ReaderLimits { command: 1 << 20, skipped: 0 });
+        let Input::Command(tagged) = reader.advance(&mut text.as_bytes()) else { panic!("{line:.40}") };
+        tagged
+    }
+
+    async fn perform(seat: &mut Seat, line: &str) -> String {
+        let (mut sent, mut bytes) = (Vec::new(), Vec::new());
+        let mut out = Out::new(&mut sent, Duration::from_mins(1), &mut bytes);
+        seat.perform(&command(line), &mut out).await.unwrap();
+        out.send().await.unwrap();
+        String::from_utf8(sent).unwrap()
+    }
+
+    /// How much is held of an answer when the client turns out to be gone.
+    async fn held(seat: &mut Seat, line: &str) -> usize {
+        let (mut gone, _) = tokio::io::duplex(1);
+        let mut bytes = Vec::new();
+        let done = seat.perform(&command(line), &mut Out::new(&mut gone, Duration::from_mins(1), &mut bytes)).await;
+        assert!(matches!(done, Err(Trouble::Client(_))), "{line}: {done:?}");
+        bytes.len()
+    }
+
+    #[tokio::test]
+    async fn of_what_is_asked_for_a_piece_is_held_at_a_time() {
+        let office = Office::open().await;
+        let mut seat = seat(&office, &Arc::default(), "bob", "laptop").await;
+        let long = "x".repeat(300_000);
+        keep(&office, &seat, format!("Subject: a\r\n\r\n{long}")).await;
+        keep(&office, &seat, format!("X-Long: {long}\r\n\r\nb")).await;
+        let mut to = String::from("To: ");
+        for n in 0..1_000 {
+            write!(to, "<somebody-{n}@customer.example>,\r\n ").unwrap();
+        }
+        for _ in 0..60 {
+            keep(&office, &seat, format!("{to}<last@customer.example>\r\n\r\nc")).await;
+        }
+        perform(&mut seat, "SELECT Drafts").await;
+
+        let pieces = |section: &str| {
+            let pieces = (0..200).map(|n| format!("BODY.PEEK[{section}]<{n}.4294967295>")).collect::<Vec<_>>();
+            pieces.join(" ")
+        };
+        for line in [
+            format!("FETCH 1 ({})", pieces("")),
+            format!("FETCH 2 ({})", pieces("HEADER")),
+            "FETCH 3:62 ENVELOPE".to_owned(),
+            "FETCH 3:62 BODY.PEEK[HEADER]".to_owned(),
+        ] {
+            let held = held(&mut seat, &line).await;
+            assert!(held < MUCH + 400_000, "{held}: {}", &line[..20]);
+        }
+    }
+    #[tokio::test]
+    async fn what_others_do_while_an_answer_is_read_is_told_behind_it() {
+        let office = Office::open().await;
+        let rolls = Arc::default();
+        let mut slow = seat(&office, &rolls, "bob", "laptop").await;
+        let mut quick = seat(&office, &rolls, "bob", "phone").await;
+        for _ in 0..4 {
+            keep(&office, &slow, "Subject: a\r\n\r\nb".to_owned()).await;
+        }
+        let flags = (0..50).map(|n| format!("{n:0>450}")).collect::<Vec<_>>().join(" ");
+        perform(&mut quick, "SELECT Drafts").await;
+        perform(&mut slow, "SELECT Drafts").await;
+        let (mut ours, mut theirs) = tokio::io::duplex(1_000);
+        let store = command(&format!("STORE 1:4 FLAGS ({flags})"));
+        let mut bytes = Vec::new();
+        let storing = async {
+            let mut out = Out::new(&mut ours, Duration::from_mins(1), &mut bytes);
+            slow.perform(&store, &mut out).await.unwrap();
+            out.send().await.unwrap();
+            drop(ours);
+        };
+        let reading = async {
+            let mut told = vec![0; 10];
+            theirs.read_exact(&mut told).await.unwrap();
+            perform(&mut quick, "STORE 1 +FLAGS.SILENT (\\Flagged)").await;
+            theirs.read_to_end(&mut told).await.unwrap();
+            String::from_utf8(told).unwrap()
+        };
+        let ((), told) = tokio::join!(storing, reading);
+        let last = told.lines().rfind(|line| line.starts_with("* 1 FETCH ")).unwrap();
+        assert!(last.contains("FLAGS (\\Flagged "), "{last}");
+        assert!(!told.lines().any(|line| line.starts_with("* 2 FETCH (UID")), "what he did he knows");
     }
 }

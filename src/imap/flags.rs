@@ -3,12 +3,14 @@
 //! \Seen and \Deleted are each member's own; \Flagged says that the ticket is urgent, keywords are its
 //! tags, and \Answered is the team's. So one STORE may change many messages.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use super::Trouble;
 use super::command::{Flag, StoreHow};
+use super::reader::encode_keyword;
 use super::seat::Seat;
 use super::selected::{Selected, found};
 use crate::actions::{Act, ActionError, gesture, own, views};
@@ -19,6 +21,8 @@ use crate::store::Tx;
 
 /// Messages whose flags are changed in one commit.
 const AT_A_TIME: usize = 500;
+/// Keywords of one message of a member's own. Tickets have a limit of their own.
+const MOST_KEYWORDS: usize = 50;
 
 /// Writes the flags of a message as a parenthesised list.
 pub(super) fn write(out: &mut Vec<u8>, uid: u32, row: &Row, mine: &Mine) {
@@ -30,9 +34,9 @@ pub(super) fn write(out: &mut Vec<u8>, uid: u32, row: &Row, mine: &Mine) {
         (mine.seen, "\\Seen"),
         (marks.draft, "\\Draft"),
     ];
-    let system = system.into_iter().filter(|(set, _)| *set).map(|(_, name)| name);
+    let system = system.into_iter().filter(|(set, _)| *set).map(|(_, name)| Cow::Borrowed(name));
     out.push(b'(');
-    for (n, flag) in system.chain(marks.keywords.iter().map(String::as_str)).enumerate() {
+    for (n, flag) in system.chain(marks.keywords.iter().map(|keyword| encode_keyword(keyword))).enumerate() {
         if n > 0 {
             out.push(b' ');
         }
@@ -53,6 +57,15 @@ pub(super) fn has(flag: &Flag, uid: u32, row: &Row, mine: &Mine) -> bool {
     }
 }
 
+/// What a STORE came to.
+#[derive(Default)]
+pub(super) struct Stored {
+    /// Which were left alone, by UID.
+    pub modified: BTreeSet<u32>,
+    /// How many of the messages were there.
+    pub count: usize,
+}
+
 /// A STORE.
 pub(super) struct Asked<'a> {
     pub how: StoreHow,
@@ -61,22 +74,23 @@ pub(super) struct Asked<'a> {
 }
 
 impl Seat {
-    /// Changes flags; answers the UIDs that were left alone since they changed after
-    /// `unchanged_since` (RFC 7162 §3.1.3).
+    /// Changes flags, but for those of messages that changed after `unchanged_since` (RFC 7162 §3.1.3).
     pub(super) async fn store_flags(
         &self,
         selected: &Selected,
         uids: &[u32],
         asked: &Asked<'_>,
-    ) -> Result<BTreeSet<u32>, Trouble> {
+    ) -> Result<Stored, Trouble> {
         let now = Timestamp::now();
-        let mut modified = BTreeSet::new();
+        let mut stored = Stored::default();
         for some in uids.chunks(AT_A_TIME) {
-            let left_alone = self.desk.store.transact(|tx| {
+            let done = self.desk.store.transact(|tx| {
                 let act = self.act(now);
                 let mut left_alone = BTreeSet::new();
                 let mut tickets = BTreeSet::new();
-                for (uid, row, mine) in found(tx, &selected.shelves, self.member.id, some)? {
+                let standing = found(tx, &selected.shelves, self.member.id, some)?;
+                let count = standing.len();
+                for (uid, row, mine) in standing {
                     if asked.unchanged_since.is_some_and(|since| row.modseq.max(mine.modseq) > since) {
                         left_alone.insert(uid);
                         continue;
@@ -89,11 +103,13 @@ impl Seat {
                         store_shared(tx, &act, ticket, &row, asked)?;
                     }
                 }
-                Ok::<_, ActionError>(left_alone)
+                Ok::<_, ActionError>((left_alone, count))
             });
-            modified.extend(left_alone.await?);
+            let (left_alone, count) = done.await?;
+            stored.modified.extend(left_alone);
+            stored.count += count;
         }
-        Ok(modified)
+        Ok(stored)
     }
 
     /// What is the member's own, and what is the one message's.
@@ -117,11 +133,16 @@ impl Seat {
         })?;
         let answered = asked.on(&Flag::Answered, row.marks.answered);
         let Some(ticket) = row.ticket else {
+            let mut keywords = row.marks.keywords.clone();
+            asked.keywords(&mut keywords);
+            if keywords.len() > MOST_KEYWORDS {
+                return Err(ActionError::refused(TOO_MANY));
+            }
             return Ok(own::mark(tx, row.entry, |marks| {
                 marks.answered = answered;
                 marks.flagged = asked.on(&Flag::Flagged, marks.flagged);
                 marks.draft = asked.on(&Flag::Draft, marks.draft);
-                asked.keywords(&mut marks.keywords);
+                marks.keywords.clone_from(&keywords);
             })?);
         };
         if answered != row.marks.answered {
@@ -180,8 +201,17 @@ impl Asked<'_> {
     }
 }
 
+const TOO_MANY: &str = "a message has at most 50 keywords";
+
+/// The keywords among those that a message of a member's own begins with.
+pub(super) fn first(flags: &[Flag]) -> Result<BTreeSet<String>, Trouble> {
+    let mut keywords = BTreeSet::new();
+    Asked { how: StoreHow::Add, flags, unchanged_since: None }.keywords(&mut keywords);
+    if keywords.len() > MOST_KEYWORDS { Err(Trouble::no("LIMIT", TOO_MANY)) } else { Ok(keywords) }
+}
+
 /// The keywords among some flags that are kept.
-pub(super) fn kept(flags: &[Flag]) -> impl Iterator<Item = &String> {
+fn kept(flags: &[Flag]) -> impl Iterator<Item = &String> {
     flags.iter().filter_map(|flag| match flag {
         Flag::Keyword(keyword) if is_kept(keyword) => Some(keyword),
         _ => None,

@@ -52,7 +52,7 @@ impl Seat {
             if only_subscribed && !is_subscribed && !stands_for {
                 continue;
             }
-            let mut attributes = self.attributes(named, list);
+            let mut attributes = self.attributes(named, list.by);
             if is_subscribed && (list.returns.subscribed || list.select.subscribed) {
                 attributes.push("\\Subscribed");
             }
@@ -72,7 +72,7 @@ impl Seat {
         Ok(Done::coded(None, "listed"))
     }
 
-    fn attributes(&self, named: &Named, list: &List) -> Vec<&'static str> {
+    pub(super) fn attributes(&self, named: &Named, by: ListBy) -> Vec<&'static str> {
         let mut attributes = Vec::new();
         if named.folder.is_level() {
             attributes.push("\\Noselect");
@@ -85,7 +85,7 @@ impl Seat {
                 attributes.push("\\NoInferiors");
             }
         }
-        match (list.by, named.folder) {
+        match (by, named.folder) {
             (ListBy::Xlist, Folder::Inbox) => attributes.push("\\Inbox"),
             (ListBy::Xlist, Folder::Junk) => attributes.push("\\Spam"),
             (ListBy::Lsub, _) => {}
@@ -208,14 +208,21 @@ fn verb(by: ListBy) -> &'static str {
 }
 
 /// Whether a name has the form of a pattern: `*` stands for anything, `%` for anything within a level
-/// (RFC 3501 §6.3.8). Takes at most as many steps as both are long, times each other.
+/// (RFC 3501 §6.3.8). Takes about as many steps as the name is long, times itself, and one for each octet
+/// of the pattern, which may be long.
 fn glob(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let inbox = name.eq_ignore_ascii_case(b"INBOX");
     // Which positions of the name the pattern so far can end at.
     let mut ends = vec![false; name.len() + 1];
     ends[0] = true;
+    let mut before = 0;
     for &token in pattern {
+        // Behind one that stands for as much another one says nothing.
+        if matches!((before, token), (b'*', b'*' | b'%') | (b'%', b'%')) {
+            continue;
+        }
+        before = token;
         let mut next = vec![false; name.len() + 1];
         for at in 0..=name.len() {
             next[at] = match token {
@@ -226,6 +233,9 @@ fn glob(pattern: &str, name: &str) -> bool {
                         && if inbox { name[at - 1].eq_ignore_ascii_case(&byte) } else { name[at - 1] == byte }
                 }
             };
+        }
+        if !next.contains(&true) {
+            return false;
         }
         ends = next;
     }
@@ -252,6 +262,11 @@ mod tests {
             ("drafts", "Drafts", false),
             ("", "Drafts", false),
             ("D*s*", "Drafts", true),
+            ("%%*%%", "acme/Open", true),
+            ("%%%/%%", "acme/Open", true),
+            ("%%%", "acme/Open", false),
+            ("acme/*%n", "acme/Open", true),
+            ("acme/%*x", "acme/Open", false),
         ] {
             assert_eq!(glob(pattern, name), expected, "{pattern} {name}");
         }

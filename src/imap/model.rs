@@ -55,23 +55,28 @@ struct Client {
     qresync: bool,
 }
 
+/// A member at his client.
+pub(super) async fn seat(office: &Office, rolls: &Arc<Rolls>, who: &str, device: &str) -> Seat {
+    let (password, secret) = office.act(|tx, act| app_password::add(tx, act, who, device)).await.unwrap();
+    let keys = Keys::of(&secret, &password.salt);
+    let login = by_password(&[password], &keys).unwrap();
+    let (store, rules) = (office.store.clone(), office.shared());
+    let intake = Arc::new(Intake {
+        store: store.clone(),
+        desk: Arc::clone(&rules),
+        trust: Authenticator::new(resolver(&["127.0.0.1:9".to_owned()]).unwrap(), "mx.desk.example.org"),
+        looks: Looks::new(LookAlikeCap { count: 1_000, minutes: 60 }),
+        quota: Quota::new(1_000),
+        gate: Gate::open(1_000, 1_000),
+    });
+    let memory = Arc::new(Memory::new(1 << 20));
+    let desk = Desk { store, desk: rules, intake, append_limit: 1_000_000, rolls: Arc::clone(rolls), memory };
+    Seat::take(desk, login, Ipv4Addr::LOCALHOST.into()).unwrap()
+}
+
 impl Client {
     async fn log_in(office: &Office, rolls: &Arc<Rolls>, who: &str, device: &str, qresync: bool) -> Self {
-        let (password, secret) = office.act(|tx, act| app_password::add(tx, act, who, device)).await.unwrap();
-        let keys = Keys::of(&secret, &password.salt);
-        let login = by_password(&[password], &keys).unwrap();
-        let (store, rules) = (office.store.clone(), office.shared());
-        let intake = Arc::new(Intake {
-            store: store.clone(),
-            desk: Arc::clone(&rules),
-            trust: Authenticator::new(resolver(&["127.0.0.1:9".to_owned()]).unwrap(), "mx.desk.example.org"),
-            looks: Looks::new(LookAlikeCap { count: 1_000, minutes: 60 }),
-            quota: Quota::new(1_000),
-            gate: Gate::open(1_000, 1_000),
-        });
-        let memory = Arc::new(Memory::new(1 << 20));
-        let desk = Desk { store, desk: rules, intake, append_limit: 1_000_000, rolls: Arc::clone(rolls), memory };
-        let mut seat = Seat::take(desk, login, Ipv4Addr::LOCALHOST.into()).unwrap();
+        let mut seat = seat(office, rolls, who, device).await;
         if qresync {
             seat.enable(&["QRESYNC".to_owned()]);
         }

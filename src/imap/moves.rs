@@ -43,10 +43,14 @@ impl Seat {
         let now = Timestamp::now();
         let member = self.member.id;
         let mut pairs = Vec::new();
+        if uids.len() > AT_A_TIME {
+            self.all_movable(&uids, &here, to, now)?;
+        }
         if to.place().is_none() {
             let placed = self.place_own(&uids, &here, to, moving, now).await?;
             pairs = self.desk.store.read(|view| arrived(view, &placed, &there))?;
         }
+        let mut failed = None;
         for some in uids.chunks(AT_A_TIME) {
             let moved = self.desk.store.transact(|tx| {
                 let act = self.act(now);
@@ -80,18 +84,46 @@ impl Seat {
                 }
                 Ok::<_, ActionError>(moved)
             });
-            let moved = moved.await?;
-            pairs.extend(self.desk.store.read(|view| arrived(view, &moved, &there))?);
+            match moved.await {
+                Ok(moved) => pairs.extend(self.desk.store.read(|view| arrived(view, &moved, &there))?),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
         }
         let code = copy_uid(validity, &pairs);
         if !moving {
-            return Ok(Done::coded(code, "done"));
+            return failed.map_or_else(|| Ok(Done::coded(code, "done")), |error| Err(error.into()));
         }
+        // Also where not all were: which messages were, the client must know (RFC 6851 §3.3).
         if let Some(code) = code {
             out.line(&format!("* OK [{code}] moved"));
         }
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
         let highest = self.tell(out, true, &[]).await?;
         Ok(Done::coded(self.all_told(highest), "moved"))
+    }
+
+    /// Whether all of these may go there. More than fit into one commit are moved by several, and what is
+    /// refused is refused before the first.
+    fn all_movable(&self, uids: &[u32], here: &[Shelf], to: Folder, now: Timestamp) -> Result<(), Trouble> {
+        let mut asked = BTreeSet::new();
+        for some in uids.chunks(AT_A_TIME) {
+            self.desk.store.read(|view| {
+                for (_, row, _) in found(view, here, self.member.id, some)? {
+                    if let Some(ticket) = row.ticket
+                        && asked.insert(ticket)
+                    {
+                        gesture::movable(view, &self.act(now), ticket, to)?;
+                    }
+                }
+                Ok::<_, ActionError>(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Messages of the member's own that he puts among tickets, a draft into Notes for instance: as if
@@ -105,16 +137,17 @@ impl Seat {
         now: Timestamp,
     ) -> Result<Vec<(u32, Item)>, Trouble> {
         let member = self.member.id;
-        let own = self.desk.store.read(|view| {
-            let mut own = Vec::new();
-            for (uid, row, mine) in found(view, here, member, uids)? {
-                if row.ticket.is_none() {
+        let mut own = Vec::new();
+        let shelves: Vec<_> = here.iter().copied().filter(|shelf| matches!(shelf, Shelf::Own(..))).collect();
+        for some in uids.chunks(AT_A_TIME) {
+            self.desk.store.read(|view| {
+                for (uid, row, mine) in found(view, &shelves, member, some)? {
                     let kept = view.get(&OWN, &(member, row.entry))?;
                     own.extend(kept.map(|kept| (uid, row.entry, kept, mine.seen)));
                 }
-            }
-            Ok::<_, StoreError>(own)
-        })?;
+                Ok::<_, StoreError>(())
+            })?;
+        }
         let mut placed = Vec::new();
         for (uid, draft, kept, seen) in own {
             let message = Placed {
@@ -150,10 +183,18 @@ impl Seat {
         let member = self.member.id;
         let uids = only.unwrap_or(selected.uids());
         for some in uids.chunks(AT_A_TIME) {
+            let marked: Vec<u32> = self.desk.store.read(|view| {
+                let all = found(view, here, member, some)?.into_iter();
+                let marked = all.filter(|(uid, _, mine)| mine.deleted.contains(uid)).map(|(uid, ..)| uid).collect();
+                Ok::<_, StoreError>(marked)
+            })?;
+            if marked.is_empty() {
+                continue;
+            }
             let expunged = self.desk.store.transact(|tx| {
                 let act = self.act(now);
                 let mut tickets = BTreeSet::new();
-                for (uid, row, mine) in found(tx, here, member, some)? {
+                for (uid, row, mine) in found(tx, here, member, &marked)? {
                     if !mine.deleted.contains(&uid) {
                         continue;
                     }
@@ -195,4 +236,47 @@ fn arrived(view: &impl Read, moved: &[(u32, Item)], there: &[Shelf]) -> Result<V
 fn copy_uid(validity: u32, pairs: &[(u32, u32)]) -> Option<String> {
     let (from, to): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
     (!pairs.is_empty()).then(|| format!("COPYUID {validity} {} {}", set(from), set(to)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::actions::member;
+    use crate::actions::testing::Office;
+    use crate::desk::member::Role;
+    use crate::imap::model::seat;
+    use crate::imap::reader::{Input, Reader, ReaderLimits};
+
+    #[tokio::test]
+    async fn what_can_not_be_moved_keeps_all_of_it_where_it_is() {
+        let office = Office::open().await;
+        for n in 0..AT_A_TIME {
+            office.ticket(&format!("carol{n}")).await;
+        }
+        office.ticket_of("bulle", "dave").await;
+        let joins = || member::Changes { roles: [("bulle".to_owned(), Role::Agent)].into(), ..Default::default() };
+        office.act(|tx, act| member::edit(tx, act, "bob", joins())).await.unwrap();
+        let mut seat = seat(&office, &Arc::default(), "bob", "laptop").await;
+        let mut say = async |line: &str| {
+            let mut reader = Reader::new(ReaderLimits::default());
+            let text = format!("a {line}\r\n");
+            let Input::Command(tagged) = reader.advance(&mut text.as_bytes()) else { panic!("{line}") };
+            let (mut sent, mut kept) = (Vec::new(), Vec::new());
+            let mut out = Out::new(&mut sent, Duration::from_mins(1), &mut kept);
+            let done = seat.perform(&tagged, &mut out).await;
+            out.send().await.unwrap();
+            (done, String::from_utf8(sent).unwrap())
+        };
+        let all = AT_A_TIME + 1;
+        assert!(say("SELECT INBOX").await.1.contains(&format!("* {all} EXISTS")));
+        for command in ["MOVE", "COPY"] {
+            let (done, told) = say(&format!("{command} 1:* acme/Closed")).await;
+            assert!(matches!(done, Err(Trouble::No { .. })) && told.is_empty(), "{command}: {done:?} {told}");
+        }
+        let (done, told) = say("MOVE 1:* Archive").await;
+        assert!(done.is_ok() && told.contains("* OK [COPYUID ") && told.matches(" EXPUNGE\r\n").count() == all);
+    }
 }

@@ -27,10 +27,10 @@ use self::line::Literal;
 use self::verb::{Bad, Parsed};
 use super::command::{Append, Name, Tagged};
 
-pub use self::name::encode_name;
+pub use self::name::{encode_keyword, encode_name};
 
 /// Octets of a line that is no command: an answer to AUTHENTICATE, or DONE.
-const RAW_LINE: usize = 64 << 10;
+const RAW_LINE: usize = 16 << 10;
 /// Empty lines one after the other; some clients send one behind a literal.
 const EMPTY_LINES: u32 = 20;
 /// How many literals of a command are looked at when they are announced. What stands before them is
@@ -48,9 +48,9 @@ pub struct ReaderLimits {
 }
 
 impl Default for ReaderLimits {
-    /// 256 KiB, as before a login, and 64 MiB.
+    /// 16 KiB, as before a login, and 64 MiB.
     fn default() -> Self {
-        Self { command: 256 << 10, skipped: 64 << 20 }
+        Self { command: 16 << 10, skipped: 64 << 20 }
     }
 }
 

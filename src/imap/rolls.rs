@@ -27,7 +27,7 @@ pub struct Roll {
     /// Whose they are.
     entries: Vec<EntryId>,
     /// At least the keywords that they have.
-    keywords: BTreeSet<String>,
+    keywords: Arc<BTreeSet<String>>,
 }
 
 impl Roll {
@@ -49,14 +49,14 @@ impl Roll {
     }
 
     #[must_use]
-    pub fn keywords(&self) -> &BTreeSet<String> {
+    pub fn keywords(&self) -> &Arc<BTreeSet<String>> {
         &self.keywords
     }
 
     #[cfg(test)]
     pub(super) fn with(uids: &[u32]) -> Self {
         let entries = uids.iter().map(|uid| EntryId(u64::from(*uid))).collect();
-        Self { uids: uids.to_vec(), entries, keywords: BTreeSet::new() }
+        Self { uids: uids.to_vec(), entries, keywords: Arc::default() }
     }
 
     /// Reads all rows of some shelves.
@@ -94,7 +94,7 @@ impl Roll {
         let mut keywords = None;
         let mut learn = |row: &Row| {
             for keyword in row.marks.keywords.difference(&self.keywords) {
-                keywords.get_or_insert_with(|| self.keywords.clone()).insert(keyword.clone());
+                keywords.get_or_insert_with(|| BTreeSet::clone(&self.keywords)).insert(keyword.clone());
             }
         };
         for one in changed {
@@ -119,7 +119,8 @@ impl Roll {
             messages.sort_unstable_by_key(|(uid, _)| *uid);
         }
         let (uids, entries) = messages.into_iter().unzip();
-        Ok(Followed::To(Self { uids, entries, keywords: keywords.unwrap_or_else(|| self.keywords.clone()) }))
+        let keywords = keywords.map_or_else(|| Arc::clone(&self.keywords), Arc::new);
+        Ok(Followed::To(Self { uids, entries, keywords }))
     }
 }
 
@@ -158,7 +159,7 @@ impl<'a> Reading<'a> {
     fn into_roll(mut self) -> Roll {
         self.messages.sort_unstable_by_key(|(uid, _)| *uid);
         let (uids, entries) = self.messages.into_iter().unzip();
-        Roll { uids, entries, keywords: self.keywords }
+        Roll { uids, entries, keywords: Arc::new(self.keywords) }
     }
 }
 

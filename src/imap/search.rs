@@ -26,8 +26,10 @@ use crate::mime::shape::thread;
 use crate::store::tables::{RENDERINGS, SAID, SHAPES};
 use crate::store::{Record, Stored, Table, View};
 
-/// Messages that are looked at at a time.
+/// Messages that are looked at at a time, and questions that are asked of each meanwhile: of more
+/// questions it is fewer messages, so that nobody who writes waits for long.
 const MANY: usize = 500;
+const QUESTIONS: usize = 20;
 
 /// How an answer is to be written.
 struct Answer<'a> {
@@ -50,18 +52,31 @@ struct Hit {
 impl Seat {
     /// SEARCH, SORT and THREAD.
     pub(super) async fn search(&mut self, tag: &str, command: &Command, out: &mut Out<'_>) -> Result<Done, Trouble> {
+        let done = self.look_for(tag, command, out).await;
+        // A search that fails has found nothing, but for one that makes no sense (RFC 5182 §2.1).
+        if let (
+            Err(Trouble::No { .. } | Trouble::Store(_) | Trouble::Broken(_)),
+            Command::Search { returns: Some(returns), .. } | Command::Sort { returns: Some(returns), .. },
+        ) = (&done, command)
+            && returns.contains(&SearchReturn::Save)
+        {
+            self.saved.clear();
+        }
+        done
+    }
+
+    async fn look_for(&mut self, tag: &str, command: &Command, out: &mut Out<'_>) -> Result<Done, Trouble> {
+        self.selected()?;
         let (key, charset) = match command {
+            // Texts are in UTF-8 then, and may not be said to be in anything else (RFC 6855 §3).
+            Command::Search { charset: Some(_), .. } if self.enabled.utf8 => {
+                return Err(Trouble::Bad("with UTF8=ACCEPT a search is in UTF-8, and names no charset".into()));
+            }
             Command::Search { key, charset, .. } => (key, charset.as_deref().unwrap_or("US-ASCII")),
             Command::Sort { key, charset, .. } | Command::Thread { key, charset, .. } => (key, charset.as_str()),
             _ => return Err(Trouble::Bad("not now".into())),
         };
         if !is_known_charset(charset) {
-            // A search that fails has found nothing (RFC 5182 §2.1).
-            if let Command::Search { returns: Some(returns), .. } = command
-                && returns.contains(&SearchReturn::Save)
-            {
-                self.saved.clear();
-            }
             return Err(Trouble::No {
                 code: Some("BADCHARSET (US-ASCII UTF-8)"),
                 text: "the charset is not known".into(),
@@ -95,11 +110,14 @@ impl Seat {
     }
 
     /// The messages for which the answer is yes, in the order of the mailbox.
-    async fn find(&self, question: &Question) -> Result<Vec<Hit>, Trouble> {
+    async fn find(&self, question: &Question<'_>) -> Result<Vec<Hit>, Trouble> {
         let selected = self.selected()?;
         let member = self.member.id;
         let mut hits = Vec::new();
-        for some in selected.uids().chunks(MANY) {
+        let at_a_time = (MANY * QUESTIONS / question.count().max(QUESTIONS)).max(1);
+        for some in selected.uids().chunks(at_a_time) {
+            // Others have their turn too.
+            tokio::task::yield_now().await;
             let standing = self.desk.store.read(|view| found(view, &selected.shelves, member, some))?;
             // First what costs nothing.
             let mut open = Vec::new();
@@ -146,7 +164,8 @@ impl Seat {
         Ok(hits)
     }
 
-    /// The fields of what was found, where they are kept.
+    /// The fields of what was found, where they are kept, without those that nothing is sorted by: of
+    /// twenty thousand messages they would be much.
     async fn fields_of(&self, hits: &[Hit]) -> Result<BTreeMap<u32, Fields>, Trouble> {
         let mut all = BTreeMap::new();
         for some in hits.chunks(MANY) {
@@ -156,7 +175,7 @@ impl Seat {
                 let entries: Vec<_> = items.iter().map(|item| item.entry).collect();
                 each(view, &SAID, &entries, |at, stored| {
                     if let Some(stored) = stored {
-                        all.insert(some[at].uid, fields(stored.glance()?)?);
+                        all.insert(some[at].uid, sorted_by(fields(stored.glance()?)?));
                     }
                     Ok::<_, Trouble>(())
                 })
@@ -186,7 +205,8 @@ impl Seat {
 
     async fn sort(&self, criteria: &[SortCriterion], hits: &mut [Hit]) -> Result<(), Trouble> {
         self.complete(hits).await?;
-        let fields = self.fields_of(hits).await?;
+        let is_kept = |criterion: &SortCriterion| matches!(criterion.by, SortBy::Arrival | SortBy::Size);
+        let fields = if criteria.iter().all(is_kept) { BTreeMap::new() } else { self.fields_of(hits).await? };
         let none = Fields::default();
         hits.sort_by(|one, other| {
             let of = |hit: &Hit| fields.get(&hit.uid).unwrap_or(&none);
@@ -307,7 +327,7 @@ struct Open {
 
 impl Open {
     /// The answer, where what is known suffices for one.
-    fn ask(&self, question: &Question, fields: Option<Searched<'_>>, message: Option<&[u8]>) -> Option<bool> {
+    fn ask(&self, question: &Question<'_>, fields: Option<Searched<'_>>, message: Option<&[u8]>) -> Option<bool> {
         let Self { uid, row, mine, kept, header, .. } = self;
         question.ask(&Candidate { uid: *uid, row, mine, kept: *kept, fields, header: header.as_deref(), message })
     }
@@ -327,7 +347,7 @@ impl Open {
 /// becomes `new`.
 fn look(
     view: &View<'_>,
-    question: &Question,
+    question: &Question<'_>,
     open: &mut Vec<Open>,
     hits: &mut Vec<Hit>,
     new: &mut Vec<Open>,
@@ -384,6 +404,11 @@ fn look_into<V: Record>(
         }
     }
     Ok(())
+}
+
+fn sorted_by(fields: Fields) -> Fields {
+    let none = String::new;
+    Fields { from: none(), to: none(), cc: none(), bcc: none(), subject: none(), ..fields }
 }
 
 fn is_known_charset(name: &str) -> bool {

@@ -1,16 +1,17 @@
 //! Where a member sits who has logged in: what his client asks for is carried out here, on the desk.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::command::{Command, FetchItem, Name, Resync, Set, Tagged};
+use super::command::{Command, FetchItem, ListBy, Name, Resync, Set, Tagged};
 use super::fetch::{self, Wanted, fetch};
-use super::flags::Asked;
-use super::reader::encode_name;
-use super::selected::{MINE_AT_ONCE, News, Selected, mine};
+use super::flags::{Asked, Stored};
+use super::reader::{encode_keyword, encode_name};
+use super::selected::{MINE_AT_ONCE, News, Selected, found, mine};
 use super::write::{Out, set};
 use super::{Desk, Trouble};
 use crate::actions::{Act, app_password, find, post, views};
@@ -216,7 +217,8 @@ impl Seat {
 
     async fn carry_out(&mut self, tag: &str, command: &Command, out: &mut Out<'_>) -> Result<Done, Trouble> {
         match command {
-            Command::Noop | Command::Check => Ok(Done::ok("done")),
+            Command::Noop => Ok(Done::ok("done")),
+            Command::Check => self.selected().map(|_| Done::ok("done")),
             Command::Namespace => {
                 out.line("* NAMESPACE ((\"\" \"/\")) NIL NIL");
                 Ok(Done::ok("one namespace"))
@@ -328,7 +330,8 @@ impl Seat {
             out.line("* OK [CLOSED] the mailbox before is closed");
         }
         self.saved.clear();
-        let folder = self.named(mailbox)?.folder;
+        let named = self.named(mailbox)?.clone();
+        let folder = named.folder;
         if folder.is_level() {
             return Err(Trouble::no("CANNOT", "this only holds other mailboxes"));
         }
@@ -343,15 +346,7 @@ impl Seat {
                 Selected::open(view, folder, shelves.clone(), Arc::clone(&roll), validity, read_only, member);
             Ok::<_, Trouble>((selected, roll, next, modseq))
         })?;
-        let keywords = roll.keywords().iter().map(String::as_str);
-        let flags = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "$Junk", "$NotJunk"];
-        let flags: Vec<_> = flags.into_iter().chain(keywords).collect();
-        out.line(&format!("* FLAGS ({})", flags.join(" ")));
-        if read_only {
-            out.line("* OK [PERMANENTFLAGS ()] nothing is kept");
-        } else {
-            out.line(&format!("* OK [PERMANENTFLAGS ({} \\*)] keywords are tags", flags.join(" ")));
-        }
+        tell_flags(&selected, out);
         out.line(&format!("* {} EXISTS", selected.count()));
         if !self.enabled.rev2 {
             out.line("* 0 RECENT");
@@ -364,7 +359,12 @@ impl Seat {
         out.line(&format!("* OK [HIGHESTMODSEQ {modseq}] changed last"));
         out.line(&format!("* OK [MAILBOXID ({})] its name for good", folder.id()));
         if self.enabled.rev2 {
-            out.line(&format!("* LIST () \"{DELIMITER}\" {}", encode_name(mailbox, self.enabled.names_in_utf8())));
+            // Under the name that it has, and whoever called it otherwise is told so (RFC 9051 §6.3.2).
+            let name = |name: &str| encode_name(&Name(name.to_owned()), self.enabled.names_in_utf8());
+            let old = &mailbox.0;
+            let old = if *old == named.name { String::new() } else { format!(" (\"OLDNAME\" ({}))", name(old)) };
+            let attributes = self.attributes(&named, ListBy::List).join(" ");
+            out.line(&format!("* LIST ({attributes}) \"{DELIMITER}\" {}{old}", name(&named.name)));
         }
         self.selected = Some(selected);
         if let Some(resync) = resync.filter(|resync| resync.uid_validity == validity) {
@@ -379,12 +379,12 @@ impl Seat {
         let selected = self.selected()?;
         let known = resync.known_uids.as_ref().map(Set::uids);
         let is_known = |uid: u32| known.as_ref().is_none_or(|known| known.has(uid));
-        if let Some(vanished) = fetch::vanished(&self.desk, selected, resync.modseq, is_known)? {
+        if let Some(vanished) = fetch::vanished(&self.desk, selected, resync.modseq, is_known).await? {
             out.line(&format!("* VANISHED (EARLIER) {vanished}"));
         }
         let uids: Vec<_> = selected.uids().iter().copied().filter(|uid| is_known(*uid)).collect();
         let items = [FetchItem::Uid, FetchItem::Flags];
-        let wanted = Wanted { items: &items, uid: true, modseq: true, changed_since: Some(resync.modseq) };
+        let wanted = Wanted { items: &items, uid: true, modseq: true, changed_since: Some(resync.modseq), known: &[] };
         fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
         Ok(())
     }
@@ -406,11 +406,11 @@ impl Seat {
                 return Err(Trouble::Bad("VANISHED is for UID FETCH, once QRESYNC is enabled".into()));
             }
             let asked = set.uids();
-            if let Some(left) = fetch::vanished(&self.desk, selected, since, |uid| asked.has(uid))? {
+            if let Some(left) = fetch::vanished(&self.desk, selected, since, |uid| asked.has(uid)).await? {
                 out.line(&format!("* VANISHED (EARLIER) {left}"));
             }
         }
-        let wanted = Wanted { items, uid, modseq: changed_since.is_some(), changed_since };
+        let wanted = Wanted { items, uid, modseq: changed_since.is_some(), changed_since, known: &[] };
         let missing = fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
         if missing.unknown_encoding {
             return Err(Trouble::no("UNKNOWN-CTE", "a part is encoded in a way that is not known here"));
@@ -435,15 +435,24 @@ impl Seat {
         if selected.read_only {
             return Err(Trouble::No { code: None, text: "the mailbox was opened to read only".into() });
         }
-        let modified = self.store_flags(selected, &uids, asked).await?;
+        let Stored { modified, count } = self.store_flags(selected, &uids, asked).await?;
         let stored: Vec<_> = uids.iter().copied().filter(|uid| !modified.contains(uid)).collect();
+        self.learn(out)?;
+        let selected = self.selected()?;
+        // What others do while the client reads the answer is told behind it.
+        let known = self.changed_last(selected, &stored)?;
         if !silent || self.enabled.condstore {
             let items = if silent { &[FetchItem::ModSeq][..] } else { &[FetchItem::Flags] };
-            let wanted = Wanted { items, uid, modseq: self.enabled.condstore, changed_since: None };
+            let wanted = Wanted { items, uid, modseq: self.enabled.condstore, changed_since: None, known: &[] };
             fetch(&self.desk, self.member.id, selected, &stored, &wanted, out).await?;
         }
-        self.tell(out, uid, &stored).await?;
+        self.tell(out, uid, &known).await?;
         if modified.is_empty() {
+            // Of those that a client is silent of it wants to hear where nothing was done at all (RFC 2180 §4.2).
+            let is_gone = if silent { count == 0 && !uids.is_empty() } else { count < uids.len() };
+            if is_gone && !uid {
+                return Err(Trouble::no("EXPUNGEISSUED", "some of the messages are here no longer"));
+            }
             return Ok(Done::ok("stored"));
         }
         let selected = self.selected()?;
@@ -451,13 +460,33 @@ impl Seat {
         Ok(Done::coded(format!("MODIFIED {}", set(numbers.filter(|number| *number > 0))), "some had changed before"))
     }
 
+    /// Which commits changed messages last.
+    fn changed_last(&self, selected: &Selected, uids: &[u32]) -> Result<Vec<(u32, u64)>, Trouble> {
+        let mut changed = Vec::with_capacity(uids.len());
+        for some in uids.chunks(MINE_AT_ONCE) {
+            let standing = self.desk.store.read(|view| found(view, &selected.shelves, self.member.id, some))?;
+            changed.extend(standing.iter().map(|(uid, row, mine)| (*uid, row.modseq.max(mine.modseq))));
+        }
+        Ok(changed)
+    }
+
+    /// Tells which flags there are, where a keyword has come that the client was not told of.
+    fn learn(&mut self, out: &mut Out<'_>) -> Result<(), Trouble> {
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        let roll = self.desk.store.read(|view| self.desk.rolls.of(view, &selected.shelves))?;
+        if selected.learn(&roll) {
+            tell_flags(selected, out);
+        }
+        Ok(())
+    }
+
     /// Tells what is new in the mailbox: what left, where that may be said now, what came, and whose
-    /// flags changed, but for those that the client knows already. Answers the number of the last
-    /// change that there is.
-    pub async fn tell(&mut self, out: &mut Out<'_>, may_expunge: bool, known: &[u32]) -> Result<u64, Trouble> {
+    /// flags changed, but for changes that the client knows already: of messages, by UID, those by these
+    /// commits. Answers the number of the last change that there is.
+    pub async fn tell(&mut self, out: &mut Out<'_>, may_expunge: bool, known: &[(u32, u64)]) -> Result<u64, Trouble> {
         let Some(selected) = &mut self.selected else { return Ok(0) };
         let member = self.member.id;
-        let (News { more, mut changed }, highest) = self.desk.store.read(|view| {
+        let (News { more, changed }, highest) = self.desk.store.read(|view| {
             let news = selected.sync(view, &self.desk.rolls)?;
             Ok::<_, Trouble>((news, modseq(view, &selected.shelves, member)?))
         })?;
@@ -476,11 +505,14 @@ impl Seat {
         if more {
             out.line(&format!("* {} EXISTS", selected.count()));
         }
-        changed.retain(|uid| known.binary_search(uid).is_err());
+        let roll = Arc::clone(selected.roll());
+        if selected.learn(&roll) {
+            tell_flags(selected, out);
+        }
         if !changed.is_empty() {
             let uids: Vec<_> = changed.into_iter().collect();
-            let wanted =
-                Wanted { items: &[FetchItem::Flags], uid: true, modseq: self.enabled.condstore, changed_since: None };
+            let modseq = self.enabled.condstore;
+            let wanted = Wanted { items: &[FetchItem::Flags], uid: true, modseq, changed_since: None, known };
             fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
         }
         Ok(highest)
@@ -510,6 +542,20 @@ impl Seat {
         let now = u32::try_from(Timestamp::now().as_second()).unwrap_or(u32::MAX);
         let given = self.desk.store.transact(|tx| views::give_validity(tx, member, folder, shelves, now));
         given.await.map_err(Trouble::Store)
+    }
+}
+
+/// Tells which flags there are, and which a client may set (RFC 3501 §7.2.6, §7.1).
+fn tell_flags(selected: &Selected, out: &mut Out<'_>) {
+    let system = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "$Junk", "$NotJunk"];
+    let keywords = selected.keywords().iter().map(|keyword| encode_keyword(keyword));
+    let flags: Vec<_> = system.into_iter().map(Cow::Borrowed).chain(keywords).collect();
+    let flags = flags.join(" ");
+    out.line(&format!("* FLAGS ({flags})"));
+    if selected.read_only {
+        out.line("* OK [PERMANENTFLAGS ()] nothing is kept");
+    } else {
+        out.line(&format!("* OK [PERMANENTFLAGS ({flags} \\*)] keywords are tags"));
     }
 }
 

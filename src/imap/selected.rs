@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::command::{Bound as End, Set};
+use super::command::{Bound as End, Set, Uids};
 use super::rolls::{Roll, Rolls};
 use crate::desk::folder::Folder;
 use crate::desk::id::{EntryId, MemberId, PropertyId};
@@ -34,6 +34,8 @@ pub struct Selected {
     member: MemberId,
     /// All messages, as far as the log was read.
     roll: Arc<Roll>,
+    /// The keywords that the session was told of.
+    keywords: Arc<BTreeSet<String>>,
     /// What the session counts, in ascending order, where that is more: those included that left and
     /// were not announced.
     counted: Option<Vec<u32>>,
@@ -64,7 +66,31 @@ impl Selected {
         member: MemberId,
     ) -> Self {
         let synced = view.version();
-        Self { folder, shelves, validity, read_only, member, roll, counted: None, left: BTreeSet::new(), synced }
+        let keywords = Arc::clone(roll.keywords());
+        let left = BTreeSet::new();
+        Self { folder, shelves, validity, read_only, member, roll, keywords, counted: None, left, synced }
+    }
+
+    /// The keywords that it was told of.
+    #[must_use]
+    pub fn keywords(&self) -> &BTreeSet<String> {
+        &self.keywords
+    }
+
+    /// Whether a roll of the mailbox has keywords that the session was not told of; it is told now.
+    pub fn learn(&mut self, roll: &Roll) -> bool {
+        let now = roll.keywords();
+        let is_new = !Arc::ptr_eq(now, &self.keywords) && !now.is_subset(&self.keywords);
+        if is_new {
+            self.keywords = Arc::clone(now);
+        }
+        is_new
+    }
+
+    /// All messages, as far as the log was read.
+    #[must_use]
+    pub fn roll(&self) -> &Arc<Roll> {
+        &self.roll
     }
 
     /// How many messages the session counts.
@@ -93,12 +119,30 @@ impl Selected {
         let Set::Ranges(ranges) = set else {
             return Some(saved.iter().copied().filter(|uid| known.binary_search(uid).is_ok()).collect());
         };
+        let mut uids = Vec::new();
+        for (first, end) in self.spans(ranges, by_uid)? {
+            uids.extend_from_slice(&known[first..end]);
+        }
+        Some(uids)
+    }
+
+    /// The same for whoever only asks whether a message is among them: it takes as much memory as the
+    /// set has ranges, however many messages they name.
+    #[must_use]
+    pub fn named(&self, ranges: &[(End, End)], by_uid: bool) -> Option<Uids> {
+        let known = self.uids();
+        Some(self.spans(ranges, by_uid)?.into_iter().map(|(first, end)| (known[first], known[end - 1])).collect())
+    }
+
+    /// The positions that ranges stand for, from the first of each to behind its last; none is empty, and
+    /// none begins before another ends.
+    fn spans(&self, ranges: &[(End, End)], by_uid: bool) -> Option<Vec<(usize, usize)>> {
+        let known = self.uids();
         let last = if by_uid { known.last().copied().unwrap_or(0) } else { numbered_len(known.len()) };
         let number = |end: End| match end {
             End::Number(number) => number,
             End::Last => last,
         };
-        // As positions, so that ranges that overlap cost nothing.
         let mut spans = Vec::with_capacity(ranges.len());
         for (one, other) in ranges {
             let (one, other) = (number(*one), number(*other));
@@ -115,16 +159,13 @@ impl Selected {
             }
         }
         spans.sort_unstable();
-        let mut uids = Vec::new();
         let mut done = 0;
-        for (first, end) in spans {
-            let first = first.max(done);
-            if first < end {
-                uids.extend_from_slice(&known[first..end]);
-                done = end;
-            }
-        }
-        Some(uids)
+        spans.retain_mut(|(first, end)| {
+            *first = done.max(*first);
+            done = done.max(*end);
+            *first < *end
+        });
+        Some(spans)
     }
 
     /// The number of the commit that the session knows the mailbox as of.
@@ -296,6 +337,7 @@ mod tests {
             read_only: false,
             member: MemberId(1),
             roll: Arc::new(Roll::with(uids)),
+            keywords: Arc::default(),
             counted: None,
             left: BTreeSet::new(),
             synced: 0,
@@ -324,6 +366,10 @@ mod tests {
         ] {
             assert_eq!(inbox.resolve(&ranges(set), by_uid, &none), expected, "{set:?} {by_uid}");
         }
+        let Set::Ranges(several) = ranges(&[(20, 8), (3, 3), (8, 9)]) else { unreachable!() };
+        let named = inbox.named(&several, true).unwrap();
+        assert_eq!([3, 7, 8, 20].map(|uid| named.has(uid)), [true, false, true, true]);
+        assert!(inbox.named(&several, false).is_none());
         assert_eq!(selected(&[]).resolve(&ranges(&[(1, 0)]), false, &none), None);
         assert_eq!(selected(&[]).resolve(&ranges(&[(1, 0)]), true, &none), Some(vec![]));
         let saved = BTreeSet::from([2, 7, 20]);

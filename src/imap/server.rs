@@ -245,7 +245,10 @@ impl Driver<'_> {
                         };
                         next = Some(self.session.performed(&tagged.tag, done));
                     }
-                    Effect::Append(mailbox) => self.append = Some(Appending::new(mailbox)),
+                    Effect::Append(mailbox) => match self.seat.as_mut().map(|seat| seat.appends_to(&mailbox)) {
+                        Some(Err(trouble)) => next = Some(self.session.refuse_append(trouble)),
+                        _ => self.append = Some(Appending::new(mailbox)),
+                    },
                     Effect::Message(message) => {
                         if let Some(append) = &mut self.append
                             && !append.announce(message, &self.server.spool, self.server.desk.append_limit)
@@ -318,6 +321,10 @@ impl Driver<'_> {
                 self.append = None;
             }
             if !read {
+                if at < filled {
+                    // Whoever says much at once lets others have their turn.
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
             self.send(stream).await?;

@@ -40,7 +40,7 @@ pub enum Effect<'a> {
         tag: String,
         names: Vec<String>,
     },
-    /// An APPEND begins.
+    /// An APPEND begins: [`Session::refuse_append`] it, or its messages are announced.
     Append(Name),
     /// A message of it is announced: [`Session::refuse_message`] it, or take its octets.
     Message(Append),
@@ -323,11 +323,17 @@ impl Session {
         }
     }
 
-    /// The message that was announced is not taken, and so is the whole APPEND.
-    pub fn refuse_message(&mut self) -> Effect<'static> {
+    /// The APPEND that has begun is not carried out.
+    pub fn refuse_append(&mut self, why: Trouble) -> Effect<'static> {
         self.reader.refuse();
         let tag = self.appending.take().unwrap_or_default();
-        say(&format!("{tag} NO [TOOBIG] messages of up to {} octets are taken", self.append_limit))
+        self.performed(&tag, Err(why))
+    }
+
+    /// The message that was announced is not taken, and so is the whole APPEND.
+    pub fn refuse_message(&mut self) -> Effect<'static> {
+        let limit = self.append_limit;
+        self.refuse_append(Trouble::no("TOOBIG", format!("messages of up to {limit} octets are taken")))
     }
 
     /// Whether an APPEND is on its way.

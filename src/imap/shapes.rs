@@ -18,6 +18,7 @@ use crate::desk::token::ReplyToken;
 use crate::mime::copy::{Plan, build, conversation};
 use crate::mime::shape::fields::{Fields, Searched};
 use crate::mime::shape::shape;
+use crate::net::limits::keep;
 use crate::relay::render::{ANYBODY, for_mailbox};
 use crate::store::tables::{ENTRIES, OWN, RENDERINGS, SHAPES, SHOWN};
 use crate::store::{Read, Record, StoreError, Stored, Table, Tx, View};
@@ -35,19 +36,23 @@ impl Item {
     pub fn of(row: &Row) -> Self {
         Self { ticket: row.ticket, entry: row.entry }
     }
-
-    /// Its ticket's (RFC 8474 §5.2). What is on no ticket is a thread of its own: NIL would say the same, but
-    /// `ImapFlow` 1.3 breaks off reading the whole response at it.
-    #[must_use]
-    pub fn thread_id(self) -> String {
-        self.ticket.map_or_else(|| format!("o{}", self.entry), |ticket| format!("t{ticket}"))
-    }
 }
 
-/// The name of a message for good (RFC 8474 §5.1).
+/// A message's name for good; a copy has that of what it was copied from (RFC 8474 §5.1).
 #[must_use]
-pub fn email_id(entry: EntryId) -> String {
-    format!("e{entry}")
+pub fn email_id(row: &Row) -> String {
+    format!("e{}", original(row))
+}
+
+/// The name of its thread: the ticket (RFC 8474 §5.2). What is on no ticket is with its copies a thread of
+/// its own: NIL would say the same, but `ImapFlow` 1.3 breaks off reading the whole response at it.
+#[must_use]
+pub fn thread_id(row: &Row) -> String {
+    row.ticket.map_or_else(|| format!("o{}", original(row)), |ticket| format!("t{ticket}"))
+}
+
+fn original(row: &Row) -> EntryId {
+    row.marks.copy_of.unwrap_or(row.entry)
 }
 
 /// What a message is made of, read from one state of the store.
@@ -231,13 +236,16 @@ pub(super) async fn bytes<'a>(
     items: &[Item],
     octets: u64,
 ) -> Result<(Vec<Option<Vec<u8>>>, Option<SemaphorePermit<'a>>), Trouble> {
-    let room = desk.memory.room(octets, TIMES).await;
+    let mut room = desk.memory.room(octets, TIMES).await;
     let sources = desk
         .store
         .read(|view| items.iter().map(|item| Source::read(view, member, *item)).collect::<Result<Vec<_>, _>>())?;
     let making =
         tokio::task::spawn_blocking(move || sources.into_iter().map(|source| source.map(Source::bytes)).collect());
-    Ok((making.await.map_err(|error| Trouble::Broken(error.to_string()))?, room))
+    let made = making.await.map_err(|error| Trouble::Broken(error.to_string()))?;
+    // A client may take long to read it; others are not to wait for more than is held meanwhile.
+    keep(&mut room, octets);
+    Ok((made, room))
 }
 
 /// How many octets messages have, as they are shown; 0 for those that are gone.
@@ -254,7 +262,7 @@ pub(super) fn sizes(desk: &Desk, items: &[Item]) -> Result<Vec<u32>, Trouble> {
     Ok(sizes)
 }
 
-/// How often the octets of a message are in memory while it is made and shown.
+/// How often the octets of a message are in memory while it is made.
 const TIMES: u64 = 3;
 /// Messages whose bytes are in memory together, and how many octets they have at most unless it is one.
 const FEW: usize = 16;

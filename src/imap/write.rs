@@ -4,18 +4,21 @@
 use std::io;
 use std::time::Duration;
 
+use memchr::memchr;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 /// Octets that are gathered before they are sent.
 const BUFFER: usize = 64 << 10;
+/// Octets that the client is given its time for.
+const AT_ONCE: usize = 1 << 20;
 
 /// What is being said to a client. Whoever says much waits for the client to read it.
 pub struct Out<'a> {
     stream: &'a mut (dyn AsyncWrite + Unpin + Send),
     /// What was not sent yet.
     pub bytes: &'a mut Vec<u8>,
-    /// How long the client may take to read what fills the buffer.
+    /// How long the client may take to read what fills the buffer, and each MiB of what is larger.
     patience: Duration,
 }
 
@@ -40,11 +43,10 @@ impl<'a> Out<'a> {
         if self.bytes.is_empty() {
             return Ok(());
         }
-        let whole = async {
-            self.stream.write_all(self.bytes).await?;
-            self.stream.flush().await
-        };
-        timeout(self.patience, whole).await??;
+        for some in self.bytes.chunks(AT_ONCE) {
+            timeout(self.patience, self.stream.write_all(some)).await??;
+        }
+        timeout(self.patience, self.stream.flush()).await??;
         self.bytes.clear();
         if self.bytes.capacity() > 2 * BUFFER {
             self.bytes.shrink_to(BUFFER);
@@ -67,12 +69,47 @@ pub fn decimal(out: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-/// A literal: a length, and that many octets of anything but NUL.
+/// A literal: a length, and that many octets (RFC 3501 §4.3).
 pub fn literal(out: &mut Vec<u8>, octets: &[u8]) {
+    announce(out, octets);
+    put(out, octets);
+}
+
+/// The beginning of a literal of these octets.
+pub fn announce(out: &mut Vec<u8>, octets: &[u8]) {
     out.push(b'{');
     decimal(out, octets.len() as u64);
     out.extend_from_slice(b"}\r\n");
+}
+
+/// The same of one that has NUL, if these do (RFC 3516 §4.2).
+pub fn announce8(out: &mut Vec<u8>, octets: &[u8]) {
+    if memchr(0, octets).is_some() {
+        out.push(b'~');
+    }
+    announce(out, octets);
+}
+
+/// Octets of a literal. NUL can't stand in it (RFC 3501 §9, CHAR8), and who wants it asks for
+/// [what may have it](announce8): as with other servers 0x80 stands in its place, so that lengths are
+/// what they are.
+pub fn put(out: &mut Vec<u8>, octets: &[u8]) {
+    const INSTEAD: u8 = 0x80;
+    let start = out.len();
     out.extend_from_slice(octets);
+    if memchr(0, octets).is_some() {
+        out[start..].iter_mut().filter(|octet| **octet == 0).for_each(|octet| *octet = INSTEAD);
+    }
+}
+
+/// A string, or an atom where its octets allow that.
+pub fn astring(out: &mut Vec<u8>, text: &str) {
+    let is_atom = |byte: u8| (b'!'..=b'~').contains(&byte) && !b"(){%*\"\\".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_atom) && !text.eq_ignore_ascii_case("NIL") {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        string(out, text);
+    }
 }
 
 /// A string: quoted where its octets allow that, else a literal.
@@ -123,7 +160,35 @@ pub fn set(numbers: impl IntoIterator<Item = u32>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_but_reads_gets_all_of_it() {
+        let patience = Duration::from_mins(1);
+        let (mut ours, theirs) = tokio::io::duplex(1 << 10);
+        let message = vec![b'x'; 5 << 20];
+        let reading = tokio::spawn(async move {
+            let mut theirs = theirs.take(5 << 20);
+            let (mut read, mut buffer) = (0, vec![0; 64 << 10]);
+            while let Ok(octets @ 1..) = theirs.read(&mut buffer).await {
+                read += octets;
+                // 1 KiB in 50 ms: less than a minute for each MiB, and more than four for all.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            read
+        });
+        let mut bytes = message;
+        Out::new(&mut ours, patience, &mut bytes).send().await.unwrap();
+        drop(ours);
+        assert_eq!(reading.await.unwrap(), 5 << 20);
+
+        let (mut ours, _theirs) = tokio::io::duplex(1 << 10);
+        let mut bytes = vec![b'x'; 5 << 20];
+        let sent = Out::new(&mut ours, patience, &mut bytes).send().await;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut, "nobody reads");
+    }
 
     #[test]
     fn sets_are_short() {
@@ -155,5 +220,23 @@ mod tests {
             string(&mut out, text);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
+        for (text, expected) in
+            [("From", "From"), ("a(b", "\"a(b\""), ("a\"", "\"a\\\"\""), ("nil", "\"nil\""), ("", "\"\"")]
+        {
+            let mut out = Vec::new();
+            astring(&mut out, text);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn nul_stands_in_no_literal_but_in_those_that_may_have_it() {
+        let (mut plain, mut marked) = (Vec::new(), Vec::new());
+        literal(&mut plain, b"a\0b");
+        announce8(&mut marked, b"a\0b");
+        assert_eq!((&*plain, &*marked), (&b"{3}\r\na\x80b"[..], &b"~{3}\r\n"[..]));
+        marked.clear();
+        announce8(&mut marked, b"ab");
+        assert_eq!(marked, b"{2}\r\n");
     }
 }

@@ -39,6 +39,14 @@ impl Memory {
     }
 }
 
+/// Gives back all of some room but for that of so many octets.
+pub fn keep(room: &mut Option<SemaphorePermit<'_>>, octets: u64) {
+    if let Some(room) = room {
+        let units = usize::try_from(octets / UNIT).unwrap_or(usize::MAX);
+        drop(room.split(room.num_permits().saturating_sub(units)));
+    }
+}
+
 /// Counts connections. Clones count together.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
@@ -140,6 +148,10 @@ pub fn network(client: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -153,10 +165,16 @@ mod tests {
         assert!(first.is_some());
         let waits = memory.room(1 << 40, 2);
         tokio::pin!(waits);
-        assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut waits).await.is_err());
+        assert!(timeout(Duration::ZERO, &mut waits).await.is_err());
         assert!(memory.room(1 << 20, 2).await.is_none());
         drop(first);
         assert!(waits.await.is_some());
+
+        // Once it is made a message is there once.
+        let mut first = memory.room(30 << 20, 3).await;
+        keep(&mut first, 30 << 20);
+        assert!(timeout(Duration::ZERO, memory.room(35 << 20, 2)).await.is_ok());
+        assert!(timeout(Duration::ZERO, memory.room(36 << 20, 2)).await.is_err());
     }
 
     #[test]

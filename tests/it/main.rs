@@ -32,6 +32,7 @@ mod full_disk;
 mod fuzz_corpus;
 mod held_by_mail;
 mod hostile_mail;
+mod imap_bad_input;
 mod imap_clients;
 mod imap_day;
 mod imap_dialogues;

@@ -43,16 +43,16 @@ fn item(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Read<()> {
     }
     let item = match cursor.word()?.as_str() {
         "FAST" => {
-            items.extend(FAST);
+            add_all(items, FAST);
             return Ok(());
         }
         "ALL" => {
-            items.extend(FAST);
+            add_all(items, FAST);
             FetchItem::Envelope
         }
         "FULL" => {
-            items.extend(FAST);
-            items.push(FetchItem::Envelope);
+            add_all(items, FAST);
+            add(items, FetchItem::Envelope);
             FetchItem::Body
         }
         "UID" => FetchItem::Uid,
@@ -77,8 +77,19 @@ fn item(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Read<()> {
         "BINARY.SIZE" => FetchItem::BinarySize(binary(cursor)?),
         _ => return wrong("FETCH knows no such item"),
     };
-    items.push(item);
+    add(items, item);
     Ok(())
+}
+
+fn add_all(items: &mut Vec<FetchItem>, more: impl IntoIterator<Item = FetchItem>) {
+    more.into_iter().for_each(|item| add(items, item));
+}
+
+/// What is asked for twice is answered once.
+fn add(items: &mut Vec<FetchItem>, item: FetchItem) {
+    if !items.contains(&item) {
+        items.push(item);
+    }
 }
 
 /// What BODY with a section does, as it was called before; some clients still write PEEK behind it.

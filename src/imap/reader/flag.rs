@@ -1,13 +1,21 @@
 //! Flags and keywords (RFC 3501 §9, flag).
 
 use super::cursor::{Cursor, MANY, Read, wrong};
+use super::name;
 use crate::imap::command::Flag;
+
+/// Octets of a keyword. Tags, which are up to 50 characters, are less in any script.
+const LONGEST: usize = 500;
 
 /// A flag; `None` for \Recent, which clients copy from what they were told, and which nobody sets.
 pub(super) fn flag(cursor: &mut Cursor<'_>) -> Read<Option<Flag>> {
     cursor.peek()?;
     if !cursor.eat(b'\\') {
-        return Ok(Some(Flag::Keyword(cursor.atom()?.to_owned())));
+        let keyword = cursor.atom()?;
+        if keyword.len() > LONGEST {
+            return wrong("a keyword is longer than anybody needs");
+        }
+        return Ok(Some(Flag::Keyword(name::decode_keyword(keyword))));
     }
     Ok(Some(match cursor.word()?.as_str() {
         "SEEN" => Flag::Seen,

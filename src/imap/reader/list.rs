@@ -57,7 +57,7 @@ fn to_return(cursor: &mut Cursor<'_>, returns: &mut ListReturn) -> Read<()> {
         "SPECIAL-USE" => returns.special_use = true,
         "STATUS" => {
             cursor.space()?;
-            returns.status = cursor.filled(status_item)?;
+            returns.status = status_items(cursor)?;
         }
         _ => return wrong("LIST returns SUBSCRIBED, CHILDREN, SPECIAL-USE and STATUS"),
     }
@@ -77,7 +77,18 @@ fn pattern(cursor: &mut Cursor<'_>) -> Read<String> {
 pub(super) fn status(cursor: &mut Cursor<'_>) -> Read<Command> {
     let mailbox = cursor.mailbox()?;
     cursor.space()?;
-    Ok(Command::Status { mailbox, items: cursor.filled(status_item)? })
+    Ok(Command::Status { mailbox, items: status_items(cursor)? })
+}
+
+/// What is asked for twice is answered once: some of it takes a look at each message.
+fn status_items(cursor: &mut Cursor<'_>) -> Read<Vec<StatusItem>> {
+    let mut items = Vec::new();
+    for item in cursor.filled(status_item)? {
+        if !items.contains(&item) {
+            items.push(item);
+        }
+    }
+    Ok(items)
 }
 
 fn status_item(cursor: &mut Cursor<'_>) -> Read<StatusItem> {

@@ -1,5 +1,7 @@
 //! Mailbox names on the wire: modified UTF-7 (RFC 3501 §5.1.3), or UTF-8 (RFC 6855 §3).
 
+use std::borrow::Cow;
+
 use data_encoding::BASE64_NOPAD;
 
 use super::cursor::is_atom;
@@ -24,6 +26,18 @@ pub fn encode_name(name: &Name, utf8: bool) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// A keyword as an answer has it. Tags may be in any script, and an atom has ASCII alone: so in modified
+/// UTF-7, as Thunderbird has its own.
+#[must_use]
+pub fn encode_keyword(keyword: &str) -> Cow<'_, str> {
+    if keyword.is_ascii() { Cow::Borrowed(keyword) } else { Cow::Owned(encode(keyword)) }
+}
+
+/// What an atom means as a keyword.
+pub(super) fn decode_keyword(atom: &str) -> String {
+    decode(atom).filter(|meant| !meant.is_ascii()).unwrap_or_else(|| atom.to_owned())
 }
 
 fn encode(text: &str) -> String {
@@ -111,6 +125,14 @@ mod tests {
             assert_eq!(encode_name(&Name(name.to_owned()), false), wire);
             let inside = wire.trim_matches('"').replace("\\\"", "\"").replace("\\\\", "\\");
             assert_eq!(decode(&inside).as_deref(), Some(name), "{wire}");
+        }
+    }
+
+    #[test]
+    fn keywords_are_atoms_in_any_script() {
+        for (keyword, wire) in [("refund", "refund"), ("R&D", "R&D"), ("R&-D", "R&-D"), ("größe&", "gr&APYA3w-e&-")] {
+            assert_eq!(encode_keyword(keyword), wire);
+            assert_eq!(decode_keyword(wire), keyword);
         }
     }
 

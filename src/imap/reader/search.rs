@@ -88,16 +88,20 @@ fn criterion(cursor: &mut Cursor<'_>) -> Read<SortCriterion> {
     Ok(SortCriterion { by, reverse })
 }
 
+/// Keys of one search that messages are read for, each of them by itself.
+const TEXTS: usize = 20;
+
 /// The keys of one command.
 struct Keys<'a> {
     charset: Option<&'a str>,
     count: usize,
+    texts: usize,
 }
 
 impl Keys<'_> {
     /// Reads keys up to the end of the line.
     fn read(cursor: &mut Cursor<'_>, charset: Option<&str>) -> Read<SearchKey> {
-        let mut keys = Keys { charset, count: 0 };
+        let mut keys = Keys { charset, count: 0, texts: 0 };
         let mut found = vec![keys.key(cursor, 0)?];
         while cursor.another()? {
             found.push(keys.key(cursor, 0)?);
@@ -159,8 +163,14 @@ impl Keys<'_> {
             "CC" => SearchKey::Cc(self.text(cursor)?),
             "BCC" => SearchKey::Bcc(self.text(cursor)?),
             "SUBJECT" => SearchKey::Subject(self.text(cursor)?),
-            "BODY" => SearchKey::Body(self.text(cursor)?),
-            "TEXT" => SearchKey::Text(self.text(cursor)?),
+            "BODY" | "TEXT" => {
+                self.texts += 1;
+                if self.texts > TEXTS {
+                    return wrong("a search has more of BODY and TEXT than 20");
+                }
+                let text = self.text(cursor)?;
+                if word == "BODY" { SearchKey::Body(text) } else { SearchKey::Text(text) }
+            }
             "BEFORE" => SearchKey::Before(date::date(cursor)?),
             "ON" => SearchKey::On(date::date(cursor)?),
             "SINCE" => SearchKey::Since(date::date(cursor)?),

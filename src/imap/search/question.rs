@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::desk::shelf::{Mine, Row};
 use crate::imap::Trouble;
-use crate::imap::command::{Flag, SearchKey, Set};
+use crate::imap::command::{Flag, SearchKey, Set, Uids};
 use crate::imap::flags;
 use crate::imap::selected::Selected;
-use crate::imap::shapes::{Item, email_id};
+use crate::imap::shapes::{email_id, thread_id};
 use crate::mime::shape::fields::Searched;
 use crate::mime::shape::search::{Needle, header_contains, text_contains};
 
@@ -27,13 +27,14 @@ pub(super) enum Depth {
 }
 
 /// A question, made ready to be asked of many messages.
-pub(super) enum Question {
+pub(super) enum Question<'a> {
     All,
-    And(Vec<Question>),
-    Or(Box<Question>, Box<Question>),
-    Not(Box<Question>),
-    /// Of these UIDs, which are in ascending order.
-    Among(Vec<u32>),
+    And(Vec<Self>),
+    Or(Box<Self>, Box<Self>),
+    Not(Box<Self>),
+    Among(Uids),
+    /// Among what the last search saved.
+    Saved(&'a BTreeSet<u32>),
     Flag(Flag),
     Never,
     Header(String, Needle),
@@ -69,18 +70,19 @@ pub(super) struct Candidate<'a> {
     pub(super) message: Option<&'a [u8]>,
 }
 
-impl Question {
+impl<'a> Question<'a> {
     pub(super) fn of(
         key: &SearchKey,
         selected: &Selected,
-        saved: &BTreeSet<u32>,
+        saved: &'a BTreeSet<u32>,
         now: Timestamp,
     ) -> Result<Self, Trouble> {
         let all = |keys: &[SearchKey]| {
             keys.iter().map(|key| Self::of(key, selected, saved, now)).collect::<Result<Vec<_>, _>>()
         };
         let among = |set: &Set, by_uid| {
-            let uids = selected.resolve(set, by_uid, saved);
+            let Set::Ranges(ranges) = set else { return Ok(Self::Saved(saved)) };
+            let uids = selected.named(ranges, by_uid);
             uids.map(Self::Among).ok_or_else(|| Trouble::Bad("there is no message with that number".into()))
         };
         let back = |by: &SignedDuration| now.checked_sub(*by).unwrap_or(Timestamp::MIN);
@@ -120,6 +122,16 @@ impl Question {
         })
     }
 
+    /// Of how many questions it is made.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::And(questions) => questions.iter().map(Self::count).sum(),
+            Self::Or(one, other) => one.count() + other.count(),
+            Self::Not(question) => question.count(),
+            _ => 1,
+        }
+    }
+
     /// Whether it asks for something that is kept of messages besides their rows.
     pub(super) fn needs_kept(&self) -> bool {
         [Depth::Shape, Depth::Fields, Depth::Header].into_iter().any(|depth| self.needs(depth))
@@ -133,6 +145,7 @@ impl Question {
             Self::Not(question) => return question.needs(depth),
             Self::All
             | Self::Among(_)
+            | Self::Saved(_)
             | Self::Flag(_)
             | Self::Never
             | Self::ModSeq(_)
@@ -181,11 +194,12 @@ impl Question {
                 _ => None,
             },
             Self::Not(question) => question.ask(candidate).map(|answer| !answer),
-            Self::Among(uids) => Some(uids.binary_search(&uid).is_ok()),
+            Self::Among(uids) => Some(uids.has(uid)),
+            Self::Saved(uids) => Some(uids.contains(&uid)),
             Self::Flag(flag) => Some(flags::has(flag, uid, row, mine)),
             Self::ModSeq(modseq) => Some(row.modseq.max(mine.modseq) >= *modseq),
-            Self::EmailId(id) => Some(email_id(row.entry) == *id),
-            Self::ThreadId(id) => Some(Item::of(row).thread_id() == *id),
+            Self::EmailId(id) => Some(email_id(row) == *id),
+            Self::ThreadId(id) => Some(thread_id(row) == *id),
             Self::Larger(than) => size.map(|size| size > *than),
             Self::Smaller(than) => size.map(|size| size < *than),
             Self::Arrived(how, than) => at.map(|at| lies(at.to_zoned(TimeZone::UTC).date(), *how, *than)),

@@ -176,7 +176,7 @@ fn a_line_may_come_between_commands() {
     assert_eq!(read("a IDLE\r\n\r\nb NOOP\r\n"), [idle.clone(), done(""), noop.clone()]);
     // Nothing in it is looked at.
     assert_eq!(read("a IDLE\r\n\"x\0\r {5+}\r\nb NOOP\r\n"), [idle.clone(), done("\"x\0\r {5+}"), noop]);
-    let longest = "=".repeat(64 << 10);
+    let longest = "=".repeat(RAW_LINE);
     let client = |text: String| Client { parts: &[text.as_bytes()], ..CLIENT }.play();
     assert_eq!(client(format!("a IDLE\r\n{longest}\r\n")), [idle.clone(), done(&longest)]);
     assert_eq!(client(format!("a IDLE\r\n{longest}=\n")).len(), 2);

@@ -329,7 +329,17 @@ fn fetch_items() {
     is_bad("FETCH");
     is_bad(&format!("FETCH 1 BODY[{}1]", "1.".repeat(50)));
     assert!(matches!(command(&format!("FETCH 1 BODY[{}1]", "1.".repeat(49))), Command::Fetch { .. }));
-    is_bad(&format!("FETCH 1 ({})", "UID ".repeat(301)));
+    let parts = |count: u32| (1..=count).map(|part| format!("BODY[{part}]")).collect::<Vec<_>>().join(" ");
+    for (count, is_fetch) in [(300, true), (301, false)] {
+        let text = format!("a FETCH 1 ({})\r\n", parts(count));
+        let limits = ReaderLimits { command: 10_000, ..LIMITS };
+        let seen = Client { limits, parts: &[text.as_bytes()], ..CLIENT }.play();
+        assert_eq!(matches!(seen.as_slice(), [Seen::Command(_)]), is_fetch, "{count}");
+    }
+    let Command::Fetch { items, .. } = command("FETCH 1 (FLAGS FAST UID FLAGS BODY[1] BODY[1] BODY.PEEK[1])") else {
+        panic!("is a FETCH")
+    };
+    assert_eq!(items.len(), 6, "what is asked for twice is answered once: {items:?}");
 }
 
 #[test]
