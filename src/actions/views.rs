@@ -227,6 +227,13 @@ pub fn renumber(
     put(tx, key, shown, all, marks)
 }
 
+/// A message that a client moved gets its numbers before those that come along with it, and after those that
+/// the client named before it. It is told of them at once (RFC 4315 §3), and Thunderbird looks for what else
+/// is new only above.
+pub fn number_first(tx: &mut Tx<'_>, ticket: TicketId, entry: EntryId) {
+    tx.ahead_at_commit(&SHOWN, &(Some(ticket), entry));
+}
+
 /// A message of a member's own is in this place, or nowhere.
 pub(super) fn own_saved(
     tx: &mut Tx<'_>,

@@ -62,6 +62,7 @@ impl Seat {
                         if tickets.insert(ticket) {
                             gesture::move_ticket(tx, &act, member, ticket, Some(from), to)?;
                         }
+                        views::number_first(tx, ticket, row.entry);
                         if moving {
                             // What a client has moved is gone from where it was, under that number.
                             views::renumber(tx, (row.ticket, row.entry), &here, uid)?;

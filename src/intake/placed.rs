@@ -175,6 +175,7 @@ impl Put<'_> {
         let shown = tx.get(&SHOWN, &(Some(entry.ticket), entry.id))?.unwrap_or_default();
         if !shown.at.iter().any(|(shelf, _)| shelves.contains(shelf)) {
             gesture::move_ticket(tx, act, self.member.id, entry.ticket, None, folder)?;
+            views::number_first(tx, entry.ticket, entry.id);
         }
         gesture::half_moved(tx, act, self.member.id, (entry.ticket, entry.id), folder)?;
         Ok(here)

@@ -182,7 +182,7 @@ impl Committer {
         }
         let state = self.shared.state();
         let mut stamped = Stamped::new(self.version + 1, state.index()?, &self.shared.counters);
-        for write in attempt.late.values() {
+        for write in &attempt.late {
             write(&mut stamped)?;
         }
         let Stamped { taken, mut writes, .. } = stamped;

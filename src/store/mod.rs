@@ -510,6 +510,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_numbered_at_the_commit_is_in_the_order_that_was_asked_for() {
+        static LATE: Counter<()> = Counter::new(0x71, "late");
+        let store = Store::memory();
+        let numbered = store.transact(|tx| {
+            for key in 1..=4 {
+                tx.at_commit(&NUMBERS, &key, move |stamp| {
+                    let number = stamp.next(&LATE, &())?;
+                    stamp.put(&NUMBERS, &key, &number)
+                });
+            }
+            for ahead in [4, 2, 4] {
+                tx.ahead_at_commit(&NUMBERS, &ahead);
+            }
+            Ok::<(), StoreError>(())
+        });
+        numbered.await.unwrap();
+        let rows = store.read(|view| view.range(&NUMBERS, 1..=4, Order::Up, usize::MAX)).unwrap();
+        assert_eq!(rows, [(1, 3), (2, 2), (3, 4), (4, 1)]);
+    }
+
+    #[tokio::test]
     async fn an_attempt_that_fails_leaves_nothing_and_the_transaction_goes_on() {
         let store = Store::memory();
         let raw = store

@@ -170,6 +170,8 @@ pub struct Tx<'a> {
     counters: BTreeSet<Vec<u8>>,
     raws: Vec<(RawId, Arc<[u8]>)>,
     late: BTreeMap<Vec<u8>, Late>,
+    /// Which of it goes first, and in which order.
+    ahead: BTreeMap<Vec<u8>, usize>,
 }
 
 /// What an attempt leaves to the committer.
@@ -178,7 +180,7 @@ pub(super) struct Attempt {
     pub(super) writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(super) counters: BTreeSet<Vec<u8>>,
     pub(super) raws: Vec<(RawId, Arc<[u8]>)>,
-    pub(super) late: BTreeMap<Vec<u8>, Late>,
+    pub(super) late: Vec<Late>,
 }
 
 /// What writes once the transaction has its place.
@@ -212,11 +214,15 @@ impl<'a> Tx<'a> {
             counters: BTreeSet::new(),
             raws: Vec::new(),
             late: BTreeMap::new(),
+            ahead: BTreeMap::new(),
         }
     }
 
     pub(super) fn finish(self) -> Attempt {
-        let Self { reads, writes, counters, raws, late, .. } = self;
+        let Self { reads, writes, counters, raws, late, ahead, .. } = self;
+        let mut late: Vec<_> = late.into_iter().collect();
+        late.sort_by_key(|(key, _)| ahead.get(key).copied().unwrap_or(usize::MAX));
+        let late = late.into_iter().map(|(_, write)| write).collect();
         Attempt { reads: reads.into_inner(), writes, counters, raws, late }
     }
 
@@ -268,6 +274,13 @@ impl<'a> Tx<'a> {
         f: impl Fn(&mut Stamped<'_>) -> Result<(), StoreError> + Send + Sync + 'static,
     ) {
         self.late.insert(table.key(key), Arc::new(f));
+    }
+
+    /// Has what is written for a key [at the commit](Self::at_commit) go before that for all others, which
+    /// goes in the order of the keys; of several, the one that was named first goes first.
+    pub fn ahead_at_commit<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K) {
+        let place = self.ahead.len();
+        self.ahead.entry(table.key(key)).or_insert(place);
     }
 
     /// Leaves out the next `gap` values of every counter.
