@@ -327,9 +327,16 @@ impl Driver<'_> {
                 }
                 continue;
             }
+            let idling = self.session.is_idling();
+            if !idling {
+                self.waiting = None;
+            } else if self.waiting.is_none()
+                && let Some(trouble) = self.begin_to_wait(stream).await
+            {
+                return self.dismiss(stream, &trouble).await;
+            }
             self.send(stream).await?;
             (at, filled) = (0, 0);
-            let idling = self.session.is_idling();
             // Many idle for long, and say little.
             if idling {
                 self.said = Vec::new();
@@ -341,8 +348,7 @@ impl Driver<'_> {
                 Woken::Octets(octets) => filled = octets,
                 Woken::News(since) => {
                     if let Some(trouble) = self.tell(stream, since).await {
-                        let Effect::Close(said) = self.session.close(&trouble.to_string()) else { return Ok(()) };
-                        return self.end(stream, &said).await;
+                        return self.dismiss(stream, &trouble).await;
                     }
                 }
                 Woken::Late => {
@@ -355,23 +361,21 @@ impl Driver<'_> {
         }
     }
 
+    /// Has whoever idles from now on be woken by what is new. What came before is told in one breath with the
+    /// word that he may idle: what follows close behind that, Thunderbird sees no sooner than the next news.
+    async fn begin_to_wait(&mut self, stream: &mut Box<dyn Stream>) -> Option<Trouble> {
+        let seat = self.seat.as_ref()?;
+        self.waiting = Some(self.server.news.wait_for(seat.watches()));
+        self.tell(stream, 0).await
+    }
+
     /// Waits for octets, or for what is to be told to whoever idles.
     async fn wait(&mut self, stream: &mut Box<dyn Stream>, buffer: &mut [u8]) -> io::Result<Woken> {
-        let idling = self.session.is_idling();
         let patience = match &self.append {
             Some(_) => self.server.deadlines.data,
             None if self.session.is_logged_in() => self.server.deadlines.member,
             None => self.server.deadlines.guest,
         };
-        match &self.seat {
-            // What came before he began to wait is told first.
-            Some(seat) if idling && self.waiting.is_none() => {
-                self.waiting = Some(self.server.news.wait_for(seat.watches()));
-                return Ok(Woken::News(0));
-            }
-            _ if !idling => self.waiting = None,
-            _ => {}
-        }
         let waiting = &self.waiting;
         let news = async {
             match waiting {
@@ -396,6 +400,12 @@ impl Driver<'_> {
         let seat = self.seat.as_mut()?;
         let mut out = Out::new(stream, self.server.deadlines.write, &mut self.said);
         seat.news(since, &mut out).await.err()
+    }
+
+    /// Ends a session that can't go on, and says why.
+    async fn dismiss(&mut self, stream: &mut Box<dyn Stream>, trouble: &Trouble) -> io::Result<()> {
+        let Effect::Close(said) = self.session.close(&trouble.to_string()) else { return Ok(()) };
+        self.end(stream, &said).await
     }
 
     /// Says the last word.
