@@ -72,6 +72,7 @@ mod store_work;
 mod strangers;
 mod submission;
 mod suites;
+mod thunderbird;
 mod tls_out;
 mod tls_reports;
 mod trace;

@@ -45,6 +45,10 @@ use super::sink::{Received, Sink};
 /// The domain of the desk under test.
 pub const DOMAIN: &str = "desk.example.org";
 
+/// Where members' mail clients are served, for those who need not know it before.
+const LISTENS: &str = "[submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n\
+                       [imap]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n";
+
 /// Where a desk's mail goes.
 enum Out {
     /// To the sink, as the next server.
@@ -70,7 +74,7 @@ impl TestDesk {
         Self::with("").await
     }
 
-    /// The same with more lines of config.
+    /// The same with more lines of config. Where these say where members' clients are served, it is there.
     pub async fn with(more: &str) -> Self {
         Self::begin(DOMAIN, more, None, Out::Smarthost).await
     }
@@ -123,11 +127,10 @@ impl TestDesk {
                 direct(port)
             }
         };
+        let listens = if more.contains("[imap]") { "" } else { LISTENS };
         let text = format!(
             "hostname = \"mx.{domain}\"\ndomains = [\"{domain}\"]\ndata_dir = \"{}\"\npostmaster = \"acme\"\n\
-             [smtp]\nlisten = [\"127.0.0.1:0\"]\n\
-             [submission]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n\
-             [imap]\nlisten_tls = [\"127.0.0.1:0\"]\nlisten = [\"127.0.0.1:0\"]\n[relay]\n{relay}\n\
+             [smtp]\nlisten = [\"127.0.0.1:0\"]\n{listens}[relay]\n{relay}\n\
              [dns]\nresolvers = [{:?}]\n{more}",
             dir.path().join("data").display(),
             name_server

@@ -18,6 +18,7 @@ pub mod rude;
 pub mod sealer;
 pub mod signed_zones;
 pub mod sink;
+pub mod socks;
 pub mod submit;
 pub mod threads;
 pub mod web;
