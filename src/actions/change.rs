@@ -21,7 +21,7 @@ const LONGEST_TAG: usize = 50;
 
 /// Moves it to a status.
 pub fn set_status(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, status: Status) -> Result<(), ActionError> {
-    Ok(state::set_status(tx, act, ticket, act.author(), status)?)
+    state::set_status(tx, act, ticket, act.author(), status)
 }
 
 /// Makes it pending until a moment.

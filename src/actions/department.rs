@@ -1,7 +1,7 @@
 //! Departments: added, changed, removed.
 
 use super::property::check_name;
-use super::{ActionError, find, views};
+use super::{Act, ActionError, find, state, views};
 use crate::desk::department::Department;
 use crate::desk::id::{DepartmentId, MemberId};
 use crate::desk::property::Property;
@@ -62,9 +62,8 @@ pub fn edit(tx: &mut Tx<'_>, property: &str, slug: &str, changes: Changes) -> Re
     Ok(department)
 }
 
-/// Removes a department. Its tickets keep it as their assignee, with nobody in it, until they are
-/// assigned anew; its slug becomes free.
-pub fn remove(tx: &mut Tx<'_>, property: &str, slug: &str) -> Result<Department, ActionError> {
+/// Removes a department: its tickets go to the default assignee, and its slug becomes free.
+pub fn remove(tx: &mut Tx<'_>, act: &Act<'_>, property: &str, slug: &str) -> Result<Department, ActionError> {
     let mut property = find::property(tx, property)?;
     let mut department = find::department(tx, &property, slug)?;
     tx.delete(&DEPARTMENT_SLUGS, &(property.id, department.slug.clone()));
@@ -75,6 +74,7 @@ pub fn remove(tx: &mut Tx<'_>, property: &str, slug: &str) -> Result<Department,
         property.default_assignee = None;
         tx.put(&PROPERTIES, &property.id, &property)?;
     }
+    state::left(tx, act, property.id, Assignee::Department(department.id), |_| ())?;
     Ok(department)
 }
 

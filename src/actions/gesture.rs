@@ -1,7 +1,7 @@
 //! What members say to tickets by what they do with messages in their mail clients.
 //!
 //! Moving a message moves its ticket; putting it back where it was taken from makes the ticket what it
-//! was before, exactly.
+//! was before, exactly; and what it was before that, where that is put back next.
 
 use jiff::SignedDuration;
 
@@ -15,14 +15,16 @@ use crate::desk::ticket::{Assignee, Priority, Status, Ticket};
 use crate::store::tables::{ENTRIES, HALF_MOVED, MOVES};
 use crate::store::{Order, Read, StoreError, Tx};
 
+/// Moves of one ticket that can be undone, one after the other.
+const MOST_UNDONE: usize = 10;
+
 /// How long it may take a client to say both halves of a move: it does so at once, or when it is next online.
 const BETWEEN_HALVES: SignedDuration = SignedDuration::from_hours(1);
 
 /// Moves a ticket from one of a member's mailboxes, or from wherever it is, into another.
 ///
 /// # Errors
-/// [`ActionError::Refused`] where that means nothing, and for a ticket of another property than the
-/// mailbox's.
+/// Those of [`movable`].
 pub fn move_ticket(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
@@ -31,45 +33,136 @@ pub fn move_ticket(
     from: Option<Folder>,
     to: Folder,
 ) -> Result<(), ActionError> {
-    let Movable { ticket: before, property, gesture } = movable(tx, act, ticket, to)?;
+    let Movable { ticket: before, property, mut moves, way } = movable(tx, act, member, ticket, from, to)?;
     let mut ticket = before.clone();
-    let undone = tx
-        .get(&MOVES, &ticket.id)?
-        .filter(|last| last.member == member && last.from == to.id() && last.moved_at == ticket.updated_at);
-    match undone {
-        Some(last) => restore(tx, act, &mut ticket, &last)?,
-        None => match gesture {
-            Gesture::Status(status) => change::set_status(tx, act, &mut ticket, status)?,
-            Gesture::Mine => {
-                change::set_status(tx, act, &mut ticket, Status::Open)?;
-                change::assign(tx, act, &property, &mut ticket, Some(Assignee::Member(member)))?;
-            }
-            Gesture::Assign(assignee) => {
-                if !matches!(ticket.status, Status::Open | Status::Pending) {
-                    change::set_status(tx, act, &mut ticket, Status::Open)?;
-                }
-                change::assign(tx, act, &property, &mut ticket, Some(assignee))?;
-            }
-        },
+    match &way {
+        Way::Back(last) => restore(tx, act, &property, &mut ticket, last)?,
+        Way::On(gesture) => carry_out(tx, act, &property, &mut ticket, member, *gesture)?,
     }
-    if ticket == before {
-        return Ok(());
+    if ticket != before {
+        ticket.updated_at = act.now.max(before.updated_at);
+        state::save(tx, Some(&before), &ticket)?;
     }
-    // Also where the clock stood still: by this the next move knows that nothing came between.
-    ticket.updated_at = act.now.max(before.updated_at);
-    state::save(tx, Some(&before), &ticket)?;
-    let Some(from) = from else { return Ok(()) };
-    let last = Move {
-        member,
-        from: from.id(),
-        status: before.status,
-        wake_at: before.wake_at,
-        assignee: before.assignee,
-        moved_at: ticket.updated_at,
-    };
-    Ok(tx.put(&MOVES, &ticket.id, &last)?)
+    // By the time of the last change the next move knows that nothing came between.
+    match (way, from) {
+        (Way::Back(_), _) => moves.last_mut().into_iter().for_each(|last| last.moved_at = ticket.updated_at),
+        (Way::On(_), Some(from)) => {
+            if moves.len() == MOST_UNDONE {
+                moves.remove(0);
+            }
+            // Also where it said nothing, so that to undo it says nothing either.
+            moves.push(Move {
+                member,
+                from: from.id(),
+                status: before.status,
+                status_since: before.status_since,
+                wake_at: before.wake_at,
+                assignee: before.assignee,
+                moved_at: ticket.updated_at,
+            });
+        }
+        (Way::On(_), None) => {}
+    }
+    if moves.is_empty() {
+        tx.delete(&MOVES, &ticket.id);
+    } else {
+        tx.put(&MOVES, &ticket.id, &moves)?;
+    }
+    Ok(())
 }
 
+/// A ticket that may be moved, and what that means.
+pub struct Movable {
+    ticket: Ticket,
+    property: Property,
+    /// Those of the member that nothing came after, without one that is undone.
+    moves: Vec<Move>,
+    way: Way,
+}
+
+/// What a move is.
+enum Way {
+    /// It undoes another one.
+    Back(Move),
+    On(Gesture),
+}
+
+/// Whether a ticket may be moved into a mailbox: whoever moves many asks this of all of them first.
+///
+/// # Errors
+/// [`ActionError::Refused`] where that means nothing, for a ticket of another property than the mailbox's,
+/// where the one who acts has no role in it, and where one would throw away a ticket by what he sent.
+pub fn movable(
+    tx: &impl Read,
+    act: &Act<'_>,
+    member: MemberId,
+    ticket: TicketId,
+    from: Option<Folder>,
+    to: Folder,
+) -> Result<Movable, ActionError> {
+    let ticket = find::ticket_by_id(tx, ticket)?;
+    if folder::property(to).is_some_and(|property| property != ticket.property) {
+        return Err(ActionError::refused(format!("{} can't move to another property", ticket.reference)));
+    }
+    let property = at_home(tx, act, &ticket)?;
+    let mut moves = tx.get(&MOVES, &ticket.id)?.unwrap_or_default();
+    if moves.last().is_none_or(|last| last.member != member || last.moved_at != ticket.updated_at) {
+        moves.clear();
+    }
+    let way = match (moves.pop_if(|last| last.from == to.id()), folder::gesture(to)) {
+        (Some(last), _) => Way::Back(last),
+        (None, Some(gesture)) => {
+            stays_with_sent(&ticket, from, gesture)?;
+            Way::On(gesture)
+        }
+        (None, None) => {
+            return Err(ActionError::refused(
+                "a ticket's message can't be put there; see the mailboxes under its property",
+            ));
+        }
+    };
+    Ok(Movable { ticket, property, moves, way })
+}
+
+fn carry_out(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &mut Ticket,
+    member: MemberId,
+    gesture: Gesture,
+) -> Result<(), ActionError> {
+    match gesture {
+        Gesture::Status(status) => change::set_status(tx, act, ticket, status),
+        Gesture::Mine => {
+            change::set_status(tx, act, ticket, Status::Open)?;
+            change::assign(tx, act, property, ticket, Some(Assignee::Member(member)))
+        }
+        Gesture::Assign(assignee) => {
+            if !matches!(ticket.status, Status::Open | Status::Pending) {
+                change::set_status(tx, act, ticket, Status::Open)?;
+            }
+            change::assign(tx, act, property, ticket, Some(assignee))
+        }
+    }
+}
+
+/// Whoever tidies up what he sent throws no ticket away.
+fn stays_with_sent(ticket: &Ticket, from: Option<Folder>, gesture: Gesture) -> Result<(), ActionError> {
+    match gesture {
+        Gesture::Status(status @ (Status::Spam | Status::Trash))
+            if from == Some(Folder::Sent) && ticket.status != status =>
+        {
+            let name = &ticket.reference;
+            Err(ActionError::refused(format!(
+                "what you sent is part of {name}, and stays with it; to throw {name} away move it from where it is listed"
+            )))
+        }
+        Gesture::Status(_) | Gesture::Mine | Gesture::Assign(_) => Ok(()),
+    }
+}
+
+/// A ticket's property, where the one who acts has a role in it: he may have lost it since he was let in.
 /// A member has put a message of a ticket into a mailbox, and not taken it out of another. Clients that
 /// know no MOVE do so next, and say no more by that: see [`finishes_move`].
 pub fn half_moved(
@@ -105,31 +198,6 @@ pub fn finishes_move(
     Ok(stands && half.to != from.id() && act.now.duration_since(half.at) <= BETWEEN_HALVES)
 }
 
-/// A ticket that may be moved, and what that means.
-pub struct Movable {
-    ticket: Ticket,
-    property: Property,
-    gesture: Gesture,
-}
-
-/// Whether a ticket may be moved into a mailbox: whoever moves many asks this of all of them first.
-///
-/// # Errors
-/// Those of [`move_ticket`].
-pub fn movable(tx: &impl Read, act: &Act<'_>, ticket: TicketId, to: Folder) -> Result<Movable, ActionError> {
-    let ticket = find::ticket_by_id(tx, ticket)?;
-    let Some(gesture) = folder::gesture(to) else {
-        return Err(ActionError::refused(
-            "a ticket's message can't be put there; see the mailboxes under its property",
-        ));
-    };
-    if folder::property(to).is_some_and(|property| property != ticket.property) {
-        return Err(ActionError::refused(format!("{} can't move to another property", ticket.reference)));
-    }
-    let property = at_home(tx, act, &ticket)?;
-    Ok(Movable { ticket, property, gesture })
-}
-
 /// A ticket's property, where the one who acts has a role in it: what he wrote there once is still among
 /// what he sent.
 fn at_home(tx: &impl Read, act: &Act<'_>, ticket: &Ticket) -> Result<Property, ActionError> {
@@ -142,13 +210,28 @@ fn at_home(tx: &impl Read, act: &Act<'_>, ticket: &Ticket) -> Result<Property, A
     Ok(property)
 }
 
-/// Makes a ticket what it was before a move. Nobody is told of it: whom it is given back to has had it.
-fn restore(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket, last: &Move) -> Result<(), ActionError> {
-    change::set_status(tx, act, ticket, last.status)?;
-    if let Some(wake_at) = last.wake_at.filter(|at| *at > act.now) {
-        change::snooze(tx, act, ticket, wake_at)?;
+/// Makes a ticket what it was before a move. Nobody is told of it: whom it is given back to has had it,
+/// unless he has left since.
+fn restore(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: &Property,
+    ticket: &mut Ticket,
+    last: &Move,
+) -> Result<(), ActionError> {
+    match last.wake_at {
+        Some(wake_at) if wake_at > act.now => {
+            change::snooze(tx, act, ticket, wake_at)?;
+            ticket.status_since = last.status_since;
+        }
+        // It would have woken by now.
+        Some(_) => change::set_status(tx, act, ticket, Status::Open)?,
+        None => {
+            change::set_status(tx, act, ticket, last.status)?;
+            ticket.status_since = last.status_since;
+        }
     }
-    if ticket.assignee != last.assignee {
+    if ticket.assignee != last.assignee && state::may_have(tx, property.id, last.assignee)? {
         let from = find::assignee_name(tx, ticket.assignee)?;
         ticket.assignee = last.assignee;
         let to = find::assignee_name(tx, ticket.assignee)?;
@@ -217,7 +300,7 @@ fn change_ticket(
 mod tests {
     use super::*;
     use crate::actions::testing::Office;
-    use crate::actions::{post, ticket};
+    use crate::actions::{member, post, ticket};
 
     async fn gestured(office: &Office, id: TicketId, from: Folder, to: Folder) -> Result<Ticket, ActionError> {
         office
@@ -257,6 +340,53 @@ mod tests {
         office.act(|tx, act| ticket::tag(tx, act, &name, "late")).await.unwrap();
         let back = gestured(&office, made.id, archive, Folder::Inbox).await.unwrap();
         assert!(matches!(back.assignee, Some(Assignee::Member(_))) && back.status == Status::Open);
+    }
+
+    #[tokio::test]
+    async fn what_would_have_woken_meanwhile_is_open_when_it_is_put_back() {
+        let mut office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let (name, pending) = (made.reference.to_string(), Folder::Pending(made.property));
+        let until = office.now + SignedDuration::from_hours(1);
+        office.act(|tx, act| ticket::snooze(tx, act, &name, until)).await.unwrap();
+        gestured(&office, made.id, pending, Folder::Archive).await.unwrap();
+        office.now += SignedDuration::from_hours(2);
+        let back = gestured(&office, made.id, Folder::Archive, pending).await.unwrap();
+        assert_eq!((back.status, back.wake_at), (Status::Open, None));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_given_back_to_whoever_has_left() {
+        let office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let (name, pending) = (made.reference.to_string(), Folder::Pending(made.property));
+        office.act(|tx, act| ticket::assign(tx, act, &name, "alice")).await.unwrap();
+        gestured(&office, made.id, Folder::Open(made.property), Folder::Inbox).await.unwrap();
+        gestured(&office, made.id, Folder::Inbox, Folder::Archive).await.unwrap();
+        office.act(|tx, act| member::remove(tx, act, "alice")).await.unwrap();
+        gestured(&office, made.id, Folder::Archive, Folder::Inbox).await.unwrap();
+        let back = gestured(&office, made.id, Folder::Inbox, Folder::Open(made.property)).await.unwrap();
+        let bob = office.act(|tx, _| find::member(tx, "bob")).await.unwrap().id;
+        assert_eq!((back.status, back.assignee), (Status::Open, Some(Assignee::Member(bob))));
+        let moved = gestured(&office, made.id, Folder::Open(made.property), pending).await.unwrap();
+        assert_eq!(moved.status, Status::Pending);
+    }
+
+    #[tokio::test]
+    async fn whoever_lost_his_role_since_he_was_let_in_moves_nothing() {
+        let office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let changes = member::Changes { remove_properties: vec!["acme".to_owned()], ..Default::default() };
+        office.act(|tx, act| member::edit(tx, act, "bob", changes.clone())).await.unwrap();
+        for to in [Folder::Archive, Folder::Inbox, Folder::Pending(made.property)] {
+            let refused = gestured(&office, made.id, Folder::Inbox, to).await.unwrap_err();
+            assert_eq!(refused.to_string(), "you have no role in acme any more");
+        }
+        let refused = office.act(|tx, act| {
+            let bob = find::member(tx, "bob")?;
+            star(tx, &act.with_actor(post::as_member(&bob)), made.id, true)
+        });
+        assert!(refused.await.is_err());
     }
 
     #[tokio::test]

@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use super::property::check_name;
 use super::{Act, ActionError, app_password, claim, copies, find, state, views};
 use crate::desk::address::Address;
-use crate::desk::entry::What;
 use crate::desk::fanout::Colleague;
 use crate::desk::id::{MemberId, PropertyId};
 use crate::desk::member::{Member, Role};
 use crate::desk::property::Property;
-use crate::desk::ticket::{Assignee, Person, Status};
+use crate::desk::ticket::{Assignee, Person};
 use crate::store::tables::{
-    AUDIENCES, DEPARTMENTS, MEMBER_ADDRESSES, MEMBER_IDS, MEMBERS, PROPERTIES, PUBLIC_ADDRESSES, TICKET_LISTS, TICKETS,
+    AUDIENCES, DEPARTMENTS, MEMBER_ADDRESSES, MEMBER_IDS, MEMBERS, PROPERTIES, PUBLIC_ADDRESSES,
 };
-use crate::store::{Order, Read, Tx};
+use crate::store::{Read, Tx};
 
 /// A member to add.
 #[derive(Clone, Debug)]
@@ -191,21 +190,10 @@ fn leave(tx: &mut Tx<'_>, act: &Act<'_>, member: &Member, property: PropertyId) 
             tx.put(&DEPARTMENTS, &department.id, &department)?;
         }
     }
-    let to = find::assignee_name(tx, property.default_assignee)?;
-    for status in [Status::Open, Status::Pending] {
-        for ((.., id), ()) in tx.starting(&TICKET_LISTS, (property.id, status as u8), Order::Up, usize::MAX)? {
-            let Some(mut ticket) = tx.get(&TICKETS, &id)? else { continue };
-            let before = ticket.clone();
-            ticket.participants.retain(|participant| participant.person != Person::Member(member.id));
-            if ticket.assignee == him {
-                ticket.assignee = property.default_assignee;
-                state::event(tx, act, &ticket, What::Assignee, Some(member.name.clone()), to.clone())?;
-            }
-            if ticket != before {
-                state::save(tx, Some(&before), &ticket)?;
-            }
-        }
-    }
+    let person = Person::Member(member.id);
+    state::left(tx, act, property.id, Assignee::Member(member.id), |ticket| {
+        ticket.participants.retain(|participant| participant.person != person);
+    })?;
     copies::cancel_all(tx, act, Person::Member(member.id), property.id)
 }
 

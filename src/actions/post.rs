@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Act, ActionError, Actor, copies, find, member, notices, state, trace, undelivered, views};
+use super::{Act, ActionError, Actor, copies, find, member, notices, own, state, trace, undelivered, views};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::command::{Asked, Verb};
 use crate::desk::contact::Contact;
@@ -221,6 +221,7 @@ pub fn add(
     ticket.updated_at = act.now;
     state::save(tx, before, ticket)?;
     views::entry_saved(tx, ticket, &entry)?;
+    own::arrived(tx, &entry)?;
     if let (Some(Reason::Crossed), Some(member)) = (entry.reason, entry.claims) {
         notices::held(tx, act, ticket, &mut entry, member)?;
     }

@@ -4,10 +4,10 @@ use super::{Act, ActionError, find, trace, views};
 use crate::desk::address::Mailbox;
 use crate::desk::entry::{Author, Entry, Event, Facts, Kind, State, Verified, What};
 use crate::desk::fanout::accepted_by_answer;
-use crate::desk::id::EntryId;
-use crate::desk::ticket::{Person, Standing, Status, Ticket};
+use crate::desk::id::{EntryId, PropertyId};
+use crate::desk::ticket::{Assignee, Person, Standing, Status, Ticket};
 use crate::store::tables::{CONTACT_TICKETS, ENTRIES, ENTRY_IDS, SNOOZED, TICKET_LISTS, TICKET_NUMBERS, TICKETS};
-use crate::store::{Read, StoreError, Tx};
+use crate::store::{Order, Read, StoreError, Tx};
 
 /// Writes a ticket, with its place in the lists and in mailboxes; `before` is what the store has.
 pub fn save(tx: &mut Tx<'_>, before: Option<&Ticket>, ticket: &Ticket) -> Result<(), StoreError> {
@@ -117,22 +117,69 @@ pub fn event_by(
     Ok(entry)
 }
 
-/// Moves a ticket to another status and tells so in an event; nothing when it has it already.
+/// Moves a ticket to another status and tells so in an event; nothing when it has it already. One that is
+/// to be worked on again and whose assignee has left since is the default assignee's.
 pub fn set_status(
     tx: &mut Tx<'_>,
     act: &Act<'_>,
     ticket: &mut Ticket,
     author: Author,
     status: Status,
-) -> Result<(), StoreError> {
+) -> Result<(), ActionError> {
     ticket.wake_at = None;
     if ticket.status == status {
         return Ok(());
+    }
+    if matches!(status, Status::Open | Status::Pending) && !may_have(tx, ticket.property, ticket.assignee)? {
+        hand_over(tx, act, ticket)?;
     }
     let event = Event { what: What::Status, from: Some(ticket.status.to_string()), to: Some(status.to_string()) };
     ticket.status = status;
     ticket.status_since = act.now;
     event_by(tx, act, ticket, author, event)?;
+    Ok(())
+}
+
+/// Whether there is still somebody to have a ticket.
+pub(super) fn may_have(tx: &impl Read, property: PropertyId, assignee: Option<Assignee>) -> Result<bool, ActionError> {
+    Ok(match assignee {
+        None => true,
+        Some(Assignee::Member(id)) => find::member_by_id(tx, id)?.is_of(property),
+        Some(Assignee::Department(id)) => !find::department_by_id(tx, id)?.removed,
+    })
+}
+
+/// Takes a ticket from whoever had it: it is the default assignee's, or nobody's.
+fn hand_over(tx: &mut Tx<'_>, act: &Act<'_>, ticket: &mut Ticket) -> Result<(), ActionError> {
+    let from = find::assignee_name(tx, ticket.assignee)?;
+    ticket.assignee = find::property_by_id(tx, ticket.property)?.default_assignee;
+    let to = find::assignee_name(tx, ticket.assignee)?;
+    event(tx, act, ticket, What::Assignee, from, to)?;
+    Ok(())
+}
+
+/// Somebody is of a property no more: hands over what he worked on there, after `change` has seen each
+/// ticket that is open or pending.
+pub(super) fn left(
+    tx: &mut Tx<'_>,
+    act: &Act<'_>,
+    property: PropertyId,
+    who: Assignee,
+    change: impl Fn(&mut Ticket),
+) -> Result<(), ActionError> {
+    for status in [Status::Open, Status::Pending] {
+        for ((.., id), ()) in tx.starting(&TICKET_LISTS, (property, status as u8), Order::Up, usize::MAX)? {
+            let Some(before) = tx.get(&TICKETS, &id)? else { continue };
+            let mut ticket = before.clone();
+            change(&mut ticket);
+            if ticket.assignee == Some(who) {
+                hand_over(tx, act, &mut ticket)?;
+            }
+            if ticket != before {
+                save(tx, Some(&before), &ticket)?;
+            }
+        }
+    }
     Ok(())
 }
 

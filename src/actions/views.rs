@@ -23,8 +23,11 @@ pub(super) fn ticket_saved(tx: &mut Tx<'_>, before: &Ticket, ticket: &Ticket) ->
     }
     for ((_, entry), shown) in tx.starting(&SHOWN, (Some(ticket.id),), Order::Up, usize::MAX)? {
         let marks = Marks::of(ticket, shown.marks.answered);
-        let sent = shown.at.iter().map(|(shelf, _)| *shelf).filter(|shelf| matches!(shelf, Shelf::Sent(_)));
-        let shelves = shelves.iter().copied().chain(sent.filter(|_| ticket.merged_into.is_none())).collect();
+        let (sent, follows): (Vec<_>, Vec<_>) =
+            shown.at.iter().map(|(shelf, _)| *shelf).partition(|shelf| matches!(shelf, Shelf::Sent(..)));
+        // What was rejected is with its author alone.
+        let followed = shelves.iter().copied().filter(|_| !follows.is_empty());
+        let shelves = followed.chain(sent.into_iter().filter(|_| ticket.merged_into.is_none())).collect();
         put(tx, (Some(ticket.id), entry), shown, shelves, marks)?;
     }
     Ok(())
@@ -33,15 +36,15 @@ pub(super) fn ticket_saved(tx: &mut Tx<'_>, before: &Ticket, ticket: &Ticket) ->
 /// An entry was saved on a ticket, which is saved too.
 pub(super) fn entry_saved(tx: &mut Tx<'_>, ticket: &Ticket, entry: &Entry) -> Result<(), StoreError> {
     let key = (Some(ticket.id), entry.id);
-    if !shelf::shows(entry) {
+    let shelves = shelf::of_entry(ticket, entry);
+    if shelves.is_empty() {
         return gone(tx, key);
     }
     let shown = tx.get(&SHOWN, &key)?.unwrap_or_default();
     let marks = Marks::of(ticket, shown.marks.answered);
-    let shelves = shelf::of_ticket(ticket).into_iter().chain(shelf::of_author(entry)).collect();
     put(tx, key, shown, shelves, marks)?;
     // Nobody has yet to read what he wrote himself.
-    if let Some(Shelf::Sent(member)) = shelf::of_author(entry) {
+    if let Some(member) = shelf::author(entry) {
         set_mine(tx, member, (Some(ticket.id), entry.id), |mine| mine.seen = true)?;
     }
     Ok(())
@@ -432,7 +435,7 @@ mod tests {
         let asked = asked.iter().find(|entry| shelf::shows(entry)).unwrap().id;
         let (bob, written) = office.reply("bob", &name, Some(asked)).await;
         let rows = rows(&office).await;
-        assert_eq!(on(&rows, Shelf::Sent(bob)).len(), 1);
+        assert_eq!(on(&rows, Shelf::Sent(made.property, bob)).len(), 1);
         let mine = office.act(|tx, _| Ok(tx.get(&MINE, &(bob, written.id))?)).await.unwrap().unwrap();
         assert!(mine.seen && mine.modseq > 0);
         let answered: Vec<_> = rows.iter().filter(|(_, row)| row.marks.answered).map(|(_, row)| row.entry).collect();
@@ -451,5 +454,29 @@ mod tests {
         let after = rows(&office).await;
         assert!(after.iter().all(|(_, row)| row.entry != held.1.id));
         check(&office).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_rejected_stays_with_the_member_who_wrote_it() {
+        let office = Office::open().await;
+        let made = office.ticket("carol").await;
+        let name = made.reference.to_string();
+        let asked = office.act(|tx, _| Ok(find::entries(tx, made.id)?)).await.unwrap()[0].id;
+        office.reply("alice", &name, Some(asked)).await;
+        let (bob, crossed) = office.reply("bob", &name, Some(asked)).await;
+        office.act(|tx, act| held::reject(tx, act, &name, crossed.id)).await.unwrap();
+        let his = |rows: &[((Shelf, u32), Row)]| {
+            let his = rows.iter().filter(|(_, row)| row.entry == crossed.id);
+            his.map(|((shelf, _), _)| *shelf).collect::<Vec<_>>()
+        };
+        assert_eq!(his(&rows(&office).await), [Shelf::Sent(made.property, bob)]);
+        // Wherever its ticket goes.
+        for status in [Status::Closed, Status::Open] {
+            office.act(|tx, act| ticket::set_status(tx, act, &name, status)).await.unwrap();
+            assert_eq!(his(&rows(&office).await), [Shelf::Sent(made.property, bob)]);
+        }
+        check(&office).await;
+        let found = crate::actions::verify::references(&office.store).unwrap();
+        assert_eq!(found.problems, Vec::<String>::new());
     }
 }

@@ -95,7 +95,7 @@ pub(super) async fn remove(
     Named((property, slug)): Named<(String, String)>,
     caller: Caller,
 ) -> Result<Json<Removed>, ApiError> {
-    let removed = app.change(&caller, |tx, _| department::remove(tx, &property, &slug)).await?;
+    let removed = app.change(&caller, |tx, act| department::remove(tx, act, &property, &slug)).await?;
     Ok(Json(Removed { removed: format!("{property}+{}", removed.slug) }))
 }
 

@@ -50,7 +50,7 @@ Mail to acme+billing@ the property's domain is assigned to it.")]
         #[command(flatten)]
         changes: Changes,
     },
-    /// Remove a department
+    /// Remove a department: its tickets go to the default assignee
     Remove {
         /// The property's slug
         property: PropertySlug,

@@ -6,7 +6,7 @@ use super::id::{DepartmentId, MemberId, PropertyId};
 use super::member::Member;
 use super::property::Property;
 use super::shelf::{Place, Shelf};
-use super::ticket::{Assignee, Status, Ticket};
+use super::ticket::{Assignee, Status};
 
 /// A mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +14,7 @@ pub enum Folder {
     /// Open tickets that are his, his departments', or nobody's.
     Inbox,
     Drafts,
+    /// What he wrote in the properties where he has a role.
     Sent,
     /// Closed tickets of all his properties.
     Archive,
@@ -120,22 +121,25 @@ impl Folders {
     /// were not removed.
     #[must_use]
     pub fn of(member: &Member, properties: &[Property], departments: &[Department], members: &[Member]) -> Self {
-        let mut folders =
-            Self { member: member.id, properties: Vec::new(), departments: Vec::new(), named: Vec::new() };
-        for (name, folder) in [
+        let mut folders = Self::without_any(member.id);
+        for property in properties.iter().filter(|property| member.is_of(property.id)) {
+            folders.property(member, property, departments, members);
+        }
+        folders
+    }
+
+    /// Those of a member who has a role nowhere.
+    fn without_any(member: MemberId) -> Self {
+        let named = [
             ("INBOX", Folder::Inbox),
             ("Archive", Folder::Archive),
             ("Drafts", Folder::Drafts),
             ("Junk", Folder::Junk),
             ("Sent", Folder::Sent),
             ("Trash", Folder::Trash),
-        ] {
-            folders.named.push(Named { name: name.to_owned(), folder });
-        }
-        for property in properties.iter().filter(|property| member.is_of(property.id)) {
-            folders.property(member, property, departments, members);
-        }
-        folders
+        ];
+        let named = named.into_iter().map(|(name, folder)| Named { name: name.to_owned(), folder }).collect();
+        Self { member, properties: Vec::new(), departments: Vec::new(), named }
     }
 
     fn property(&mut self, member: &Member, property: &Property, departments: &[Department], members: &[Member]) {
@@ -169,17 +173,21 @@ impl Folders {
         &self.named
     }
 
-    /// The one of this name. INBOX and the special ones are known in any case, as is what old clients
-    /// make under Archive by the year.
+    /// The one of this name, or that a client means by it. INBOX and the special ones are known in any case.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Named> {
-        let name = match name.split_once(DELIMITER) {
-            Some((top, _)) if top.eq_ignore_ascii_case("Archive") => top,
-            _ => name,
-        };
-        let exact = self.named.iter().find(|known| known.name == name);
+        let inbox =
+            self.named.iter().find(|known| known.folder == Folder::Inbox && known.name.eq_ignore_ascii_case(name));
+        let exact = || self.named.iter().find(|known| known.name == name);
         let top = |known: &&Named| !known.name.contains(DELIMITER) && known.name.eq_ignore_ascii_case(name);
-        exact.or_else(|| self.named.iter().find(top))
+        let meant = || also(name).and_then(|folder| self.named.iter().find(|known| known.folder == folder));
+        inbox.or_else(exact).or_else(|| self.named.iter().find(top)).or_else(meant)
+    }
+
+    /// The one that a client means by a name that none has; nothing else.
+    #[must_use]
+    pub fn meant(&self, name: &str) -> Option<Folder> {
+        self.named(name).filter(|known| !known.name.eq_ignore_ascii_case(name)).map(|known| known.folder)
     }
 
     /// Whether it is one of his.
@@ -208,7 +216,7 @@ impl Folders {
                 let his = Some(Assignee::Member(self.member));
                 nobodys.chain(departments).chain(self.properties.iter().map(|id| Shelf::Open(*id, his))).collect()
             }
-            Folder::Sent => vec![Shelf::Sent(self.member)],
+            Folder::Sent => self.properties.iter().map(|property| Shelf::Sent(*property, self.member)).collect(),
             Folder::Archive => everywhere(Status::Closed).collect(),
             Folder::Junk => everywhere(Status::Spam).collect(),
             Folder::Trash => everywhere(Status::Trash).collect(),
@@ -230,13 +238,33 @@ impl Folders {
     /// Whether what it is made of depends on more than its name: on the member's roles and departments.
     #[must_use]
     pub fn is_gathered(folder: Folder) -> bool {
-        matches!(folder, Folder::Inbox | Folder::Archive | Folder::Junk | Folder::Trash)
+        matches!(folder, Folder::Inbox | Folder::Sent | Folder::Archive | Folder::Junk | Folder::Trash)
     }
 
     #[must_use]
     pub fn may_see(&self, property: PropertyId) -> bool {
         self.properties.contains(&property)
     }
+}
+
+/// What clients call a special mailbox, and make, that don't ask which there is (RFC 6154): Thunderbird
+/// archives into Archives, and by the year into a level below; Apple's and Microsoft's have names of their
+/// own.
+fn also(name: &str) -> Option<Folder> {
+    const NAMES: [(&str, Folder); 7] = [
+        ("Archives", Folder::Archive),
+        ("Deleted Items", Folder::Trash),
+        ("Deleted Messages", Folder::Trash),
+        ("Junk E-mail", Folder::Junk),
+        ("Sent Items", Folder::Sent),
+        ("Sent Messages", Folder::Sent),
+        ("Spam", Folder::Junk),
+    ];
+    if let Some((top, _)) = name.split_once(DELIMITER) {
+        let archive = ["Archive", "Archives"].iter().any(|known| known.eq_ignore_ascii_case(top));
+        return archive.then_some(Folder::Archive);
+    }
+    NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, folder)| *folder)
 }
 
 /// Names as levels of mailboxes: without what parts levels or stands for others, and each once.
@@ -315,12 +343,30 @@ pub fn deleted(from: Folder) -> Option<Folder> {
     }
 }
 
-/// Whether a keyword is kept: some clients mark messages for themselves by, and as tags of a ticket they
-/// would only be clutter.
+/// Whether a keyword is kept. There are some by which clients mark messages for themselves, or say which
+/// colour a star has; as tags of a ticket they would only be clutter.
 #[must_use]
 pub fn is_kept(keyword: &str) -> bool {
-    const NOT: [&str; 8] =
-        ["$MDNSent", "$Forwarded", "Forwarded", "$Submitted", "$SubmitPending", "Junk", "NonJunk", "$Phishing"];
+    const NOT: [&str; 18] = [
+        "$Forwarded",
+        "$HasAttachment",
+        "$HasNoAttachment",
+        "$MailFlagBit0",
+        "$MailFlagBit1",
+        "$MailFlagBit2",
+        "$MDNSent",
+        "$Phishing",
+        "$Redirected",
+        "$SubmitPending",
+        "$Submitted",
+        "Forwarded",
+        "Junk",
+        "JunkRecorded",
+        "NonJunk",
+        "NotJunk",
+        "receipt-handled",
+        "Redirected",
+    ];
     !NOT.iter().any(|not| not.eq_ignore_ascii_case(keyword))
 }
 
@@ -341,17 +387,6 @@ pub fn property(folder: Folder) -> Option<PropertyId> {
     }
 }
 
-/// Whether a ticket stands as a gesture wants it already.
-#[must_use]
-pub fn is_done(gesture: Gesture, ticket: &Ticket, member: MemberId) -> bool {
-    let live = matches!(ticket.status, Status::Open | Status::Pending);
-    match gesture {
-        Gesture::Status(status) => ticket.status == status && ticket.wake_at.is_none(),
-        Gesture::Mine => ticket.status == Status::Open && ticket.assignee == Some(Assignee::Member(member)),
-        Gesture::Assign(assignee) => live && ticket.assignee == Some(assignee),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -366,6 +401,56 @@ mod tests {
             (" ", "empty".into()),
         ]);
         assert_eq!(names, ["Billing", "a-b--", "Bob (bob@one.example)", "bob (bob@two.example)", "empty"]);
+    }
+
+    #[test]
+    fn what_clients_call_a_mailbox_is_that() {
+        let folders = |slugs: &[&str]| {
+            let mut folders = Folders::without_any(MemberId(1));
+            for (slug, id) in slugs.iter().zip(1..) {
+                let id = PropertyId(id);
+                for (name, folder) in [
+                    ((*slug).to_owned(), Folder::Property(id)),
+                    (format!("{slug}/Open"), Folder::Open(id)),
+                    (format!("{slug}/Pending"), Folder::Pending(id)),
+                ] {
+                    folders.named.push(Named { name, folder });
+                }
+            }
+            folders
+        };
+        let plain = folders(&["acme"]);
+        for (name, expected) in [
+            ("inbox", Some(Folder::Inbox)),
+            ("ARCHIVE", Some(Folder::Archive)),
+            ("Archives", Some(Folder::Archive)),
+            ("Archives/2026", Some(Folder::Archive)),
+            ("archive/2026/acme", Some(Folder::Archive)),
+            ("Deleted Messages", Some(Folder::Trash)),
+            ("Deleted items", Some(Folder::Trash)),
+            ("Sent Items", Some(Folder::Sent)),
+            ("Spam", Some(Folder::Junk)),
+            ("acme/Open", Some(Folder::Open(PropertyId(1)))),
+            ("acme/open", None),
+            ("Trash/2026", None),
+            ("Deleted", None),
+        ] {
+            assert_eq!(plain.named(name).map(|known| known.folder), expected, "{name}");
+        }
+        assert_eq!((plain.meant("Archives/2026"), plain.meant("archive")), (Some(Folder::Archive), None));
+        // A property may be called as a mailbox is.
+        let odd = folders(&["archive", "inbox", "spam"]);
+        for (name, expected) in [
+            ("archive/Open", Some(Folder::Open(PropertyId(1)))),
+            ("archive", Some(Folder::Property(PropertyId(1)))),
+            ("Archive", Some(Folder::Archive)),
+            ("archive/2026", Some(Folder::Archive)),
+            ("inbox", Some(Folder::Inbox)),
+            ("inbox/Pending", Some(Folder::Pending(PropertyId(2)))),
+            ("spam", Some(Folder::Property(PropertyId(3)))),
+        ] {
+            assert_eq!(odd.named(name).map(|known| known.folder), expected, "{name}");
+        }
     }
 
     #[test]
@@ -412,8 +497,16 @@ mod tests {
 
     #[test]
     fn what_clients_mark_for_themselves_is_no_tag() {
-        for (keyword, kept) in [("vip", true), ("$Junk", true), ("junk", false), ("$mdnsent", false), ("$label1", true)]
-        {
+        for (keyword, kept) in [
+            ("vip", true),
+            ("$Junk", true),
+            ("$NotJunk", true),
+            ("junk", false),
+            ("JunkRecorded", false),
+            ("$mdnsent", false),
+            ("$MailFlagBit1", false),
+            ("$label1", true),
+        ] {
             assert_eq!(is_kept(keyword), kept, "{keyword}");
         }
     }

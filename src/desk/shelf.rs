@@ -27,8 +27,8 @@ pub enum Shelf {
     Open(PropertyId, Option<Assignee>),
     /// Its open and pending tickets that one has.
     Work(PropertyId, Assignee),
-    /// What a member wrote.
-    Sent(MemberId),
+    /// What a member wrote on a property's tickets.
+    Sent(PropertyId, MemberId),
     /// What a member keeps for himself: no entry of any ticket.
     Own(MemberId, Place),
     /// Nothing stands here; by its peak it is known when a member's own flags changed last.
@@ -61,22 +61,31 @@ pub fn of_ticket(ticket: &Ticket) -> Vec<Shelf> {
     shelves
 }
 
-/// Whether an entry is a message that a mailbox shows: what was said, but for what was rejected.
+/// Whether an entry is a message that a mailbox can show: what was said.
 #[must_use]
 pub fn shows(entry: &Entry) -> bool {
-    matches!(entry.kind, Kind::Message | Kind::Note)
-        && entry.state != State::Rejected
-        && entry.raw.is_some()
-        && entry.minted_id.is_some()
+    matches!(entry.kind, Kind::Message | Kind::Note) && entry.raw.is_some() && entry.minted_id.is_some()
 }
 
-/// Where an entry is besides: with the member who wrote it.
+/// The member who wrote an entry.
 #[must_use]
-pub fn of_author(entry: &Entry) -> Option<Shelf> {
+pub fn author(entry: &Entry) -> Option<MemberId> {
     match entry.author.person() {
-        Some(Person::Member(member)) => Some(Shelf::Sent(member)),
+        Some(Person::Member(member)) => Some(member),
         _ => None,
     }
+}
+
+/// The shelves that an entry of a ticket stands on: the ticket's, and that of the member who wrote it, who
+/// alone keeps what was rejected.
+#[must_use]
+pub fn of_entry(ticket: &Ticket, entry: &Entry) -> Vec<Shelf> {
+    if !shows(entry) || ticket.merged_into.is_some() {
+        return Vec::new();
+    }
+    let mut shelves = if entry.state == State::Rejected { Vec::new() } else { of_ticket(ticket) };
+    shelves.extend(author(entry).map(|member| Shelf::Sent(ticket.property, member)));
+    shelves
 }
 
 /// What all members see of a message besides what it says.
@@ -162,6 +171,7 @@ pub struct Move {
     /// The mailbox that he took it from, by its id.
     pub from: String,
     pub status: Status,
+    pub status_since: Timestamp,
     pub wake_at: Option<Timestamp>,
     pub assignee: Option<Assignee>,
     /// When the ticket was as the move left it.

@@ -10,17 +10,16 @@ use super::command::{Append, Flag, Name};
 use super::flags;
 use super::seat::{Done, Seat};
 use super::write::{Out, set};
-use crate::actions::{own, views};
 use crate::desk::folder::Folder;
 use crate::desk::id::{EntryId, TicketId};
 use crate::desk::message_id::MessageId;
-use crate::desk::shelf::{Marks, Place};
+use crate::desk::shelf::Marks;
 use crate::intake::placed::{Placed, Placement};
 use crate::mime::header::Header;
 use crate::mime::ids;
 use crate::smtp::body::{Body, BodyWriter, Spool};
+use crate::store::Read as _;
 use crate::store::tables::SHOWN;
-use crate::store::{Read, StoreError};
 
 /// The most messages of one APPEND.
 const MOST: usize = 100;
@@ -124,33 +123,21 @@ impl Seat {
         message: &Append,
         raw: Arc<[u8]>,
     ) -> Result<(Option<TicketId>, EntryId), Trouble> {
-        let id = message_id(&raw);
-        let now = Timestamp::now();
-        let seen = message.flags.contains(&Flag::Seen);
         let placed = Placed {
             login: &self.login,
             folders: &self.folders,
             folder,
             client: self.peer,
-            raw: Arc::clone(&raw),
-            message_id: id.clone(),
-            seen,
+            message_id: message_id(&raw),
+            raw,
+            date: message.date,
+            marks: marks(message, folder)?,
+            seen: message.flags.contains(&Flag::Seen),
         };
-        if let Placement::OnTicket(ticket, entry) = self.desk.intake.place(&self.act(now), &placed).await? {
-            return Ok((Some(ticket), entry));
-        }
-        let place = folder.place().ok_or_else(|| Trouble::no("CANNOT", "a message can't be put there"))?;
-        let member = self.member.id;
-        let marks = marks(message, place)?;
-        let kept = self.desk.store.transact(|tx| {
-            let raw = tx.put_raw(Arc::clone(&raw))?;
-            let at = message.date.unwrap_or(now);
-            let new = own::New { raw, at, message_id: id.clone(), marks: marks.clone() };
-            let entry = own::add(tx, member, place, new)?;
-            views::set_mine(tx, member, (None, entry), |mine| mine.seen = seen)?;
-            Ok::<_, StoreError>((None, entry))
-        });
-        Ok(kept.await?)
+        Ok(match self.desk.intake.place(&self.act(Timestamp::now()), &placed).await? {
+            Placement::OnTicket(ticket, entry) => (Some(ticket), entry),
+            Placement::Own(entry) => (None, entry),
+        })
     }
 }
 
@@ -160,13 +147,13 @@ fn spooled(error: &io::Error) -> Trouble {
     Trouble::no("UNAVAILABLE", "the message can't be kept now; try again later")
 }
 
-fn marks(message: &Append, place: Place) -> Result<Marks, Trouble> {
+fn marks(message: &Append, folder: Folder) -> Result<Marks, Trouble> {
     let has = |flag| message.flags.contains(&flag);
     Ok(Marks {
         flagged: has(Flag::Flagged),
         answered: has(Flag::Answered),
         keywords: flags::first(&message.flags)?,
-        draft: has(Flag::Draft) || place == Place::Drafts,
+        draft: has(Flag::Draft) || folder == Folder::Drafts,
         copy_of: None,
     })
 }

@@ -28,11 +28,15 @@ impl Seat {
         let subscribed = self.subscribed()?;
         let only_subscribed = list.by == ListBy::Lsub || list.select.subscribed;
         let all = self.folders.all().to_vec();
+        // What a client has made under another name is there when it asks for that.
+        let asked = list.patterns.iter().map(|pattern| format!("{}{pattern}", list.reference.0));
+        let meant = asked.filter_map(|name| self.folders.meant(&name).map(|folder| Named { name, folder }));
+        let meant: Vec<_> = meant.collect();
         let below = |named: &Named| {
             let prefix = format!("{}{DELIMITER}", named.name);
             all.iter().any(|other| other.name.starts_with(&prefix) && subscribed.contains(&other.folder.id()))
         };
-        for named in &all {
+        for named in all.iter().chain(&meant) {
             let is_subscribed = subscribed.contains(&named.folder.id());
             let matches = |pattern: &String| {
                 let whole = format!("{}{pattern}", list.reference.0);
@@ -158,16 +162,16 @@ impl Seat {
         Ok(size)
     }
 
-    /// CREATE. Some clients make a level under Archive by the year before they put something there:
-    /// that is Archive itself here.
+    /// CREATE. Some clients make an archive or a trash of their own name, or a level under Archive by the
+    /// year, before they put something there: that is what there is.
     pub(super) fn create(&self, mailbox: &Name) -> Result<Done, Trouble> {
         let name = mailbox.0.trim_end_matches(DELIMITER);
+        if self.folders.meant(name).is_some() {
+            return Ok(Done::coded(None, "it is there, under another name"));
+        }
         match self.folders.named(name) {
-            Some(named) if named.name != name && name.contains(DELIMITER) => {
-                Ok(Done::coded(None, "it is the archive itself"))
-            }
             Some(_) => Err(Trouble::no("ALREADYEXISTS", "it is there")),
-            None => Err(Trouble::no("CANNOT", "mailboxes follow the desk: make a department with guichet instead")),
+            None => Err(Trouble::no("CANNOT", "mailboxes follow the desk: whoever runs it can make a department")),
         }
     }
 

@@ -13,7 +13,7 @@ use super::write::{Out, set};
 use crate::actions::{ActionError, gesture, own, views};
 use crate::desk::folder::{self, Folder};
 use crate::desk::id::{EntryId, TicketId};
-use crate::desk::shelf::Shelf;
+use crate::desk::shelf::{Marks, Shelf};
 use crate::intake::placed::{Placed, Placement};
 use crate::store::tables::{OWN, SHOWN};
 use crate::store::{Read, StoreError};
@@ -44,7 +44,7 @@ impl Seat {
         let member = self.member.id;
         let mut pairs = Vec::new();
         if uids.len() > AT_A_TIME {
-            self.all_movable(&uids, &here, to, now)?;
+            self.all_movable(&uids, &here, from, to, now)?;
         }
         if to.place().is_none() {
             let placed = self.place_own(&uids, &here, to, moving, now).await?;
@@ -71,10 +71,12 @@ impl Seat {
                         }
                     } else {
                         match to.place() {
-                            Some(place) if moving => own::put(tx, member, row.entry, place)?,
+                            Some(place) if moving => {
+                                (item.ticket, item.entry) = own::put(tx, &self.member, row.entry, place)?;
+                            }
                             Some(place) => {
-                                if let Some(entry) = own::copy(tx, member, row.entry, place)? {
-                                    item.entry = entry;
+                                if let Some(there) = own::copy(tx, &self.member, row.entry, place)? {
+                                    (item.ticket, item.entry) = there;
                                 }
                             }
                             // It is on a ticket by now.
@@ -110,7 +112,14 @@ impl Seat {
 
     /// Whether all of these may go there. More than fit into one commit are moved by several, and what is
     /// refused is refused before the first.
-    fn all_movable(&self, uids: &[u32], here: &[Shelf], to: Folder, now: Timestamp) -> Result<(), Trouble> {
+    fn all_movable(
+        &self,
+        uids: &[u32],
+        here: &[Shelf],
+        from: Folder,
+        to: Folder,
+        now: Timestamp,
+    ) -> Result<(), Trouble> {
         let mut asked = BTreeSet::new();
         for some in uids.chunks(AT_A_TIME) {
             self.desk.store.read(|view| {
@@ -118,7 +127,7 @@ impl Seat {
                     if let Some(ticket) = row.ticket
                         && asked.insert(ticket)
                     {
-                        gesture::movable(view, &self.act(now), ticket, to)?;
+                        gesture::movable(view, &self.act(now), self.member.id, ticket, Some(from), to)?;
                     }
                 }
                 Ok::<_, ActionError>(())
@@ -158,6 +167,8 @@ impl Seat {
                 client: self.peer,
                 raw: self.desk.store.raw(kept.raw)?.into(),
                 message_id: kept.message_id,
+                date: Some(kept.at),
+                marks: Marks::default(),
                 seen,
             };
             let Placement::OnTicket(ticket, entry) = self.desk.intake.place(&self.act(now), &message).await? else {

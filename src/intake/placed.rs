@@ -5,11 +5,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::arrival::{self, Case};
 use super::filing::Addressed;
 use super::writer::{self, Author};
 use super::{Arrival, Intake, Mail, filing};
-use crate::actions::{Act, ActionError, app_password, find, gesture, post, trace, views};
+use crate::actions::{Act, ActionError, app_password, find, gesture, own, post, trace, views};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::authority::Speaker;
 use crate::desk::copy::Scope;
@@ -21,6 +23,7 @@ use crate::desk::login::Login;
 use crate::desk::member::Member;
 use crate::desk::message_id::MessageId;
 use crate::desk::property::Property;
+use crate::desk::shelf::Marks;
 use crate::desk::thread::Found;
 use crate::desk::ticket::{Assignee, Person, Status};
 use crate::desk::trace::Arrival as Way;
@@ -46,6 +49,10 @@ pub struct Placed<'a> {
     pub raw: Arc<[u8]>,
     /// Its own, if it has one.
     pub message_id: Option<MessageId>,
+    /// When it came, as his client says; where it stays his own.
+    pub date: Option<Timestamp>,
+    /// What his client marked on it; where it stays his own.
+    pub marks: Marks,
     /// He has read it.
     pub seen: bool,
 }
@@ -56,7 +63,7 @@ pub enum Placement {
     /// On a ticket, where it may have been before.
     OnTicket(TicketId, EntryId),
     /// No ticket's: the member keeps it for himself.
-    Own,
+    Own(EntryId),
 }
 
 /// How a ticket begins.
@@ -67,7 +74,7 @@ pub(super) struct Home {
 }
 
 impl Intake {
-    /// Does what it means to put a message there. Nothing is written of what stays the member's own.
+    /// Does what it means to put a message there.
     ///
     /// # Errors
     /// [`ActionError::Refused`], with a sentence that says what can be done instead.
@@ -110,16 +117,10 @@ impl Intake {
                 {
                     return Ok((put.known_there(tx, act, &entry)?, false));
                 }
-                match &read {
-                    Some((_, read)) => Ok((put.new_there(tx, act, read)?, true)),
-                    None if placed.folder.place().is_some() => Ok((Placement::Own, false)),
-                    None => Err(match placed.folder {
-                        Folder::Closed(_) => ActionError::refused(
-                            "no ticket has this message, so there is nothing to close; put it into Open first",
-                        ),
-                        _ => ActionError::refused("this only holds other mailboxes; put the message into one of them"),
-                    }),
-                }
+                Ok::<_, ActionError>(match &read {
+                    Some((_, read)) => (put.new_there(tx, act, read)?, true),
+                    None => (put.own(tx, act)?, false),
+                })
             })
             .await;
         if opens && !matches!(done, Ok((_, true))) {
@@ -137,8 +138,14 @@ struct Put<'a> {
 }
 
 impl Put<'_> {
-    /// The entry that bears an identifier, in the mailbox's property, or in any of the member's.
+    /// The entry that bears an identifier, in the mailbox's property, or in any of the member's. A draft
+    /// is none, and among what he sent only what he wrote is.
     fn known(&self, tx: &impl Read, id: &MessageId) -> Result<Option<Entry>, ActionError> {
+        match self.placed.folder {
+            Folder::Drafts => return Ok(None),
+            Folder::Sent => return own::written(tx, self.member, id),
+            _ => {}
+        }
         let of_mailbox = folder::property(self.placed.folder);
         for property in find::properties(tx)? {
             let asked = of_mailbox.is_none_or(|only| only == property.id);
@@ -160,8 +167,7 @@ impl Put<'_> {
         let by_him = entry.author.person() == Some(Person::Member(self.member.id));
         match folder {
             // The desk filed it when he sent it; what a client files besides is the same.
-            Folder::Sent => return Ok(if by_him { here } else { Placement::Own }),
-            Folder::Drafts => return Ok(Placement::Own),
+            Folder::Sent => return Ok(here),
             Folder::Notes(_) if by_him && entry.kind == Kind::Note => return Ok(here),
             Folder::Notes(_) => {
                 let name = find::ticket_by_id(tx, entry.ticket)?.reference;
@@ -179,6 +185,24 @@ impl Put<'_> {
         }
         gesture::half_moved(tx, act, self.member.id, (entry.ticket, entry.id), folder)?;
         Ok(here)
+    }
+
+    /// What no ticket has nor is to have: it is kept for him, where he has a place for it. In one transaction
+    /// with the look whether a ticket has it, since what he sends may arrive at the same moment.
+    fn own(&self, tx: &mut Tx<'_>, act: &Act<'_>) -> Result<Placement, ActionError> {
+        let Placed { folder, ref raw, ref message_id, date, ref marks, seen, .. } = *self.placed;
+        let Some(place) = folder.place() else {
+            return Err(ActionError::refused(match folder {
+                Folder::Closed(_) => "no ticket has this message, so there is nothing to close; put it into Open first",
+                _ => "this only holds other mailboxes; put the message into one of them",
+            }));
+        };
+        let raw = tx.put_raw(Arc::clone(raw))?;
+        let at = date.unwrap_or(act.now);
+        let new = own::New { raw, at, message_id: message_id.clone(), marks: marks.clone() };
+        let entry = own::add(tx, self.member.id, place, new)?;
+        views::set_mine(tx, self.member.id, (None, entry), |mine| mine.seen = seen)?;
+        Ok(Placement::Own(entry))
     }
 
     /// What the desk does not know yet.
@@ -203,7 +227,7 @@ impl Put<'_> {
             Folder::Member(property, id) => {
                 (property, None, Some(Home { status: Status::Open, assignee: Some(Assignee::Member(id)) }))
             }
-            _ => return Ok(Placement::Own),
+            _ => return self.own(tx, act),
         };
         let property = find::property_by_id(tx, property)?;
         if !self.member.is_of(property.id) {

@@ -233,7 +233,7 @@ impl Key for Shelf {
             Self::Status(property, status) => (0u8, property, status).encode(out),
             Self::Open(property, assignee) => (1u8, property, assignee).encode(out),
             Self::Work(property, assignee) => (2u8, property, assignee).encode(out),
-            Self::Sent(member) => (3u8, member).encode(out),
+            Self::Sent(property, member) => (3u8, property, member).encode(out),
             Self::Own(member, place) => (4u8, member, place).encode(out),
             Self::Mine(member) => (5u8, member).encode(out),
         }
@@ -244,7 +244,7 @@ impl Key for Shelf {
             0 => Self::Status(Key::decode(bytes)?, Key::decode(bytes)?),
             1 => Self::Open(Key::decode(bytes)?, Key::decode(bytes)?),
             2 => Self::Work(Key::decode(bytes)?, Key::decode(bytes)?),
-            3 => Self::Sent(Key::decode(bytes)?),
+            3 => Self::Sent(Key::decode(bytes)?, Key::decode(bytes)?),
             4 => Self::Own(Key::decode(bytes)?, Key::decode(bytes)?),
             5 => Self::Mine(Key::decode(bytes)?),
             _ => return None,

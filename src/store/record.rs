@@ -49,7 +49,7 @@ records!(
     Own,
     Shelved,
     Gathered,
-    Move,
+    Vec<Move>,
     HalfMove,
     Shape,
     Rendering,

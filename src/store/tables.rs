@@ -124,12 +124,14 @@ pub const RENDERINGS: Table<EntryId, Rendering> = Table::new(116, "renderings");
 pub const SAID: Table<EntryId, Said> = Table::new(117, "said");
 /// What members keep in their mailboxes that is no entry of a ticket.
 pub const OWN: Table<(MemberId, EntryId), Own> = Table::new(118, "own");
+/// The same by their Message-IDs.
+pub const OWN_IDS: Table<(MemberId, MessageId, EntryId), ()> = Table::new(125, "own_ids");
 /// When a member's mailbox was last made of other shelves than before, with those it is made of now.
 pub const GATHERED: Table<(MemberId, String), Gathered> = Table::new(119, "gathered");
 /// The mailboxes that members see, where they chose them.
 pub const SUBSCRIPTIONS: Table<MemberId, Vec<String>> = Table::new(120, "subscriptions");
-/// The last move of a ticket in a mail client, to be undone.
-pub const MOVES: Table<TicketId, Move> = Table::new(121, "moves");
+/// The last moves of a ticket in one member's mail client, the newest last, to be undone.
+pub const MOVES: Table<TicketId, Vec<Move>> = Table::new(121, "moves");
 /// What members put into mailboxes and may yet take out of others, as clients move that know no MOVE.
 pub const HALF_MOVED: Table<(MemberId, EntryId), HalfMove> = Table::new(124, "half_moved");
 /// Since when numbers of messages are these numbers, as UIDVALIDITY says it.

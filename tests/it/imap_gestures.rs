@@ -368,6 +368,66 @@ async fn what_a_client_files_as_sent_is_what_the_desk_sent() {
 }
 
 #[tokio::test]
+async fn what_a_client_files_before_it_sends_is_there_once() {
+    let desk = desk().await;
+    let mut alice = Client::in_mailbox(&desk, "alice", "Sent").await;
+    let mail = letter("Acme <acme@desk.example.org>").to("erin@example.com").subject("Your order");
+    let elsewhere = letter(ALICE).to("erin@example.com").subject("Lunch");
+    for message in [&mail, &elsewhere] {
+        assert!(alice.append("Sent", "\\Seen", &message.message()).await.is_ok());
+    }
+    // What she keeps in other places is hers.
+    for mailbox in ["Archive", "Drafts"] {
+        assert!(alice.append(mailbox, "", &mail.message()).await.is_ok());
+    }
+    assert_eq!(alice.search("ALL").await.len(), 2);
+    alice.idle().await;
+    assert_eq!(Agent::log_in(&desk, "alice").await.post(&mail).await, "acme-2");
+    alice.hears(|line| line == "* 1 EXPUNGE").await;
+    alice.done().await;
+    assert_eq!(alice.search("SUBJECT order").await.len(), 1, "one mail is one message");
+    assert_eq!(alice.search("SUBJECT Lunch").await.len(), 1);
+
+    // By her own provider's server, which proves that it is hers.
+    let by_provider = letter(ALICE).to(ACME).subject("A pole for me");
+    assert!(alice.append("Sent", "\\Seen", &by_provider.message()).await.is_ok());
+    desk.post(&by_provider).await;
+    alice.must("NOOP").await;
+    assert_eq!(alice.search("SUBJECT pole").await.len(), 1);
+    let found = alice.must("UID FETCH 1:* (THREADID)").await;
+    assert_eq!(found.untagged.iter().filter(|line| line.contains(" FETCH (")).count(), 3);
+
+    // Others keep it as a draft until it is sent, and move that then.
+    alice.must("SELECT Drafts").await;
+    let copied = alice.must("COPY 1 Sent").await;
+    assert!(copied.status.contains("COPYUID"), "{copied:?}");
+    let moved = alice.must("MOVE 1 Sent").await;
+    assert!(moved.untagged.iter().any(|line| line.contains("COPYUID")), "{moved:?}");
+    assert!(alice.search("ALL").await.is_empty());
+    alice.must("SELECT Sent").await;
+    assert_eq!(alice.search("SUBJECT order").await.len(), 1);
+    alice.must("SELECT Archive").await;
+    assert_eq!(alice.search("SUBJECT order").await.len(), 1);
+    let found = guichet::actions::verify::references(&desk.inside().0).unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_somebody_else_sends_takes_nothing_from_sent() {
+    let desk = desk().await;
+    let mut alice = Client::in_mailbox(&desk, "alice", "Sent").await;
+    let mail = letter(ALICE).to(ACME).id("<hers@team.example>").subject("Hers");
+    assert!(alice.append("Sent", "\\Seen", &mail.message()).await.is_ok());
+    // Nothing proves that she wrote it, nor does Bob's word.
+    desk.offer(&letter(ALICE).by("mallory@example.net").to(ACME).id("<hers@team.example>").subject("Forged")).await;
+    let bobs = letter("Acme <acme@desk.example.org>").to("erin@example.com").id("<hers@team.example>").subject("His");
+    Agent::log_in(&desk, "bob").await.post(&bobs).await;
+    alice.must("NOOP").await;
+    assert_eq!(alice.search("ALL").await.len(), 1);
+    assert_eq!(alice.search("SUBJECT Hers").await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_done_in_a_mail_client_is_told_with_its_name() {
     let desk = desk().await;
     let user = "alice@team.example";

@@ -37,6 +37,7 @@ mod imap_clients;
 mod imap_day;
 mod imap_dialogues;
 mod imap_gestures;
+mod imap_habits;
 mod imap_log;
 mod imap_mirrors;
 mod imap_rights;

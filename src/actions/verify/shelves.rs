@@ -6,17 +6,13 @@ use crate::desk::entry::Entry;
 use crate::desk::id::{EntryId, MemberId, TicketId};
 use crate::desk::shelf::{self, Marks, Peak, Shelf, Shelved, Trail, Turn};
 use crate::desk::ticket::Ticket;
-use crate::store::tables::{ENTRIES, MEMBERS, MINE, OWN, PEAKS, ROWS, SHELVED, SHOWN, VIEW_LOG};
+use crate::store::tables::{ENTRIES, MEMBERS, MINE, OWN, OWN_IDS, PEAKS, ROWS, SHELVED, SHOWN, VIEW_LOG};
 use crate::store::{Read, Store, StoreError, View};
 
 /// Holds an entry against where it stands. `ticket` is its own.
 pub(super) fn entry(view: &View<'_>, found: &mut References, ticket: &Ticket, entry: &Entry) -> Result<(), StoreError> {
     let (id, name) = (entry.id, &ticket.reference);
-    let wanted: Vec<Shelf> = if shelf::shows(entry) && ticket.merged_into.is_none() {
-        shelf::of_ticket(ticket).into_iter().chain(shelf::of_author(entry)).collect()
-    } else {
-        Vec::new()
-    };
+    let wanted = shelf::of_entry(ticket, entry);
     let Some(shown) = view.get(&SHOWN, &(Some(ticket.id), id))? else {
         // In a store of an older release, until a daemon has opened it.
         let to_come = match view.get(&SHELVED, &())? {
@@ -114,6 +110,16 @@ fn members(store: &Store, found: &mut References) -> Result<(), StoreError> {
         let shown = view.get(&SHOWN, &(None, *entry))?;
         let placed = shown.is_some_and(|shown| is_his(*member, &shown.at));
         found.expect(placed, || format!("message {entry} of member {member}'s own is in no mailbox of his"));
+        let listed = match &own.message_id {
+            Some(id) => view.get(&OWN_IDS, &(*member, id.clone(), *entry))?.is_some(),
+            None => true,
+        };
+        found.expect(listed, || format!("message {entry} of member {member}'s own is not found by its Message-ID"));
+        Ok(())
+    })?;
+    each(store, &OWN_IDS, |view, (member, id, entry), ()| {
+        let bears = view.get(&OWN, &(*member, *entry))?.is_some_and(|own| own.message_id.as_ref() == Some(id));
+        found.expect(bears, || format!("{id} leads to message {entry} of a member's own, which does not bear it"));
         Ok(())
     })
 }
@@ -167,7 +173,8 @@ mod tests {
         let draft = office
             .act(|tx, act| {
                 let raw = tx.put_raw(b"Subject: later\r\n\r\n".to_vec())?;
-                let new = own::New { raw, at: act.now, message_id: None, marks: Marks::default() };
+                let message_id = Some("later@team.example".parse().unwrap());
+                let new = own::New { raw, at: act.now, message_id, marks: Marks::default() };
                 app_password::add(tx, act, "bob", "phone")?;
                 app_password::revoke(tx, "bob", "phone")?;
                 Ok(own::add(tx, bob, Place::Drafts, new)?)
@@ -271,9 +278,19 @@ mod tests {
             Ok(())
         });
         let problems = problems.await;
-        for problem in ["of a member's own stands in mailboxes and is not there", "has flags of message"] {
+        for problem in [
+            "of a member's own stands in mailboxes and is not there",
+            "has flags of message",
+            "of a member's own, which does not bear it",
+        ] {
             assert!(problems.contains(problem), "{problem} is not in\n{problems}");
         }
+
+        let problems = found(|tx, desk| {
+            tx.delete(&OWN_IDS, &(desk.bob, "later@team.example".parse().unwrap(), desk.draft));
+            Ok(())
+        });
+        assert!(problems.await.contains("of member 2's own is not found by its Message-ID"));
 
         let problems = found(|tx, desk| {
             let nobody = MemberId(99);
@@ -313,9 +330,10 @@ mod tests {
             })
             .await
             .unwrap();
-        office.act(|tx, _| Ok(own::put(tx, bob, draft, Place::Trash)?)).await.unwrap();
-        let copy = office.act(|tx, _| Ok(own::copy(tx, bob, draft, Place::Archive)?)).await.unwrap().unwrap();
-        office.act(|tx, _| Ok(views::set_mine(tx, bob, (None, copy), |mine| mine.seen = true)?)).await.unwrap();
+        let member = office.act(|tx, _| find::member(tx, "bob")).await.unwrap();
+        office.act(|tx, _| own::put(tx, &member, draft, Place::Trash)).await.unwrap();
+        let copy = office.act(|tx, _| own::copy(tx, &member, draft, Place::Archive)).await.unwrap().unwrap();
+        office.act(|tx, _| Ok(views::set_mine(tx, bob, copy, |mine| mine.seen = true)?)).await.unwrap();
         assert_eq!(references(&office.store).unwrap().problems, Vec::<String>::new());
         office.act(|tx, _| Ok(own::remove(tx, bob, draft)?)).await.unwrap();
         office.act(|tx, act| ticket::merge(tx, act, &name, &other)).await.unwrap();
