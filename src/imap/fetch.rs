@@ -6,6 +6,7 @@ use std::ops::Bound;
 
 use super::command::{FetchItem, Partial, Section, What};
 use super::flags;
+use super::seat::Seat;
 use super::selected::{FIRST, PAGE, Selected, found, mine};
 use super::shapes::{Exchange, Item, bytes, each, email_id, make, prepare, sizes, thread_id, together};
 use super::write::{Out, announce, announce8, astring, decimal, put, set};
@@ -128,21 +129,22 @@ pub(super) struct Missing {
 
 /// Answers a FETCH for these messages.
 pub(super) async fn fetch(
-    desk: &Desk,
-    member: MemberId,
+    seat: &Seat,
     selected: &Selected,
     uids: &[u32],
     wanted: &Wanted<'_>,
     out: &mut Out<'_>,
 ) -> Result<Missing, Trouble> {
+    let (desk, member) = (&seat.desk, seat.member.id);
     let depth = wanted.depth();
     let exchange = Exchange::new(desk, member);
-    let mut teller = Teller { selected, items: wanted.in_order(), exchange, missing: Missing::default() };
+    let mut teller = Teller { seat, selected, items: wanted.in_order(), exchange, missing: Missing::default() };
     let at_a_time = match depth {
         Depth::Row => MANY,
         Depth::Shape | Depth::Header | Depth::Message => SOME,
     };
     for some in uids.chunks(at_a_time) {
+        seat.may_go_on(selected)?;
         let mut standing = desk.store.read(|view| stand(view, desk, member, selected, some, wanted.needs_marks()))?;
         teller.missing.gone |= standing.len() < some.len();
         if let Some(since) = wanted.changed_since {
@@ -168,9 +170,10 @@ pub(super) async fn fetch(
                     // Rows of what is being erased have nothing behind them.
                     teller.missing.gone |= !pass.new.is_empty();
                     out.relieve().await?;
+                    seat.may_go_on(selected)?;
                     if !pass.large.is_empty() {
                         let large = desk.store.read(|view| stand(view, desk, member, selected, &pass.large, true))?;
-                        teller.tell_whole(desk, member, &large, out).await?;
+                        teller.tell_whole(&large, out).await?;
                     }
                     rest = &rest[pass.told..];
                 }
@@ -178,7 +181,7 @@ pub(super) async fn fetch(
             Depth::Message => {
                 let items: Vec<_> = standing.iter().filter_map(Standing::item).collect();
                 prepare(desk, member, &items).await?;
-                teller.tell_whole(desk, member, &standing, out).await?;
+                teller.tell_whole(&standing, out).await?;
             }
         }
         out.relieve().await?;
@@ -243,6 +246,7 @@ struct Pass {
 
 /// Writes answers.
 struct Teller<'a> {
+    seat: &'a Seat,
     selected: &'a Selected,
     items: Vec<&'a FetchItem>,
     exchange: Exchange<'a>,
@@ -251,13 +255,8 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     /// Tells of messages what takes their text.
-    async fn tell_whole(
-        &mut self,
-        desk: &Desk,
-        member: MemberId,
-        standing: &[Standing],
-        out: &mut Out<'_>,
-    ) -> Result<(), Trouble> {
+    async fn tell_whole(&mut self, standing: &[Standing], out: &mut Out<'_>) -> Result<(), Trouble> {
+        let (desk, member) = (&self.seat.desk, self.seat.member.id);
         let items: Vec<_> = standing.iter().filter_map(Standing::item).collect();
         let entries: Vec<_> = items.iter().map(|item| item.entry).collect();
         let sizes = sizes(desk, &items)?;
@@ -270,6 +269,7 @@ impl Teller<'_> {
         })?;
         let mut at = 0;
         while at < items.len() {
+            self.seat.may_go_on(self.selected)?;
             let (count, octets) = together(sizes[at..].iter().copied());
             let (messages, _room) = bytes(desk, member, &items[at..at + count], octets).await?;
             for (n, message) in messages.into_iter().enumerate() {
@@ -600,12 +600,11 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
-    use crate::actions::own;
     use crate::actions::testing::Office;
+    use crate::actions::{member, own};
     use crate::desk::shelf::{Marks, Place};
     use crate::imap::model::seat;
     use crate::imap::reader::{Input, Reader, ReaderLimits};
-    use crate::imap::seat::Seat;
 
     async fn keep(office: &Office, seat: &Seat, message: String) {
         let member = seat.member.id;
@@ -705,5 +704,31 @@ mod tests {
         let last = told.lines().rfind(|line| line.starts_with("* 1 FETCH ")).unwrap();
         assert!(last.contains("FLAGS (\\Flagged "), "{last}");
         assert!(!told.lines().any(|line| line.starts_with("* 2 FETCH (UID")), "what he did he knows");
+    }
+
+    #[tokio::test]
+    async fn who_loses_a_mailbox_while_he_reads_it_reads_no_more_of_it() {
+        let office = Office::open().await;
+        for n in 0..60 {
+            office.ticket(&format!("customer{n}")).await;
+        }
+        // Of each message as much comes back as is asked for by name.
+        let line = format!("FETCH 1:* BODY.PEEK[HEADER.FIELDS (X-{})]", "y".repeat(60_000));
+        let mut seat = seat(&office, &Arc::default(), "bob", "laptop").await;
+        perform(&mut seat, "SELECT acme/Open").await;
+        let (mut server, mut client) = tokio::io::duplex(1_000);
+        let reading = tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            let done =
+                seat.perform(&command(&line), &mut Out::new(&mut server, Duration::from_mins(1), &mut bytes)).await;
+            done.map(drop)
+        });
+        client.read_exact(&mut [0; 100]).await.unwrap();
+        let gone = member::Changes { remove_properties: vec!["acme".to_owned()], ..Default::default() };
+        office.act(|tx, act| member::edit(tx, act, "bob", gone.clone()).map(drop)).await.unwrap();
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap();
+        assert!(matches!(reading.await.unwrap(), Err(Trouble::Bye(_))));
+        assert!(rest.len() < 60 * 60_000 / 2, "{}", rest.len());
     }
 }

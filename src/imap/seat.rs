@@ -207,12 +207,18 @@ impl Seat {
     pub(super) fn look_round(&mut self) -> Result<(), Trouble> {
         let Present { member, folders, rights } = self.desk.store.read(|view| present(view, &self.login))?;
         (self.member, self.folders, self.rights) = (member, folders, rights);
-        if let Some(selected) = &self.selected
-            && (!self.folders.has(selected.folder) || self.folders.shelves(selected.folder) != selected.shelves)
-        {
-            return Err(Trouble::Bye("your mailboxes have changed; please log in again"));
-        }
-        Ok(())
+        self.selected.as_ref().map_or(Ok(()), |selected| stands(&self.folders, selected))
+    }
+
+    /// Whether a mailbox may be read on: a client that reads slowly may have lost it meanwhile.
+    pub(super) fn may_go_on(&self, selected: &Selected) -> Result<(), Trouble> {
+        self.desk.store.read(|view| {
+            let (member, rights) = here(view, &self.login)?;
+            if rights == self.rights && member == self.member {
+                return Ok(());
+            }
+            stands(&present(view, &self.login)?.folders, selected)
+        })
     }
 
     async fn carry_out(&mut self, tag: &str, command: &Command, out: &mut Out<'_>) -> Result<Done, Trouble> {
@@ -385,7 +391,7 @@ impl Seat {
         let uids: Vec<_> = selected.uids().iter().copied().filter(|uid| is_known(*uid)).collect();
         let items = [FetchItem::Uid, FetchItem::Flags];
         let wanted = Wanted { items: &items, uid: true, modseq: true, changed_since: Some(resync.modseq), known: &[] };
-        fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
+        fetch(self, selected, &uids, &wanted, out).await?;
         Ok(())
     }
 
@@ -411,7 +417,7 @@ impl Seat {
             }
         }
         let wanted = Wanted { items, uid, modseq: changed_since.is_some(), changed_since, known: &[] };
-        let missing = fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
+        let missing = fetch(self, selected, &uids, &wanted, out).await?;
         if missing.unknown_encoding {
             return Err(Trouble::no("UNKNOWN-CTE", "a part is encoded in a way that is not known here"));
         }
@@ -444,7 +450,7 @@ impl Seat {
         if !silent || self.enabled.condstore {
             let items = if silent { &[FetchItem::ModSeq][..] } else { &[FetchItem::Flags] };
             let wanted = Wanted { items, uid, modseq: self.enabled.condstore, changed_since: None, known: &[] };
-            fetch(&self.desk, self.member.id, selected, &stored, &wanted, out).await?;
+            fetch(self, selected, &stored, &wanted, out).await?;
         }
         self.tell(out, uid, &known).await?;
         if modified.is_empty() {
@@ -509,11 +515,11 @@ impl Seat {
         if selected.learn(&roll) {
             tell_flags(selected, out);
         }
-        if !changed.is_empty() {
+        if let Some(selected) = self.selected.as_ref().filter(|_| !changed.is_empty()) {
             let uids: Vec<_> = changed.into_iter().collect();
             let modseq = self.enabled.condstore;
             let wanted = Wanted { items: &[FetchItem::Flags], uid: true, modseq, changed_since: None, known };
-            fetch(&self.desk, self.member.id, selected, &uids, &wanted, out).await?;
+            fetch(self, selected, &uids, &wanted, out).await?;
         }
         Ok(highest)
     }
@@ -564,6 +570,15 @@ struct Present {
     member: Member,
     folders: Folders,
     rights: u64,
+}
+
+/// Whether a selected mailbox is there and made of what it was made of.
+fn stands(folders: &Folders, selected: &Selected) -> Result<(), Trouble> {
+    if folders.has(selected.folder) && folders.shelves(selected.folder) == selected.shelves {
+        Ok(())
+    } else {
+        Err(Trouble::Bye("your mailboxes have changed; please log in again"))
+    }
 }
 
 /// Who has this login, and when what he may do changed last.
