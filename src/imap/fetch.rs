@@ -138,7 +138,8 @@ pub(super) async fn fetch(
     let (desk, member) = (&seat.desk, seat.member.id);
     let depth = wanted.depth();
     let exchange = Exchange::new(desk, member);
-    let mut teller = Teller { seat, selected, items: wanted.in_order(), exchange, missing: Missing::default() };
+    let mut teller =
+        Teller { seat, selected, items: wanted.in_order(), likely: 1, exchange, missing: Missing::default() };
     let at_a_time = match depth {
         Depth::Row => MANY,
         Depth::Shape | Depth::Header | Depth::Message => SOME,
@@ -249,6 +250,8 @@ struct Teller<'a> {
     seat: &'a Seat,
     selected: &'a Selected,
     items: Vec<&'a FetchItem>,
+    /// The next message's number, most likely.
+    likely: u32,
     exchange: Exchange<'a>,
     missing: Missing,
 }
@@ -345,9 +348,16 @@ impl Teller<'_> {
         Ok(pass)
     }
 
+    /// The number of a message that the session counts: mostly the one after the last.
+    fn number(&mut self, uid: u32) -> Option<u32> {
+        let number = self.selected.number_near(uid, self.likely)?;
+        self.likely = number + 1;
+        Some(number)
+    }
+
     /// One untagged FETCH, of a message that the session counts.
     fn tell(&mut self, standing: &Standing, shape: Option<Glance<'_>>, octets: &[u8], out: &mut Vec<u8>) {
-        let Some(number) = self.selected.number(standing.uid) else { return };
+        let Some(number) = self.number(standing.uid) else { return };
         begin(out, number);
         for at in 0..self.items.len() {
             if let Some(piece) = self.write(at, standing, shape, octets, out) {
@@ -366,7 +376,7 @@ impl Teller<'_> {
         octets: &[u8],
         out: &mut Out<'_>,
     ) -> Result<(), Trouble> {
-        let Some(number) = self.selected.number(standing.uid) else { return Ok(()) };
+        let Some(number) = self.number(standing.uid) else { return Ok(()) };
         begin(out.bytes, number);
         for at in 0..self.items.len() {
             if let Some(piece) = self.write(at, standing, Some(shape), octets, out.bytes) {

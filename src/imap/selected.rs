@@ -111,6 +111,13 @@ impl Selected {
         self.uids().binary_search(&uid).ok().map(numbered)
     }
 
+    /// The same, where one is likely.
+    #[must_use]
+    pub fn number_near(&self, uid: u32, likely: u32) -> Option<u32> {
+        let there = likely.checked_sub(1).and_then(|at| self.uids().get(at as usize)) == Some(&uid);
+        if there { Some(likely) } else { self.number(uid) }
+    }
+
     /// What numbers stand for: their UIDs, in ascending order and each once. Numbers that there are
     /// none for are left out where they are UIDs; else the answer is `None` (RFC 3501 §6.4.8, §9).
     #[must_use]
@@ -276,16 +283,19 @@ pub fn found(
     uids: &[u32],
 ) -> Result<Vec<(u32, Row, Mine)>, StoreError> {
     let (Some(&first), Some(&last)) = (uids.first(), uids.last()) else { return Ok(Vec::new()) };
-    let wanted = |uid: u32| uids.binary_search(&uid).is_ok();
     let mut standing = Vec::with_capacity(uids.len());
     let limit = 2 * uids.len() + 8;
     for shelf in shelves {
         // Numbers are given in the whole desk, so how many lie between says little; the first page
         // tells whether reading on costs less than asking for each.
-        let (before, mut seen) = (standing.len(), 0);
+        let (before, mut seen, mut rest) = (standing.len(), 0, uids);
         view.visit(&ROWS, (*shelf, first)..=(*shelf, last), limit, |(_, uid), row| {
             seen += 1;
-            if wanted(uid) {
+            // Both are in order.
+            while rest.first().is_some_and(|wanted| *wanted < uid) {
+                rest = &rest[1..];
+            }
+            if rest.first() == Some(&uid) {
                 standing.push((uid, row.read()?, Mine::default()));
             }
             Ok::<_, StoreError>(())
