@@ -20,6 +20,8 @@ const MOST_UNDONE: usize = 10;
 
 /// How long it may take a client to say both halves of a move: it does so at once, or when it is next online.
 const BETWEEN_HALVES: SignedDuration = SignedDuration::from_hours(1);
+/// Halves that are looked at when another comes, whether they are too old.
+const MOST_FORGOTTEN: usize = 20;
 
 /// Moves a ticket from one of a member's mailboxes, or from wherever it is, into another.
 ///
@@ -162,7 +164,6 @@ fn stays_with_sent(ticket: &Ticket, from: Option<Folder>, gesture: Gesture) -> R
     }
 }
 
-/// A ticket's property, where the one who acts has a role in it: he may have lost it since he was let in.
 /// A member has put a message of a ticket into a mailbox, and not taken it out of another. Clients that
 /// know no MOVE do so next, and say no more by that: see [`finishes_move`].
 pub fn half_moved(
@@ -176,6 +177,12 @@ pub fn half_moved(
     // Nothing is taken out of where the others stand.
     if !matches!(ticket.status, Status::Open | Status::Pending) {
         return Ok(());
+    }
+    // What he never took out anywhere is forgotten, a few for each that comes.
+    for (key, half) in tx.starting(&HALF_MOVED, (member,), Order::Up, MOST_FORGOTTEN)? {
+        if act.now.duration_since(half.at) > BETWEEN_HALVES {
+            tx.delete(&HALF_MOVED, &key);
+        }
     }
     let half = HalfMove { to: to.id(), at: act.now, status: ticket.status, assignee: ticket.assignee };
     Ok(tx.put(&HALF_MOVED, &(member, entry), &half)?)
@@ -198,8 +205,7 @@ pub fn finishes_move(
     Ok(stands && half.to != from.id() && act.now.duration_since(half.at) <= BETWEEN_HALVES)
 }
 
-/// A ticket's property, where the one who acts has a role in it: what he wrote there once is still among
-/// what he sent.
+/// A ticket's property, where the one who acts has a role in it: he may have lost it since he was let in.
 fn at_home(tx: &impl Read, act: &Act<'_>, ticket: &Ticket) -> Result<Property, ActionError> {
     let property = find::property_by_id(tx, ticket.property)?;
     if let Actor::Member { id, .. } = act.actor
@@ -441,6 +447,14 @@ mod tests {
         assert!(!taken(&office, bob, open).await, "too late");
         put(&office, Folder::Archive).await;
         assert!(!taken(&office, bob, Folder::Inbox).await, "it is closed");
+
+        let other = office.ticket("dave").await;
+        put(&office, his).await;
+        office.now += BETWEEN_HALVES + SignedDuration::from_secs(1);
+        let key = office.act(|tx, _| Ok((other.id, find::entries(tx, other.id)?[0].id))).await.unwrap();
+        office.act(|tx, act| half_moved(tx, act, bob, key, his)).await.unwrap();
+        let kept = office.act(|tx, _| Ok(tx.range(&HALF_MOVED, .., Order::Up, 10)?)).await.unwrap();
+        assert_eq!(kept.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), [(bob, key.1)], "the others are forgotten");
     }
 
     #[tokio::test]
