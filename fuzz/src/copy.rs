@@ -74,6 +74,7 @@ fn plan(ways: u8, said: &Understood) -> Plan {
         note: bit(4),
         warning: bit(4).then_some(Reason::Unverified),
         link: None,
+        held: None,
     };
     Plan {
         property: "acme".parse().expect("a slug"),

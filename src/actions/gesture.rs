@@ -454,7 +454,11 @@ mod tests {
         let key = office.act(|tx, _| Ok((other.id, find::entries(tx, other.id)?[0].id))).await.unwrap();
         office.act(|tx, act| half_moved(tx, act, bob, key, his)).await.unwrap();
         let kept = office.act(|tx, _| Ok(tx.range(&HALF_MOVED, .., Order::Up, 10)?)).await.unwrap();
-        assert_eq!(kept.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), [(bob, key.1)], "the others are forgotten");
+        assert_eq!(
+            kept.into_iter().map(|(key, _)| key).collect::<Vec<_>>(),
+            [(bob, key.1)],
+            "the others are forgotten"
+        );
     }
 
     #[tokio::test]

@@ -371,7 +371,8 @@ Try in another terminal, in this folder:
   ls -t {FOLDER}/outbox/new | head               what would have been sent
 
 Be Alice in a mail client: address {MEMBER}, IMAP on 127.0.0.1 port {imap}, SMTP on port {submission},
-both with TLS (its certificate is self-signed), password {password}. With curl:
+both with TLS (its certificate is self-signed), password {password}
+(another one at each start). With curl:
 
   curl -sSk imaps://127.0.0.1:{imap}/INBOX --user {MEMBER}:{password} -X 'FETCH 1:* (FLAGS ENVELOPE)'
   printf 'From: acme@desk.example\\nTo: lee@example.org\\nSubject: Laces\\n\\nNew laces are in the parcel.\\n' |

@@ -260,8 +260,10 @@ fn also(name: &str) -> Option<Folder> {
         ("Sent Messages", Folder::Sent),
         ("Spam", Folder::Junk),
     ];
-    if let Some((top, _)) = name.split_once(DELIMITER) {
-        let archive = ["Archive", "Archives"].iter().any(|known| known.eq_ignore_ascii_case(top));
+    if let Some((top, year)) = name.split_once(DELIMITER) {
+        let archive = ["Archive", "Archives"].iter().any(|known| known.eq_ignore_ascii_case(top))
+            && !year.is_empty()
+            && !year.contains(['%', '*']);
         return archive.then_some(Folder::Archive);
     }
     NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, folder)| *folder)
@@ -438,6 +440,9 @@ mod tests {
             assert_eq!(plain.named(name).map(|known| known.folder), expected, "{name}");
         }
         assert_eq!((plain.meant("Archives/2026"), plain.meant("archive")), (Some(Folder::Archive), None));
+        for none in ["Archive/", "Archive/%", "Archives/*", "Archives/2026/%"] {
+            assert_eq!(plain.meant(none), None, "{none}");
+        }
         // A property may be called as a mailbox is.
         let odd = folders(&["archive", "inbox", "spam"]);
         for (name, expected) in [

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, Kind, State};
+use super::entry::{Entry, Kind, Reason, State};
 use super::id::{EntryId, MemberId, PropertyId, RawId, TicketId};
 use super::message_id::MessageId;
 use super::ticket::{Assignee, Person, Priority, Status, Ticket};
@@ -67,11 +67,14 @@ pub fn shows(entry: &Entry) -> bool {
     matches!(entry.kind, Kind::Message | Kind::Note) && entry.raw.is_some() && entry.minted_id.is_some()
 }
 
-/// The member who wrote an entry.
+/// The member who wrote an entry. What only says that it is his, for all that is known, is nobody's until
+/// it is let go.
 #[must_use]
 pub fn author(entry: &Entry) -> Option<MemberId> {
+    let claimed =
+        matches!(entry.reason, Some(Reason::Unaligned | Reason::UnknownAddress | Reason::Unverified | Reason::Forward));
     match entry.author.person() {
-        Some(Person::Member(member)) => Some(member),
+        Some(Person::Member(member)) if entry.state == State::Relayed || !claimed => Some(member),
         _ => None,
     }
 }

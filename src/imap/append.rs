@@ -82,7 +82,7 @@ impl Seat {
     /// [`Trouble`] where there is no such mailbox, or none that could take a message.
     pub fn appends_to(&mut self, mailbox: &Name) -> Result<Folder, Trouble> {
         self.look_round()?;
-        let named = self.named(mailbox).map_err(|_| Trouble::no("TRYCREATE", "there is no such mailbox"))?;
+        let named = self.named(mailbox).map_err(|_| Trouble::no("NONEXISTENT", "there is no such mailbox"))?;
         if named.folder.is_level() {
             return Err(Trouble::no("CANNOT", "this only holds other mailboxes"));
         }

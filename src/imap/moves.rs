@@ -37,7 +37,7 @@ impl Seat {
             return Err(Trouble::No { code: None, text: "the mailbox was opened to read only".into() });
         }
         let (from, here) = (selected.folder, selected.shelves.clone());
-        let to = self.named(to).map_err(|_| Trouble::no("TRYCREATE", "there is no such mailbox"))?.folder;
+        let to = self.named(to).map_err(|_| Trouble::no("NONEXISTENT", "there is no such mailbox"))?.folder;
         let there = self.folders.shelves(to);
         let validity = self.validity(to, &there).await?;
         let now = Timestamp::now();

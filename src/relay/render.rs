@@ -297,6 +297,7 @@ fn plan(
             note: entry.kind == Kind::Note,
             warning: entry.warning.filter(|_| copy.content == Content::Entry),
             link: None,
+            held: (entry.state == State::Held).then_some(entry.id),
         }),
         commands: entry.commands.clone(),
         others: if *is_member { Vec::new() } else { others },

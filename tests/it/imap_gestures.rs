@@ -108,7 +108,7 @@ async fn what_can_be_no_note_is_refused_with_the_way_out() {
     put(alice.append("acme/Notes", "", &two.message()).await, "exactly one From");
     assert_eq!(desk.messages("acme-1").len(), 1);
     let elsewhere = alice.append("bulle/Notes", "", &answer(ALICE, &shown, "Hm.\n").message()).await;
-    assert!(elsewhere.status.starts_with("NO [TRYCREATE] "), "{elsewhere:?}");
+    assert!(elsewhere.status.starts_with("NO [NONEXISTENT] "), "{elsewhere:?}");
 }
 
 #[tokio::test]
@@ -477,4 +477,48 @@ async fn what_is_accepted_is_shown_without_what_was_the_matter() {
     assert!(now > uid, "under another number");
     let after = alice.read(now).await;
     assert!(after.contains("And I?") && !after.contains("Careful"), "{after}");
+}
+
+#[tokio::test]
+async fn what_is_held_says_so_and_a_forgery_is_nobodys_until_it_is_let_go() {
+    let desk = desk().await;
+    let mut alice = Client::in_mailbox(&desk, "alice", "INBOX").await;
+    let shown = only(&mut alice).await;
+    let forged = answer(ALICE, &shown, "Send the money.").to(&field(&shown, "Reply-To").unwrap());
+    desk.post(&forged.by("mallory@evil.example")).await;
+    let entry = desk.newest("acme-1");
+    assert_eq!((entry.state, entry.reason), (State::Held, Some(Reason::Unaligned)));
+
+    // She is the one who knows that she did not write it.
+    alice.must("NOOP").await;
+    let unseen = alice.search("UNSEEN TEXT \"Send the money\"").await;
+    assert_eq!(unseen.len(), 1, "{unseen:?}");
+    let text = alice.read(unseen[0]).await;
+    let way = format!("Not sent on yet. A reply that begins with #accept {} lets it go", entry.id);
+    assert!(text.contains("Careful: nothing proves") && text.replace("=\r\n", "").contains(&way), "{text}");
+    alice.must("SELECT Sent").await;
+    assert_eq!(alice.search("ALL").await, [0; 0]);
+
+    desk.act(|tx, act| held::accept(tx, act, "acme-1", entry.id, None)).await;
+    alice.must("NOOP").await;
+    let hers = alice.search("SEEN").await;
+    assert_eq!(hers.len(), 1, "now it is hers");
+    assert!(!alice.read(hers[0]).await.contains("Not sent on"));
+    assert_eq!(desk.verify().problems, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_forgery_that_is_rejected_is_nowhere() {
+    let desk = desk().await;
+    let mut alice = Client::in_mailbox(&desk, "alice", "INBOX").await;
+    let shown = only(&mut alice).await;
+    let forged = answer(ALICE, &shown, "Send the money.").to(&field(&shown, "Reply-To").unwrap());
+    desk.post(&forged.by("mallory@evil.example")).await;
+    let entry = desk.newest("acme-1").id;
+    desk.act(|tx, act| held::reject(tx, act, "acme-1", entry)).await;
+    for mailbox in ["INBOX", "Sent", "acme/Open"] {
+        alice.must(&format!("SELECT {mailbox}")).await;
+        assert_eq!(alice.search("TEXT \"Send the money\"").await, [0; 0], "{mailbox}");
+    }
+    assert_eq!(desk.verify().problems, [""; 0]);
 }

@@ -93,7 +93,7 @@ async fn nothing_is_put_among_tickets_by_whoever_may_no_longer() {
     desk.act(leave).await;
     let mail = letter("dora@example.net").to("alice@home.example").message();
     let put = alice.append("acme/Open", "", &mail).await;
-    assert!(put.status.starts_with("NO [TRYCREATE] "), "{put:?}");
+    assert!(put.status.starts_with("NO [NONEXISTENT] "), "{put:?}");
     assert!(desk.find("acme-2").is_none());
     desk.act(revoke).await;
     alice.say(&format!("APPEND INBOX {{{}+}}\r\n{}", mail.len(), mail)).await;
@@ -130,7 +130,7 @@ async fn whoever_is_of_another_property_sees_and_moves_nothing() {
                 assert!(answer.status.starts_with("NO [NONEXISTENT] "), "{command} {mailbox}: {answer:?}");
             }
             let put = alice.append(mailbox, "", &message).await;
-            assert!(put.status.starts_with("NO [TRYCREATE] "), "{mailbox}: {put:?}");
+            assert!(put.status.starts_with("NO [NONEXISTENT] "), "{mailbox}: {put:?}");
         }
         // Here it is a message of hers, and no ticket's.
         let put = alice.append("Archive", "", &message).await;

@@ -4,7 +4,7 @@ use crate::api::types::{Assignee, AuthorKind, Entry, Log, ParticipantRole, Spam,
 use crate::cli::output::{Facts, Output, Table, clean, clean_line, list, person, size, time, when};
 use crate::cli::word;
 use crate::desk::copy::CopyState;
-use crate::desk::entry::{Kind, State, Verified};
+use crate::desk::entry::{Kind, State, Verified, What};
 use crate::desk::spam::Sentence;
 use crate::desk::ticket::{Priority, Standing};
 
@@ -102,8 +102,8 @@ fn entry(entry: &Entry, output: Output) -> String {
     if let (Kind::Event, Some(event)) = (entry.kind, &entry.event) {
         let change = match (&event.from, &event.to) {
             (Some(from), Some(to)) => format!(" {from} → {to}"),
-            (Some(from), None) => format!(" {from} → none"),
-            (None, Some(to)) => format!(" {to}"),
+            (Some(from), None) if event.what == What::Assignee => format!(" {from} → none"),
+            (Some(part), None) | (None, Some(part)) => format!(" {part}"),
             (None, None) => String::new(),
         };
         let line = format!("· {}  {}: {}{change} ({})", time(entry.at), author(entry), word(&event.what), door(entry));

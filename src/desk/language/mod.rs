@@ -12,6 +12,7 @@ mod notices;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Reason;
+use super::id::EntryId;
 use super::ticket::{Priority, Status, named};
 
 /// A property's language.
@@ -113,6 +114,19 @@ impl Language {
         match self {
             Self::En => "Internal note: your reply stays within the team.",
             Self::Fr => "Note interne\u{a0}: votre réponse reste au sein de l’équipe.",
+        }
+    }
+
+    /// That a message reached nobody else yet, and what lets it.
+    #[must_use]
+    pub fn waits(self, entry: EntryId) -> String {
+        match self {
+            Self::En => format!(
+                "Not sent on yet. A reply that begins with #accept {entry} lets it go, one with #reject {entry} turns it down."
+            ),
+            Self::Fr => format!(
+                "Pas encore transmis. Une réponse qui commence par #accepter {entry} le laisse partir, par #rejeter {entry} le refuse."
+            ),
         }
     }
 

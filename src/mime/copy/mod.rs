@@ -29,6 +29,7 @@ use super::encode;
 use super::tree::{self, Part};
 use crate::desk::address::{Address, Mailbox};
 use crate::desk::entry::{Attachment, Facts, Reason};
+use crate::desk::id::EntryId;
 use crate::desk::language::Language;
 use crate::desk::message_id::MessageId;
 use crate::desk::slug::PropertySlug;
@@ -80,6 +81,9 @@ pub struct MemberLine {
     pub warning: Option<Reason>,
     /// Where the ticket can be seen.
     pub link: Option<String>,
+    /// The entry, where it waits to be let go.
+    #[serde(default)]
+    pub held: Option<EntryId>,
 }
 
 /// Why a copy can't be built.

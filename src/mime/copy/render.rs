@@ -217,13 +217,15 @@ impl<'p> Renderer<'p> {
         let commands = if shown { self.commands } else { &[] };
         // What was searched for commands is the member's own text, whatever he quotes in it.
         let protected = holds_pgp(part) && commands.is_empty();
-        if !part.is_text() || protected {
-            return self.as_it_is(out, part);
-        }
-        if shown_undecoded(part)
+        // Of whatever type it says that it is.
+        if !protected
+            && shown_undecoded(part)
             && let Cow::Owned(body) = strip(part.body)
         {
             return self.leaf(out, &Part { body: &body, ..part.clone() }, first);
+        }
+        if !part.is_text() || protected {
+            return self.as_it_is(out, part);
         }
         if part.encoding == Encoding::Unknown {
             return self.as_it_is(out, part);

@@ -89,6 +89,7 @@ fn member() -> Plan {
             note: false,
             warning: None,
             link: None,
+            held: None,
         }),
         ..contact()
     }
@@ -116,6 +117,7 @@ fn membre() -> Plan {
             },
             warning: Some(Reason::Unverified),
             link: Some("https://desk.example.org/t/dupre-88".to_owned()),
+            held: None,
             ..line
         }),
         ..member()

@@ -247,6 +247,7 @@ fn people(member: &MemberLine, language: Language) -> Vec<(String, Look)> {
         None => lines.push((language.requester(&member.requester.shown()), Look::Plain)),
     }
     lines.extend(member.warning.map(|warning| (language.warning(warning).to_owned(), Look::Warning)));
+    lines.extend(member.held.map(|entry| (language.waits(entry), Look::Warning)));
     if member.note {
         lines.push((language.note().to_owned(), Look::Plain));
     } else if !facts.answered.is_empty() {
