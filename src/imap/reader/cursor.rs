@@ -274,7 +274,8 @@ impl<'a> Cursor<'a> {
             }
             items.push(item(self)?);
             if self.peek()? != b')' {
-                self.space()?;
+                self.expect(b' ', "a parenthesis is missing, or something stands in a list that can't")?;
+                self.blanks();
             }
         }
         Ok(items)

@@ -136,7 +136,8 @@ impl Keys<'_> {
             "DRAFT" => SearchKey::Flag(Flag::Draft),
             "UNDRAFT" => not(SearchKey::Flag(Flag::Draft)),
             _ => {
-                cursor.space()?;
+                cursor.expect(b' ', "there is no such search key, or what it looks for is missing")?;
+                cursor.blanks();
                 self.with_arguments(&word, cursor, depth)?
             }
         })
