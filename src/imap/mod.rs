@@ -20,6 +20,7 @@ pub mod reader;
 pub mod rolls;
 mod search;
 pub mod seat;
+mod select;
 pub mod selected;
 pub mod server;
 pub mod session;
