@@ -6,12 +6,13 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::command::Tagged;
 use super::reader::{Input, Reader, ReaderLimits};
 use super::rolls::Rolls;
-use super::seat::Seat;
+use super::seat::{Done, Seat};
 use super::selected::found;
 use super::write::Out;
-use super::{Desk, flags};
+use super::{Desk, Trouble, flags};
 use crate::actions::testing::Office;
 use crate::actions::{app_password, ticket};
 use crate::desk::login::by_password;
@@ -74,6 +75,23 @@ pub(super) async fn seat(office: &Office, rolls: &Arc<Rolls>, who: &str, device:
     Seat::take(desk, login, Ipv4Addr::LOCALHOST.into()).unwrap()
 }
 
+/// A command as a client says it.
+pub(super) fn command(line: &str) -> Tagged {
+    let text = format!("a {line}\r\n");
+    let mut reader = Reader::new(ReaderLimits { command: 1 << 20, skipped: 0 });
+    let Input::Command(tagged) = reader.advance(&mut text.as_bytes()) else { panic!("{line:.40}") };
+    tagged
+}
+
+/// How it was done, and what was told.
+pub(super) async fn say(seat: &mut Seat, line: &str) -> (Result<Done, Trouble>, String) {
+    let (mut sent, mut kept) = (Vec::new(), Vec::new());
+    let mut out = Out::new(&mut sent, Duration::from_mins(1), &mut kept);
+    let done = seat.perform(&command(line), &mut out).await;
+    out.send().await.unwrap();
+    (done, String::from_utf8(sent).unwrap())
+}
+
 impl Client {
     async fn log_in(office: &Office, rolls: &Arc<Rolls>, who: &str, device: &str, qresync: bool) -> Self {
         let mut seat = seat(office, rolls, who, device).await;
@@ -93,20 +111,14 @@ impl Client {
 
     /// Says a command and believes the answer; whether it was OK.
     async fn say(&mut self, line: &str) -> bool {
-        let mut reader = Reader::new(ReaderLimits::default());
-        let text = format!("a {line}\r\n");
-        let Input::Command(tagged) = reader.advance(&mut text.as_bytes()) else { panic!("{line}") };
-        let (mut sent, mut kept) = (Vec::new(), Vec::new());
         let selects = line.starts_with("SELECT");
         if selects {
             self.messages.clear();
             self.flags.clear();
         }
-        let mut out = Out::new(&mut sent, Duration::from_mins(1), &mut kept);
-        let done = self.seat.perform(&tagged, &mut out).await;
-        out.send().await.unwrap();
+        let (done, told) = say(&mut self.seat, line).await;
         let silent = line.starts_with("FETCH") || line.starts_with("STORE") || line.starts_with("SEARCH");
-        for told in String::from_utf8(sent).unwrap().split_terminator("\r\n") {
+        for told in told.split_terminator("\r\n") {
             self.believe(told, silent, line);
         }
         done.is_ok()

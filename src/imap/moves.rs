@@ -253,14 +253,12 @@ fn copy_uid(validity: u32, pairs: &[(u32, u32)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::actions::member;
     use crate::actions::testing::Office;
     use crate::desk::member::Role;
-    use crate::imap::model::seat;
-    use crate::imap::reader::{Input, Reader, ReaderLimits};
+    use crate::imap::model;
 
     #[tokio::test]
     async fn what_can_not_be_moved_keeps_all_of_it_where_it_is() {
@@ -271,17 +269,8 @@ mod tests {
         office.ticket_of("bulle", "dave").await;
         let joins = || member::Changes { roles: [("bulle".to_owned(), Role::Agent)].into(), ..Default::default() };
         office.act(|tx, act| member::edit(tx, act, "bob", joins())).await.unwrap();
-        let mut seat = seat(&office, &Arc::default(), "bob", "laptop").await;
-        let mut say = async |line: &str| {
-            let mut reader = Reader::new(ReaderLimits::default());
-            let text = format!("a {line}\r\n");
-            let Input::Command(tagged) = reader.advance(&mut text.as_bytes()) else { panic!("{line}") };
-            let (mut sent, mut kept) = (Vec::new(), Vec::new());
-            let mut out = Out::new(&mut sent, Duration::from_mins(1), &mut kept);
-            let done = seat.perform(&tagged, &mut out).await;
-            out.send().await.unwrap();
-            (done, String::from_utf8(sent).unwrap())
-        };
+        let mut seat = model::seat(&office, &Arc::default(), "bob", "laptop").await;
+        let mut say = async |line: &str| model::say(&mut seat, line).await;
         let all = AT_A_TIME + 1;
         assert!(say("SELECT INBOX").await.1.contains(&format!("* {all} EXISTS")));
         for command in ["MOVE", "COPY"] {

@@ -10,8 +10,7 @@ use super::*;
 use crate::actions::testing::Office;
 use crate::actions::{member, own};
 use crate::desk::shelf::{Marks, Place};
-use crate::imap::model::seat;
-use crate::imap::reader::{Input, Reader, ReaderLimits};
+use crate::imap::model::{command, say, seat};
 
 async fn keep(office: &Office, seat: &Seat, message: String) {
     let member = seat.member.id;
@@ -25,19 +24,10 @@ async fn keep(office: &Office, seat: &Seat, message: String) {
     kept.await.unwrap();
 }
 
-fn command(line: &str) -> crate::imap::command::Tagged {
-    let text = format!("a {line}\r\n");
-    let mut reader = Reader::new(ReaderLimits { command: 1 << 20, skipped: 0 });
-    let Input::Command(tagged) = reader.advance(&mut text.as_bytes()) else { panic!("{line:.40}") };
-    tagged
-}
-
 async fn perform(seat: &mut Seat, line: &str) -> String {
-    let (mut sent, mut bytes) = (Vec::new(), Vec::new());
-    let mut out = Out::new(&mut sent, Duration::from_mins(1), &mut bytes);
-    seat.perform(&command(line), &mut out).await.unwrap();
-    out.send().await.unwrap();
-    String::from_utf8(sent).unwrap()
+    let (done, told) = say(seat, line).await;
+    done.unwrap();
+    told
 }
 
 /// How much is held of an answer when the client turns out to be gone.
