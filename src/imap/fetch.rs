@@ -173,12 +173,14 @@ pub(super) async fn fetch(
                     // Rows of what is being erased have nothing behind them.
                     teller.missing.gone |= !pass.new.is_empty();
                     out.relieve().await?;
-                    seat.may_go_on(selected)?;
                     if !pass.large.is_empty() {
                         let large = desk.store.read(|view| stand(view, desk, member, selected, &pass.large, true))?;
                         teller.tell_whole(&large, out).await?;
                     }
                     rest = &rest[pass.told..];
+                    if !rest.is_empty() {
+                        seat.may_go_on(selected)?;
+                    }
                 }
             }
             Depth::Message => {
